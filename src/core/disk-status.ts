@@ -1,0 +1,100 @@
+/** What a disk process answers on its socket `run/disks/NAME.sock`: HTTP and JSON. */
+import type {ErrorCode} from './codes.js';
+
+export type Severity = 'info' | 'warning' | 'critical';
+
+export interface Message {
+  readonly code: ErrorCode;
+  readonly severity: Severity;
+  readonly text: string;
+  /** RFC 3339. */
+  readonly since: string;
+}
+
+export interface Waiting {
+  readonly reason: string;
+  readonly since: string;
+  readonly until: string | null;
+}
+
+/** `GET /status`. Positions are fixed-width hex (core/position). */
+export interface DiskStatus {
+  readonly schema: 1;
+  readonly name: string;
+  readonly pid: number;
+  readonly holderPid: number | null;
+  /** How often the holder started the disk process again since it holds the mount. */
+  readonly restarts: number;
+  readonly startedAt: string;
+  readonly phase: 'starting' | 'recovering' | 'serving' | 'replaying' | 'stopping';
+  /** `serve`: with a FUSE mount. `replay`: write-back only, ends when all is in the image. */
+  readonly mode: 'serve' | 'replay';
+  readonly driver: 'kernel' | 'fuse-native' | null;
+  readonly sizeBytes: number;
+  readonly epoch: string | null;
+  readonly position: string;
+  readonly durable: string;
+  /** Everything below is in the image and durable there. */
+  readonly replayed: string;
+  /** Below this the image may hold newer blocks than `replayed` says: a batch is under way. */
+  readonly replayingTo: string;
+  readonly replay: {
+    readonly state: 'running' | 'idle' | 'paused' | 'failed';
+    readonly backlogBytes: number;
+    readonly since: string;
+  };
+  readonly log: {
+    readonly files: number;
+    readonly spares: number;
+    readonly bytes: number;
+    readonly firstPosition: string;
+    readonly segmentBytes: number;
+    readonly currentFile: string | null;
+  };
+  readonly waiting: Waiting | null;
+  readonly messages: readonly Message[];
+  readonly counters: Readonly<Record<DiskCounter, number>>;
+}
+
+export const DISK_COUNTERS = [
+  'reads',
+  'readBytes',
+  'writes',
+  'writtenBytes',
+  'flushes',
+  'discards',
+  'commits',
+  'batches',
+  'replayedBytes',
+  'resentRequests',
+] as const;
+
+export type DiskCounter = (typeof DISK_COUNTERS)[number];
+
+/*
+ * Other requests on the socket; a failure is `{"error": ErrorBody}` with status 4xx or 5xx:
+ *   POST /log/rotate            -> {"file": string, "position": string}
+ *   POST /replay/pause, resume  -> {}
+ *   POST /resize {"sizeBytes"}  -> {"sizeBytes": number}; the image has grown and the record is durable
+ *   POST /commit                -> {"durable": string}
+ *   POST /stop                  -> {}; replay mode only: serve mode ends when its mount is gone
+ */
+
+export interface ErrorBody {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: Readonly<Record<string, string | number>>;
+}
+
+/** One line of `events.jsonl`; daemon and disk processes append whole lines (O_APPEND). */
+export interface EventLine {
+  readonly schema: 1;
+  readonly time: string;
+  readonly node: string;
+  readonly resource: string | null;
+  /** An ErrorCode, or an event code of core/events. */
+  readonly code: string;
+  readonly severity: Severity;
+  readonly text: string;
+  readonly details?: Readonly<Record<string, string | number>>;
+}

@@ -1,0 +1,48 @@
+import fs from 'node:fs';
+import type {ErrorCode} from './codes.js';
+import type {EventLine, Severity} from './disk-status.js';
+
+/** Events that are no errors; `mars explain` knows them too. */
+export const EVENT_CODES = {
+  NODE_INITIALISED: 'The home of the node was made.',
+  DAEMON_STARTED: 'The daemon started; disks that ran were adopted.',
+  DAEMON_STOPPED: 'The daemon stopped in order; disks go on unless it was told otherwise.',
+  RESOURCE_CREATED: 'A resource was created on this node.',
+  RESOURCE_DELETED: 'A resource was deleted from this node.',
+  RESOURCE_CHANGED: 'A setting of the resource was changed.',
+  RESOURCE_RESIZED: 'The resource has grown.',
+  ROLE_PRIMARY: 'The resource became primary here: image and device are there.',
+  ROLE_SECONDARY: 'The resource is no longer primary here: image and device are gone.',
+  DISK_STARTED: 'A disk process started and recovered its log.',
+  DISK_RESTARTED: 'A disk process died and was started again; the application only waited.',
+  DISK_ADOPTED: 'The daemon found a running disk process and adopted it.',
+  HOLDER_REPLACED: 'A holder died; the disk process started a new one.',
+  LOG_ROTATED: 'The log went on in a new file.',
+  REPLAY_PAUSED: 'Replay was paused by the user.',
+  REPLAY_RESUMED: 'Replay was resumed by the user.',
+  SPACE_BACK: 'The log has room again: waiting writes went on.',
+  SETTING_REFUSED: 'A file edited by hand was not valid; the old value stays in force.',
+} as const;
+
+export type EventCode = keyof typeof EVENT_CODES;
+
+export interface EventInput {
+  readonly node: string;
+  readonly resource: string | null;
+  readonly code: EventCode | ErrorCode;
+  readonly severity: Severity;
+  readonly text: string;
+  readonly details?: Readonly<Record<string, string | number>>;
+}
+
+/** Appends one line; a full disk loses the event, never the caller. */
+export function appendEvent(file: string, wallMs: number, input: EventInput): EventLine {
+  const line: EventLine = {schema: 1, time: new Date(wallMs).toISOString(), ...input};
+  try {
+    fs.appendFileSync(file, `${JSON.stringify(line)}\n`, {mode: 0o600});
+  } catch {
+    // An event is a courtesy; the state that it tells of is in the status as well.
+  }
+
+  return line;
+}

@@ -1,0 +1,197 @@
+/**
+ * The file system as mars sees it: synchronous, whole writes or an error, and nothing that the
+ * simulator could not own. Everything below the daemon that touches the disk goes through `Files`.
+ *
+ * Errors are those of node:fs (an Error with `code` ENOSPC, EIO, ... and `syscall`).
+ * It is not for FUSE's own descriptor, sockets or programs.
+ */
+import fs from 'node:fs';
+import {spawnSync} from 'node:child_process';
+
+/** `read`: must exist. `write`: read and write, must exist. `create`: made if missing. `exclusive`: must not exist. */
+export type OpenMode = 'read' | 'write' | 'create' | 'exclusive';
+
+/** What tells one image from another after a swap, a restore or a reboot. */
+export interface FileIdentity {
+  readonly device: number;
+  readonly inode: number;
+  /** Milliseconds since 1970, 0 where the file system does not tell. */
+  readonly birthMs: number;
+  readonly sizeBytes: number;
+  readonly kind: 'file' | 'block';
+}
+
+export interface Files {
+  /** @returns a descriptor. Files are made with mode 0600. */
+  open(path: string, mode: OpenMode): number;
+  close(fd: number): void;
+  /** @returns bytes read, less than `length` only at the end of the file */
+  read(fd: number, target: Buffer, offset: number, length: number, position: number): number;
+  /** Writes all of it or throws. */
+  write(fd: number, source: Buffer, offset: number, length: number, position: number): void;
+  /** fdatasync(2). */
+  syncData(fd: number): void;
+  /** fsync(2). */
+  sync(fd: number): void;
+  /** ftruncate(2). */
+  truncate(fd: number, sizeBytes: number): void;
+  /** Current size; for a block device its capacity. */
+  sizeOf(fd: number): number;
+  identify(fd: number): FileIdentity;
+  /**
+   * Makes ranges read as zeros and frees their space where it can: offset and length in turn, bytes.
+   * The work is done, or has failed, when this returns. EOPNOTSUPP where the file cannot.
+   */
+  punch(fd: number, ranges: readonly number[]): void;
+  /** rename(2): replaces `to`. */
+  rename(from: string, to: string): void;
+  unlink(path: string): void;
+  /** Names in a directory, sorted. */
+  list(directory: string): string[];
+  exists(path: string): boolean;
+  /** mkdir -p with mode 0700. */
+  makeDirectory(path: string): void;
+  /** fsync of a directory: makes names in it durable. */
+  syncDirectory(path: string): void;
+}
+
+const {constants} = fs;
+const FLAGS: Readonly<Record<OpenMode, number>> = {
+  read: constants.O_RDONLY,
+  write: constants.O_RDWR,
+  create: constants.O_RDWR | constants.O_CREAT,
+  exclusive: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
+};
+
+/** `children` are descriptors that programs which change data inherit: the generation lock. */
+export function createNodeFiles(children: readonly number[] = []): Files {
+  return {
+    open: (path, mode) => fs.openSync(path, FLAGS[mode], 0o600),
+    close: (fd) => {
+      fs.closeSync(fd);
+    },
+    read: readFully,
+    write: writeFully,
+    syncData: (fd) => {
+      fs.fdatasyncSync(fd);
+    },
+    sync: (fd) => {
+      fs.fsyncSync(fd);
+    },
+    truncate: (fd, sizeBytes) => {
+      fs.ftruncateSync(fd, sizeBytes);
+    },
+    sizeOf,
+    identify: (fd) => {
+      const stat = fs.fstatSync(fd);
+      const block = stat.isBlockDevice();
+      return {
+        device: block ? stat.rdev : stat.dev,
+        inode: block ? 0 : stat.ino,
+        birthMs: block ? 0 : Math.trunc(stat.birthtimeMs),
+        sizeBytes: sizeOf(fd),
+        kind: block ? 'block' : 'file',
+      };
+    },
+    punch: (fd, ranges) => {
+      punchWithPerl(fd, ranges, children);
+    },
+    rename: (from, to) => {
+      fs.renameSync(from, to);
+    },
+    unlink: (path) => {
+      fs.unlinkSync(path);
+    },
+    list: (directory) => fs.readdirSync(directory).sort(),
+    exists: (path) => fs.existsSync(path),
+    makeDirectory: (path) => {
+      fs.mkdirSync(path, {recursive: true, mode: 0o700});
+    },
+    syncDirectory: (path) => {
+      const fd = fs.openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+      try {
+        fs.fsyncSync(fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+    },
+  };
+}
+
+function readFully(
+  fd: number,
+  target: Buffer,
+  offset: number,
+  length: number,
+  position: number,
+): number {
+  let done = fs.readSync(fd, target, offset, length, position);
+  while (done < length) {
+    const count = fs.readSync(fd, target, offset + done, length - done, position + done);
+    if (count === 0) return done;
+    done += count;
+  }
+
+  return done;
+}
+
+function writeFully(
+  fd: number,
+  source: Buffer,
+  offset: number,
+  length: number,
+  position: number,
+): void {
+  let done = fs.writeSync(fd, source, offset, length, position);
+  // A short write is the file system running full: the next call says so.
+  while (done < length) {
+    done += fs.writeSync(fd, source, offset + done, length - done, position + done);
+  }
+}
+
+function sizeOf(fd: number): number {
+  const stat = fs.fstatSync(fd);
+  if (!stat.isBlockDevice()) return stat.size;
+  // A block device has size 0 in stat(2); sysfs counts 512-byte sectors whatever the device uses.
+  const major = Math.trunc(stat.rdev / 256) & 0xfff;
+  const minor = (stat.rdev & 0xff) | (Math.trunc(stat.rdev / 4096) & 0xfff00);
+  const text = fs.readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'utf8');
+  return Number.parseInt(text, 10) * 512;
+}
+
+// fallocate(2) through perl, which every Debian has: one child for a whole batch. Punch first;
+// a block device or file system that cannot is asked to zero the range. Its exit code is the errno.
+const PUNCH_PROGRAM = `
+my $call = (\`uname -m\` =~ /aarch64/) ? 47 : 285;
+while (my $line = <STDIN>) {
+  my ($offset, $length) = split ' ', $line;
+  next if 0 == syscall($call, 3, 3, $offset + 0, $length + 0);
+  next if 0 == syscall($call, 3, 17, $offset + 0, $length + 0);
+  exit($! + 0 || 5);
+}
+exit 0;
+`;
+const ERRNO_NAMES: Readonly<Record<number, string>> = {
+  5: 'EIO',
+  28: 'ENOSPC',
+  30: 'EROFS',
+  95: 'EOPNOTSUPP',
+};
+
+function punchWithPerl(fd: number, ranges: readonly number[], children: readonly number[]): void {
+  let input = '';
+  for (let index = 0; index < ranges.length; index += 2) {
+    input += `${ranges[index] ?? 0} ${ranges[index + 1] ?? 0}\n`;
+  }
+
+  const result = spawnSync('perl', ['-e', PUNCH_PROGRAM], {
+    input,
+    stdio: ['pipe', 'ignore', 'ignore', fd, ...children],
+  });
+  if (result.status === 0) return;
+  const code = ERRNO_NAMES[result.status ?? 5] ?? 'EIO';
+  throw Object.assign(new Error(`${code}: fallocate`, {cause: result.error}), {
+    code,
+    syscall: 'fallocate',
+  });
+}

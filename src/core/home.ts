@@ -1,0 +1,110 @@
+import {join} from 'node:path';
+
+/** Default home of the node; its mounts and device links are below /run/mars and /dev/mars. */
+export const HOME_DEFAULT = '/var/lib/mars';
+
+/** Version of the home's layout and of every JSON file in it. A larger one is refused. */
+export const HOME_SCHEMA = 1;
+
+/** `node.json`: written once by `mars init`. */
+export interface NodeFile {
+  readonly schema: number;
+  readonly name: string;
+  /** 128-bit random id, 32 hex digits. */
+  readonly id: string;
+  readonly mounts: string;
+  readonly devices: string;
+  readonly createdAt: string;
+}
+
+export interface HomePaths {
+  readonly home: string;
+  readonly nodeFile: string;
+  readonly clusterFile: string;
+  readonly daemonLock: string;
+  readonly daemonSocket: string;
+  readonly eventsFile: string;
+  readonly resourcesDirectory: string;
+  readonly disksDirectory: string;
+}
+
+export function homePaths(home: string): HomePaths {
+  return {
+    home,
+    nodeFile: join(home, 'node.json'),
+    clusterFile: join(home, 'cluster.json'),
+    daemonLock: join(home, 'daemon.lock'),
+    daemonSocket: join(home, 'run', 'daemon.sock'),
+    eventsFile: join(home, 'events.jsonl'),
+    resourcesDirectory: join(home, 'resources'),
+    disksDirectory: join(home, 'run', 'disks'),
+  };
+}
+
+export interface ResourcePaths {
+  readonly directory: string;
+  readonly resourceFile: string;
+  /** The image itself, or a symbolic link to where the user wanted it. */
+  readonly image: string;
+  readonly lineageFile: string;
+  /** Two-slot file: replay positions and the image's identity. */
+  readonly replayFile: string;
+  /** flock by the holder: one chain of processes per resource. */
+  readonly lock: string;
+  /** flock by each generation of the disk process and by its children that change data. */
+  readonly generationLock: string;
+  readonly logDirectory: string;
+  readonly socket: string;
+  /** What holder and disk process print. */
+  readonly output: string;
+  /** The INIT answer of FUSE, for the next generation. */
+  readonly fuseFile: string;
+  /** Watched by an adopting holder: end of file is the death of the disk process. */
+  readonly fifo: string;
+}
+
+export function resourcePaths(home: string, name: string): ResourcePaths {
+  const directory = join(home, 'resources', name);
+  const run = join(home, 'run', 'disks', name);
+  return {
+    directory,
+    resourceFile: join(directory, 'resource.json'),
+    image: join(directory, 'image'),
+    lineageFile: join(directory, 'lineage.json'),
+    replayFile: join(directory, 'replay'),
+    lock: join(directory, 'lock'),
+    generationLock: join(directory, 'generation.lock'),
+    logDirectory: join(directory, 'log'),
+    socket: `${run}.sock`,
+    output: `${run}.log`,
+    fuseFile: `${run}.fuse`,
+    fifo: `${run}.fifo`,
+  };
+}
+
+/** `resource.json`: wishes and settings; written by the daemon, read by the disk process. */
+export interface ResourceFile {
+  readonly schema: number;
+  readonly name: string;
+  /** 128-bit random id, 32 hex digits; in every segment header. */
+  readonly id: string;
+  readonly sizeBytes: number;
+  readonly createdAt: string;
+  /** Absolute path of the image file or block device. */
+  readonly imagePath: string;
+  /** True where `mars resource create` made the file, so that delete may remove it. */
+  readonly imageOwned: boolean;
+  readonly designatedRole: 'primary' | 'secondary';
+  readonly attached: boolean;
+  readonly replayPaused: boolean;
+  /** Loop device and link wanted while primary. */
+  readonly device: boolean;
+  readonly driver: FuseDriverWish;
+  readonly segmentBytes: number;
+  /** Records are padded to this many bytes: 8 to 4096, a power of two. */
+  readonly alignmentBytes: number;
+  /** `flush`: durable when flushed. `write`: every write is durable before it is acknowledged. */
+  readonly durability: 'flush' | 'write';
+}
+
+export type FuseDriverWish = 'auto' | 'kernel' | 'fuse-native';

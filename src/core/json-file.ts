@@ -1,0 +1,74 @@
+import fs from 'node:fs';
+import {dirname} from 'node:path';
+import {HOME_SCHEMA} from './home.js';
+import {DiskError, errnoOf, storeError} from './errors.js';
+
+/**
+ * Writes a state file so that a crash leaves the old or the new one: temporary file, fsync,
+ * rename, fsync of the directory.
+ *
+ * @throws DiskError STORE_FULL, STORE_READ_ONLY or STORE_IO; the old file is then untouched
+ */
+export function writeJsonFile(path: string, value: unknown): void {
+  const temporary = `${path}.tmp`;
+  try {
+    const fd = fs.openSync(temporary, 'w', 0o600);
+    try {
+      fs.writeFileSync(fd, `${JSON.stringify(value, null, 2)}\n`);
+      fs.fsyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
+
+    fs.renameSync(temporary, path);
+    const directory = fs.openSync(dirname(path), 'r');
+    try {
+      fs.fsyncSync(directory);
+    } finally {
+      fs.closeSync(directory);
+    }
+  } catch (error) {
+    fs.rmSync(temporary, {force: true});
+    throw storeError(error, `write ${path}`);
+  }
+}
+
+/**
+ * Reads a state file and checks its `schema`.
+ *
+ * @param check throws an Error whose message names the fault, or returns the typed value
+ * @returns undefined where the file does not exist
+ * @throws DiskError STATE_UNREADABLE with file and fault; HOME_NEWER for a larger schema
+ */
+export function readJsonFile<T>(path: string, check: (value: unknown) => T): T | undefined {
+  let text: string;
+  try {
+    text = fs.readFileSync(path, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw storeError(error, `read ${path}`);
+  }
+
+  try {
+    const value: unknown = JSON.parse(text);
+    const schema = isObject(value) ? value['schema'] : undefined;
+    if (typeof schema === 'number' && schema > HOME_SCHEMA) {
+      throw new DiskError(
+        'HOME_NEWER',
+        `${path} has schema ${schema}, this version knows ${HOME_SCHEMA}: install the newer mars`,
+        {file: path, schema},
+      );
+    }
+
+    if (schema !== HOME_SCHEMA) throw new Error(`"schema" is not ${HOME_SCHEMA}`);
+    return check(value);
+  } catch (error) {
+    if (error instanceof DiskError) throw error;
+    const fault = error instanceof Error ? error.message : String(error);
+    throw new DiskError('STATE_UNREADABLE', `${path} is not valid: ${fault}`, {file: path, fault});
+  }
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,24 @@
+import {assert} from './assert.js';
+import {KIB, MIB, TIB} from './units.js';
+
+/** The unit of the index and of replay. Smaller writes are completed to whole blocks. */
+export const BLOCK_BYTES = 4 * KIB;
+
+/** Block numbers are 32-bit words in every table; ext4 ends at the same size. */
+export const DISK_BYTES_MAX = 15 * TIB;
+export const DISK_BYTES_MIN = 1 * MIB;
+
+/** Largest payload of one record: FUSE's max_write, completed to whole blocks at both ends. */
+export const REQUEST_BYTES_MAX = 1 * MIB;
+export const PAYLOAD_BYTES_MAX = REQUEST_BYTES_MAX + 2 * BLOCK_BYTES;
+
+/** What power loss may leave to be checked: the commit thread syncs at the latest then. */
+export const COMMIT_INTERVAL_MS = 1000;
+export const COMMIT_BYTES_MAX = 64 * MIB;
+
+export const SEGMENT_BYTES_DEFAULT = 64 * MIB;
+export const SEGMENT_BYTES_MIN = 4 * MIB;
+export const SEGMENT_BYTES_MAX = 256 * MIB;
+
+assert(DISK_BYTES_MAX / BLOCK_BYTES < 2 ** 32, 'a block number fits 32 bits');
+assert(SEGMENT_BYTES_MIN > 2 * PAYLOAD_BYTES_MAX, 'a segment holds more than one record');

@@ -1,0 +1,33 @@
+import {DiskError} from './errors.js';
+
+/** Longest name of a resource or node: it becomes part of file names and of socket paths. */
+export const NAME_LENGTH_MAX = 63;
+
+const RESERVED = new Set(['all', 'none', 'self', 'local']);
+const PATTERN = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/u;
+
+/**
+ * Checks the name of a resource or node.
+ *
+ * @throws DiskError NAME_INVALID with the rule that was broken
+ */
+export function checkName(kind: 'resource' | 'node', name: string): string {
+  const problem = nameProblem(name);
+  if (problem !== undefined) {
+    throw new DiskError('NAME_INVALID', `'${name}' cannot name a ${kind}: ${problem}`, {
+      kind,
+      name,
+    });
+  }
+
+  return name;
+}
+
+function nameProblem(name: string): string | undefined {
+  if (name.length === 0) return 'it is empty';
+  if (name.length > NAME_LENGTH_MAX) return `it has more than ${NAME_LENGTH_MAX} characters`;
+  if (RESERVED.has(name)) return 'the word is reserved';
+  if (!PATTERN.test(name))
+    return 'use letters, digits, _ . and -, and begin with a letter or digit';
+  return undefined;
+}

@@ -1,0 +1,40 @@
+import {DiskError} from './errors.js';
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
+export const TIB = 1024 * GIB;
+
+const FACTORS: Readonly<Record<string, number>> = {'': 1, k: KIB, m: MIB, g: GIB, t: TIB};
+
+/**
+ * Parses a size as people type it: `10G`, `512M`, `1.5T`, `4096`, `10GiB`; factors are powers of 1024.
+ *
+ * @returns bytes, a positive safe integer
+ * @throws DiskError USAGE when it is not a size
+ */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/iu.exec(text.trim());
+  const factor = FACTORS[match?.[2]?.toLowerCase() ?? 'none'];
+  const bytes = Number(match?.[1]) * (factor ?? NaN);
+  if (!Number.isSafeInteger(bytes) || bytes <= 0) {
+    throw new DiskError('USAGE', `expected a size such as 10G or 512M, got '${text}'`);
+  }
+
+  return bytes;
+}
+
+const SUFFIXES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+
+/** Formats bytes for people: `1.5 GiB`, `512 B`; at most five characters of number. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let step = 0;
+  while (value >= 1024 && step < SUFFIXES.length - 1) {
+    value /= 1024;
+    step += 1;
+  }
+
+  const digits = step === 0 || Number.isInteger(value) ? 0 : value < 10 ? 2 : 1;
+  return `${value.toFixed(digits)} ${SUFFIXES[step] ?? 'B'}`;
+}

@@ -1,0 +1,81 @@
+/**
+ * What a FUSE driver serves: one disk. The drivers (kernel, fuse-native) know the tree and the
+ * protocol; the handler knows the data. All calls come from one thread, one at a time.
+ *
+ * Results are 0 for done, a positive errno (EIO = 5) for refused, or PENDING: the handler has
+ * kept (uniqueLow, uniqueHigh) and somebody answers later with `Responder.answer`.
+ */
+export const PENDING = -1;
+
+export const ERRNO = {
+  ENOENT: 2,
+  EIO: 5,
+  EACCES: 13,
+  EBUSY: 16,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EROFS: 30,
+  ENOSYS: 38,
+  EOPNOTSUPP: 95,
+} as const;
+
+/** Free bytes that a driver keeps in front of a write's payload, for the record header. */
+export const WRITE_HEADROOM_BYTES = 4096 + 128;
+/** Free bytes behind the largest payload, for completion to whole blocks. */
+export const WRITE_TAILROOM_BYTES = 4096;
+
+export interface DiskHandler {
+  /** Size of disk.img in bytes; may grow between requests. */
+  sizeBytes(): number;
+
+  /** Inode number of disk.img: another one after each activation (stale page cache). */
+  inode(): number;
+
+  /**
+   * Fills `target` with `length` bytes of the disk at `offset`; the range lies inside the disk.
+   * @returns 0 or an errno
+   */
+  read(offset: number, length: number, target: Buffer, targetOffset: number): number;
+
+  /**
+   * Writes `length` > 0 bytes, inside the disk. The payload lies at `payloadOffset` in `request`,
+   * with WRITE_HEADROOM_BYTES before and WRITE_TAILROOM_BYTES behind it that the handler may
+   * overwrite. `request` is used again when this returns: nothing may keep it.
+   */
+  write(
+    offset: number,
+    length: number,
+    request: Buffer,
+    payloadOffset: number,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): number;
+
+  /** FSYNC: PENDING unless everything acknowledged is durable already. */
+  flush(uniqueLow: number, uniqueHigh: number): number;
+
+  /** Makes a range read as zeros: discard (punch hole) or write-zeroes; clipped to the disk. */
+  zero(
+    offset: number,
+    length: number,
+    discard: boolean,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): number;
+
+  /** Contents of status.json, as JSON text. */
+  statusJson(): string;
+
+  /** Allocation of the image for st_blocks and LSEEK: bytes, 0 where unknown. */
+  allocatedBytes(): number;
+
+  /** Called after every request, and when the bell rang: looks at commands. */
+  afterRequest(): void;
+}
+
+/** Answers requests that a handler left PENDING; may be called from any thread of the process. */
+export interface Responder {
+  answer(uniqueLow: number, uniqueHigh: number, errno: number): void;
+  /** Answers a pending WRITE: the reply carries the bytes written. */
+  answerWrite(uniqueLow: number, uniqueHigh: number, writtenBytes: number): void;
+}
