@@ -1,0 +1,115 @@
+/**
+ * One process per end-to-end file, as a hung mount or a leaked loop device of one file must not
+ * spoil the next: each has a time limit, a directory and an id of its own, by which everything
+ * that it started is found again.
+ */
+import {spawnSync} from 'node:child_process';
+import {randomBytes} from 'node:crypto';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {describeLeftovers, findLeftovers, removeLeftovers} from '../helpers/leftovers.js';
+import {runChild} from './child.js';
+import {addTotals, emptyTotals, totalsOf, uvuArguments, type Totals} from './totals.js';
+
+const DIRECTORY = path.join('test', 'e2e');
+const FILE_SECONDS = 180;
+const FILE_SECONDS_SOAK = 1800;
+
+/** How long what a test stopped in its last lines may take to be gone. */
+const SETTLE_MS = 3000;
+
+/**
+ * @param filter part of the file's name, or nothing for all
+ * @param soak long durations: MARS_SOAK=1 for the tests, longer limits
+ */
+export async function runEndToEnd(
+  filter: string,
+  soak: boolean,
+  env: NodeJS.ProcessEnv,
+): Promise<Totals> {
+  const totals = emptyTotals();
+  const files = fs
+    .readdirSync(DIRECTORY)
+    .filter((file) => file.endsWith('.e2e.ts') && file.includes(filter))
+    .sort();
+  for (const file of files) addTotals(totals, await runFile(file, soak, env));
+  return totals;
+}
+
+async function runFile(file: string, soak: boolean, env: NodeJS.ProcessEnv): Promise<Totals> {
+  process.stdout.write(`\n== ${path.join(DIRECTORY, file)}\n`);
+  const seconds = soak ? FILE_SECONDS_SOAK : FILE_SECONDS;
+  const testId = randomBytes(8).toString('hex');
+  const base = process.env['MARS_TEST_BASE'] ?? '/var/tmp';
+  const directory = fs.mkdtempSync(path.join(base, 'mars-e2e-'));
+  const onSignal = (): void => {
+    removeLeftovers(directory, testId);
+  };
+  process.on('exit', onSignal);
+  const pattern = `${file.replaceAll('.', '\\.')}$`;
+  const result = await runChild(process.execPath, uvuArguments(DIRECTORY, `^${pattern}`), {
+    seconds,
+    env: {
+      ...env,
+      MARS_TEST_ID: testId,
+      MARS_TEST_DIR: directory,
+      ...(soak ? {MARS_SOAK: '1'} : {}),
+    },
+    echo: true,
+    onTimeout: () => {
+      process.stdout.write(`\n${file} did not end within ${seconds} s. What was there:\n`);
+      printMachine(directory, testId);
+    },
+  });
+  const totals = totalsOf(result.output, result.timedOut ? null : result.status, file);
+  const left = await leftAfter(directory, testId);
+  if (left.length > 0) {
+    process.stdout.write(`\n${file} left behind:\n${left.map((line) => `  ${line}\n`).join('')}`);
+    if (!result.timedOut) totals.failed += 1;
+  }
+
+  removeLeftovers(directory, testId);
+  process.off('exit', onSignal);
+  process.stdout.write(`${file}: ${result.seconds.toFixed(1)} s\n`);
+  return totals;
+}
+
+/** What is still there once processes that were told to end had a moment to do so. */
+async function leftAfter(directory: string, testId: string): Promise<string[]> {
+  const deadline = performance.now() + SETTLE_MS;
+  for (;;) {
+    const left = describeLeftovers(findLeftovers(directory, testId));
+    if (left.length === 0 || performance.now() > deadline) return left;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function printMachine(directory: string, testId: string): void {
+  for (const line of describeLeftovers(findLeftovers(directory, testId))) {
+    process.stdout.write(`  ${line}\n`);
+  }
+
+  for (const {pid} of findLeftovers(directory, testId).processes) printThreads(pid);
+  const loops = spawnSync('losetup', ['-l'], {timeout: 5000, encoding: 'utf8'});
+  process.stdout.write(
+    `${loops.stdout}\nload ${os
+      .loadavg()
+      .map((x) => x.toFixed(1))
+      .join(' ')}\n`,
+  );
+}
+
+/** Where each thread of a process waits in the kernel: what one wants to know of a hang. */
+function printThreads(pid: number): void {
+  try {
+    const waits = fs.readdirSync(`/proc/${pid}/task`).map((thread) => {
+      const wait = fs.readFileSync(`/proc/${pid}/task/${thread}/wchan`, 'utf8');
+      const name = fs.readFileSync(`/proc/${pid}/task/${thread}/comm`, 'utf8').trim();
+      return `${name}:${wait}`;
+    });
+    process.stdout.write(`  threads of ${pid}: ${[...new Set(waits)].join(' ')}\n`);
+  } catch {
+    // It has ended meanwhile.
+  }
+}
