@@ -65,6 +65,11 @@ export const CODES = {
     meaning: 'There is a node at this home already.',
     remedy: 'Use it as it is, or choose another home with --home.',
   },
+  HOME_NOT_EMPTY: {
+    exit: 'refused',
+    meaning: 'The directory is no home of a node, but holds something already.',
+    remedy: 'Choose a new or empty directory with --home. Nothing was changed.',
+  },
   HOME_NEWER: {
     exit: 'refused',
     meaning: 'The home was written by a newer version of mars, which this one would misread.',
@@ -221,6 +226,11 @@ export const CODES = {
     exit: 'refused',
     meaning: 'The kernel is set to abort slow FUSE requests, which would be an I/O error.',
     remedy: 'sysctl fs.fuse.default_request_timeout=0 fs.fuse.max_request_timeout=0',
+  },
+  FUSE_PROTOCOL: {
+    exit: 'refused',
+    meaning: 'The FUSE protocol of the kernel is older than mars can speak.',
+    remedy: 'Install a newer kernel: at least 5.4, better 6.9 or later.',
   },
   FUSE_RESENT: {
     exit: 'damage',

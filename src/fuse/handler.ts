@@ -8,13 +8,18 @@
 export const PENDING = -1;
 
 export const ERRNO = {
+  EPERM: 1,
   ENOENT: 2,
   EIO: 5,
+  ENXIO: 6,
   EACCES: 13,
   EBUSY: 16,
+  ENOTDIR: 20,
+  EISDIR: 21,
   EINVAL: 22,
   ENOSPC: 28,
   EROFS: 30,
+  ENAMETOOLONG: 36,
   ENOSYS: 38,
   EOPNOTSUPP: 95,
 } as const;
