@@ -15,6 +15,8 @@ export interface NodeFile {
   readonly mounts: string;
   readonly devices: string;
   readonly createdAt: string;
+  /** `ADDR:PORT` where peers reach this node; absent: nobody listens. */
+  readonly listen?: string;
 }
 
 export interface HomePaths {
@@ -99,6 +101,8 @@ export interface ResourceFile {
   readonly replayPaused: boolean;
   /** Loop device and link wanted while primary. */
   readonly device: boolean;
+  /** `primary --no-device`: no loop device during this tenure, whatever `device` says. */
+  readonly withoutDevice?: boolean;
   readonly driver: FuseDriverWish;
   readonly segmentBytes: number;
   /** Records are padded to this many bytes: 8 to 4096, a power of two. */

@@ -1,0 +1,33 @@
+import type {ResourceView, RoleRequest} from '../../control/api.js';
+import {MarsCommand} from '../base-command.js';
+import {connectDaemon, resourcePath} from '../daemon.js';
+import {targetArgument, timeoutFlag} from '../options.js';
+import {renderOutcome} from '../render-resource.js';
+import type {TargetsDocument} from '../targets.js';
+import {remarkWhile} from '../waiting.js';
+
+export default class Attach extends MarsCommand {
+  static override args = {name: targetArgument};
+  static override description = 'The wish is kept over restarts.';
+  static override examples = ['<%= config.bin %> <%= command.id %> web01'];
+  static override flags = {timeout: timeoutFlag(60)};
+  static override summary = 'let the resource use its image and log again';
+
+  async run(): Promise<ResourceView | TargetsDocument<ResourceView>> {
+    const {args, flags} = await this.parse(Attach);
+    const daemon = connectDaemon(flags.home);
+    const body: RoleRequest = {timeoutSeconds: flags.timeout};
+    return this.forTargets(
+      daemon,
+      args.name,
+      (name) =>
+        remarkWhile(daemon.post<ResourceView>(resourcePath(name, '/attach'), body, flags.timeout), {
+          ...{daemon, name, goal: 'be attached', timeoutSeconds: flags.timeout},
+          remark: this.remark.bind(this),
+        }),
+      (view) => {
+        this.log(renderOutcome(view));
+      },
+    );
+  }
+}

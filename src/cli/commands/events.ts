@@ -1,0 +1,33 @@
+import {Flags} from '@oclif/core';
+import {MarsCommand} from '../base-command.js';
+import {connectDaemon} from '../daemon.js';
+import {optionalTargetArgument} from '../options.js';
+import {choosePaint} from '../paint.js';
+import {renderEvent} from '../render-event.js';
+
+export default class Events extends MarsCommand {
+  static override args = {name: optionalTargetArgument};
+  static override description = 'With --json each line of stdout is one JSON document.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> web01 --follow --json',
+  ];
+  static override flags = {
+    follow: Flags.boolean({char: 'f', description: 'go on with new events, until Ctrl-C'}),
+  };
+  static override summary = 'show what happened on this node';
+
+  async run(): Promise<void> {
+    const {args, flags} = await this.parse(Events);
+    const query = new URLSearchParams();
+    if (flags.follow) query.set('follow', '1');
+    if (args.name !== undefined && args.name !== 'all') query.set('resource', args.name);
+    const suffix = query.size === 0 ? '' : `?${query.toString()}`;
+    const paint = choosePaint(process.stdout);
+    for await (const event of connectDaemon(flags.home).lines(`/v1/events${suffix}`)) {
+      process.stdout.write(
+        this.jsonEnabled() ? `${JSON.stringify(event)}\n` : `${renderEvent(event, paint)}\n`,
+      );
+    }
+  }
+}

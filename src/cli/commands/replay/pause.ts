@@ -1,0 +1,29 @@
+import type {ReplayView} from '../../../control/api.js';
+import {MarsCommand} from '../../base-command.js';
+import {connectDaemon, resourcePath} from '../../daemon.js';
+import {targetArgument, timeoutFlag} from '../../options.js';
+import {renderReplay} from '../../render-resource.js';
+import type {TargetsDocument} from '../../targets.js';
+
+export default class ReplayPause extends MarsCommand {
+  static override aliases = ['pause-replay'];
+  static override args = {name: targetArgument};
+  static override description =
+    'The log grows until mars replay resume NAME. The wish is kept over restarts.';
+  static override examples = ['<%= config.bin %> <%= command.id %> web01'];
+  static override flags = {timeout: timeoutFlag(60)};
+  static override summary = 'keep the log from being written to the image';
+
+  async run(): Promise<ReplayView | TargetsDocument<ReplayView>> {
+    const {args, flags} = await this.parse(ReplayPause);
+    const daemon = connectDaemon(flags.home);
+    return this.forTargets(
+      daemon,
+      args.name,
+      (name) => daemon.post<ReplayView>(resourcePath(name, '/replay/pause'), {}, flags.timeout),
+      (view) => {
+        this.log(renderReplay(view));
+      },
+    );
+  }
+}

@@ -1,0 +1,28 @@
+import type {ReplayView} from '../../../control/api.js';
+import {MarsCommand} from '../../base-command.js';
+import {connectDaemon, resourcePath} from '../../daemon.js';
+import {targetArgument, timeoutFlag} from '../../options.js';
+import {renderReplay} from '../../render-resource.js';
+import type {TargetsDocument} from '../../targets.js';
+
+export default class ReplayResume extends MarsCommand {
+  static override aliases = ['resume-replay'];
+  static override args = {name: targetArgument};
+  static override description = 'Undoes mars replay pause NAME.';
+  static override examples = ['<%= config.bin %> <%= command.id %> web01'];
+  static override flags = {timeout: timeoutFlag(60)};
+  static override summary = 'write the log to the image again';
+
+  async run(): Promise<ReplayView | TargetsDocument<ReplayView>> {
+    const {args, flags} = await this.parse(ReplayResume);
+    const daemon = connectDaemon(flags.home);
+    return this.forTargets(
+      daemon,
+      args.name,
+      (name) => daemon.post<ReplayView>(resourcePath(name, '/replay/resume'), {}, flags.timeout),
+      (view) => {
+        this.log(renderReplay(view));
+      },
+    );
+  }
+}

@@ -1,0 +1,98 @@
+import {setTimeout as pause} from 'node:timers/promises';
+import {Flags} from '@oclif/core';
+import type {StatusDocument} from '../../control/api.js';
+import {isDiskError} from '../../core/errors.js';
+import {MarsCommand} from '../base-command.js';
+import {connectDaemon, type Daemon} from '../daemon.js';
+import {renderFailure, toDiskError} from '../failure.js';
+import {optionalTargetArgument} from '../options.js';
+import {choosePaint} from '../paint.js';
+import {HEALTH_EXIT, renderStatus, worstHealth} from '../render-status.js';
+
+const CLEAR_SCREEN = '\u001B[H\u001B[J';
+
+export default class Status extends MarsCommand {
+  static override aliases = ['view'];
+  static override args = {name: optionalTargetArgument};
+  static override description =
+    'First whether all is well, then a line for each resource, then for each trouble what, since ' +
+    'when, why, and what to type.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> web01 -x --watch',
+    '<%= config.bin %> <%= command.id %> --exit-code --json',
+  ];
+  static override flags = {
+    extended: Flags.boolean({char: 'x', description: 'also positions, paths and counts'}),
+    watch: Flags.boolean({
+      char: 'w',
+      description: 'show it again and again, until Ctrl-C',
+      exclusive: ['json', 'exit-code'],
+    }),
+    interval: Flags.integer({
+      description: 'seconds between two looks of --watch',
+      default: 2,
+      min: 1,
+      max: 3600,
+      helpValue: 'S',
+    }),
+    'exit-code': Flags.boolean({
+      description: 'exit with 0 for OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN',
+    }),
+  };
+  static override summary = 'show the state of all resources, or of one';
+
+  async run(): Promise<StatusDocument | undefined> {
+    const {args, flags} = await this.parse(Status);
+    const daemon = connectDaemon(flags.home);
+    if (flags.watch) {
+      return this.#watch(daemon, args.name, flags.extended, flags.interval * 1000);
+    }
+
+    let status: StatusDocument;
+    try {
+      status = await getStatus(daemon, args.name);
+    } catch (error) {
+      if (!flags['exit-code']) throw error;
+      this.showFailure(error);
+      this.exit(HEALTH_EXIT.unknown);
+    }
+
+    this.log(this.#render(status, flags.extended));
+    const exit = flags['exit-code'] ? HEALTH_EXIT[worstHealth(status.resources)] : 0;
+    if (exit !== 0) this.finish(status, exit);
+    return status;
+  }
+
+  /** Ends with the process; a daemon that is away for a while is shown, and asked again. */
+  async #watch(
+    daemon: Daemon,
+    name: string | undefined,
+    extended: boolean,
+    intervalMs: number,
+  ): Promise<never> {
+    for (;;) {
+      let text: string;
+      try {
+        text = this.#render(await getStatus(daemon, name), extended);
+      } catch (error) {
+        if (!isDiskError(error, 'DAEMON_UNREACHABLE') && !isDiskError(error, 'TIMEOUT'))
+          throw error;
+        text = renderFailure(toDiskError(error));
+      }
+
+      this.log(process.stdout.isTTY ? `${CLEAR_SCREEN}${text}` : `${text}\n`);
+      await pause(intervalMs);
+    }
+  }
+
+  #render(status: StatusDocument, extended: boolean): string {
+    const paint = choosePaint(process.stdout);
+    return renderStatus(status, {paint, nowMs: Date.now(), extended});
+  }
+}
+
+function getStatus(daemon: Daemon, name: string | undefined): Promise<StatusDocument> {
+  const query = name === undefined || name === 'all' ? '' : `?resource=${encodeURIComponent(name)}`;
+  return daemon.get<StatusDocument>(`/v1/status${query}`);
+}

@@ -1,0 +1,77 @@
+/** How commands talk to the daemon of a home: typed by the caller, errors with the next step. */
+import {existsSync} from 'node:fs';
+import {createInterface} from 'node:readline';
+import {callSocket, openSocket, type Call} from '../control/client.js';
+import {DiskError, errnoOf, isDiskError} from '../core/errors.js';
+import {homePaths} from '../core/home.js';
+import type {EventLine} from '../core/disk-status.js';
+
+/** A question that needs no work is answered at once; a daemon that hangs is soon noticed. */
+const ANSWER_TIMEOUT_MS = 15_000;
+/** The daemon keeps the timeout of an action; the client only waits a little longer. */
+const GRACE_MS = 5_000;
+
+export interface Daemon {
+  readonly home: string;
+  get<T>(path: string): Promise<T>;
+  /** @param timeoutSeconds how long the action may take */
+  post<T>(path: string, body: unknown, timeoutSeconds: number): Promise<T>;
+  remove<T>(path: string, body: unknown, timeoutSeconds: number): Promise<T>;
+  /** Lines of `GET path`, as they come; ends when the daemon ends it. */
+  lines(path: string): AsyncGenerator<EventLine>;
+}
+
+/** Nothing is opened before the first call. */
+export function connectDaemon(home: string): Daemon {
+  const socket = homePaths(home).daemonSocket;
+  const call = <T>(rest: Omit<Call, 'socket' | 'unreachable'>): Promise<T> =>
+    callSocket<T>({...rest, socket, unreachable: 'DAEMON_UNREACHABLE'}).catch((error: unknown) => {
+      throw explainUnreachable(error, home);
+    });
+  return {
+    home,
+    get: (path) => call({method: 'GET', path, timeoutMs: ANSWER_TIMEOUT_MS}),
+    post: (path, body, timeoutSeconds) =>
+      call({method: 'POST', path, body, timeoutMs: timeoutSeconds * 1000 + GRACE_MS}),
+    remove: (path, body, timeoutSeconds) =>
+      call({method: 'DELETE', path, body, timeoutMs: timeoutSeconds * 1000 + GRACE_MS}),
+    lines: (path) => readLines(socket, path, home),
+  };
+}
+
+/** Path of a resource in the control API; `rest` begins with a slash or is empty. */
+export function resourcePath(name: string, rest = ''): string {
+  return `/v1/resources/${encodeURIComponent(name)}${rest}`;
+}
+
+async function* readLines(socket: string, path: string, home: string): AsyncGenerator<EventLine> {
+  const call: Call = {
+    socket,
+    method: 'GET',
+    path,
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    stream: true,
+    unreachable: 'DAEMON_UNREACHABLE',
+  };
+  const response = await openSocket(call).catch((error: unknown) => {
+    throw explainUnreachable(error, home);
+  });
+  try {
+    for await (const line of createInterface({input: response})) {
+      if (line.trim() !== '') yield JSON.parse(line) as EventLine;
+    }
+  } finally {
+    response.destroy();
+  }
+}
+
+/** "Nobody answers" has two frequent causes that have a better name. */
+function explainUnreachable(error: unknown, home: string): unknown {
+  if (!isDiskError(error, 'DAEMON_UNREACHABLE')) return error;
+  if (errnoOf(error.cause) === 'EACCES') {
+    return new DiskError('NOT_ROOT', `the daemon of ${home} only talks to root`, {home});
+  }
+
+  if (existsSync(homePaths(home).nodeFile)) return error;
+  return new DiskError('NOT_INITIALISED', `there is no node at ${home}: type mars init`, {home});
+}

@@ -1,0 +1,82 @@
+/**
+ * What a command shows when it fails: what was found, the next step, and a stable code, on stderr
+ * or, under --json, as one document. The exit status comes from the code's entry in core/codes.
+ */
+import {Errors} from '@oclif/core';
+import {CODES, EXIT, type CodeEntry, type ErrorCode} from '../core/codes.js';
+import {DiskError, isDiskError, storeError, type ErrorDetails} from '../core/errors.js';
+import {wrapText} from './wrap-text.js';
+
+/** The JSON document of a failure. */
+export interface FailureDocument {
+  readonly schema: 1;
+  readonly error: FailureBody;
+}
+
+export interface FailureBody {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+  readonly remedy: string;
+}
+
+/** Ends a command after its failure was shown: oclif only takes the exit status from it. */
+export class CommandFailure extends Errors.CLIError {
+  override skipOclifErrorHandling = true;
+
+  constructor(error: DiskError) {
+    super(error.message, {code: error.code, exit: exitOf(error.code)});
+    this.cause = error;
+  }
+}
+
+/** The exit status that belongs to a code. */
+export function exitOf(code: ErrorCode): number {
+  const entry: CodeEntry = CODES[code];
+  // A warning code that ends a command is still not success.
+  return EXIT[entry.exit] === EXIT.done ? EXIT.bug : EXIT[entry.exit];
+}
+
+/** Turns whatever a command threw into a DiskError; what nobody foresaw becomes BUG. */
+export function toDiskError(error: unknown): DiskError {
+  if (error instanceof DiskError) {
+    const message = cleanMessage(error.message);
+    return message === error.message ? error : new DiskError(error.code, message, error.details);
+  }
+
+  if (error instanceof Errors.CLIError) {
+    return new DiskError('USAGE', cleanMessage(error.message), {}, {cause: error});
+  }
+
+  const stored = storeError(error, 'do this');
+  if (isDiskError(stored)) return stored;
+  const message = error instanceof Error ? error.message : String(error);
+  return new DiskError('BUG', message, {}, {cause: error});
+}
+
+/** Takes off what oclif's parser puts around every message. */
+function cleanMessage(message: string): string {
+  return message
+    .replace(/^Parsing --(\S+) \n\t/u, '--$1: ')
+    .replace(/\n?See more help with --help$/u, '');
+}
+
+export function failureBody(error: DiskError): FailureBody {
+  const {code, message, details} = error;
+  return {code, message, details, remedy: CODES[code].remedy};
+}
+
+export function failureDocument(error: DiskError): FailureDocument {
+  return {schema: 1, error: failureBody(error)};
+}
+
+/** The failure for people: message, remedy and code; a bug also has its stack. */
+export function renderFailure(error: DiskError): string {
+  const lines = [
+    ...wrapText(`mars: ${error.message}`, {hanging: '      '}),
+    ...wrapText(`next: ${CODES[error.code].remedy}`, {hanging: '      '}),
+    `code: ${error.code} (exit ${exitOf(error.code)}; more: mars explain ${error.code})`,
+  ];
+  if (error.code === 'BUG' && error.cause instanceof Error) lines.push(error.cause.stack ?? '');
+  return lines.join('\n');
+}

@@ -1,0 +1,64 @@
+/** Long work: a bar with percent, rate and remaining on a terminal, a line now and then elsewhere. */
+import {formatBytes} from '../core/units.js';
+import {formatSeconds} from './times.js';
+
+const LINE_INTERVAL_MS = 3_000;
+
+export interface Progress {
+  /** @param doneBytes in all, not since the last call */
+  update(doneBytes: number): void;
+  end(): void;
+}
+
+export interface ProgressOptions {
+  readonly label: string;
+  readonly totalBytes: number;
+  readonly stream: NodeJS.WriteStream;
+  readonly monotonicMs?: () => number;
+}
+
+export async function startProgress(options: ProgressOptions): Promise<Progress> {
+  return options.stream.isTTY ? startBar(options) : startLines(options);
+}
+
+async function startBar({label, totalBytes, stream}: ProgressOptions): Promise<Progress> {
+  // Loaded only where it is seen: every other command starts faster without.
+  const {default: cliProgress} = await import('cli-progress');
+  const bar = new cliProgress.SingleBar({
+    stream,
+    clearOnComplete: true,
+    format: `${label} {bar} {percentage} % {rate}/s, {eta_formatted} left`,
+    barsize: 24,
+  });
+  const startedMs = performance.now();
+  bar.start(totalBytes, 0, {rate: '-'});
+  return {
+    update: (doneBytes) => {
+      const seconds = (performance.now() - startedMs) / 1000;
+      bar.update(doneBytes, {rate: formatBytes(Math.round(doneBytes / Math.max(seconds, 0.001)))});
+    },
+    end: () => {
+      bar.stop();
+    },
+  };
+}
+
+function startLines({label, totalBytes, stream, monotonicMs}: ProgressOptions): Progress {
+  const now = monotonicMs ?? (() => performance.now());
+  const startedMs = now();
+  let lastMs = startedMs;
+  return {
+    update: (doneBytes) => {
+      if (now() - lastMs < LINE_INTERVAL_MS) return;
+      lastMs = now();
+      const seconds = (now() - startedMs) / 1000;
+      const rate = doneBytes / seconds;
+      const left = rate > 0 ? formatSeconds((totalBytes - doneBytes) / rate) : '?';
+      const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes * 100) / totalBytes);
+      const done = `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
+      const speed = `${formatBytes(Math.round(rate))}/s`;
+      stream.write(`${label} ${percent} %: ${done}, ${speed}, ${left} left\n`);
+    },
+    end: () => undefined,
+  };
+}

@@ -1,0 +1,60 @@
+/** One resource, its log and its replay, for people. */
+import type {LogList, ReplayView, ResourceView} from '../control/api.js';
+import {formatBytes} from '../core/units.js';
+import {renderTable} from './table.js';
+import {formatTime} from './times.js';
+
+export function renderResourceList(resources: readonly ResourceView[]): string {
+  if (resources.length === 0) return 'no resources yet: mars resource create NAME --size 10G';
+  const rows = resources.map((one) => [
+    one.name,
+    formatBytes(one.sizeBytes),
+    one.role,
+    one.attached ? 'attached' : 'detached',
+    one.device ?? one.image ?? '-',
+  ]);
+  return renderTable(['NAME', 'SIZE', 'ROLE', 'SWITCH', 'USE'], rows).join('\n');
+}
+
+export function renderResource(one: ResourceView): string {
+  const fields: [string, string][] = [
+    ['size', `${formatBytes(one.sizeBytes)} (${one.sizeBytes} bytes)`],
+    ['id', one.id],
+    ['created', formatTime(one.createdAt)],
+    ['backing', one.imagePath],
+    ['role', one.role],
+    ['attached', one.attached ? 'yes' : 'no'],
+    ['image', one.image ?? '-'],
+    ['device', one.device ?? '-'],
+    ['disk process', one.disk === null ? '-' : `pid ${one.disk.pid}, ${one.disk.phase}`],
+    ...Object.entries(one.settings).map(([key, value]): [string, string] => [`set ${key}`, value]),
+  ];
+  const width = Math.max(...fields.map(([name]) => name.length));
+  return [one.name, ...fields.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)].join(
+    '\n',
+  );
+}
+
+/** One line that tells what an action led to, with the place where the disk can be used. */
+export function renderOutcome(one: ResourceView): string {
+  const attached = one.attached ? '' : ', detached';
+  const place = one.device ?? one.image;
+  return `${one.name}: ${one.role}${attached}${place === null ? '' : `, use it at ${place}`}`;
+}
+
+export function renderLogList(log: LogList): string {
+  const rows = log.files.map((file) => [
+    file.file,
+    file.start,
+    file.end ?? '-',
+    formatBytes(file.bytes),
+    file.sealed ? 'sealed' : 'open',
+  ]);
+  return renderTable(['FILE', 'START', 'END', 'BYTES', 'STATE'], rows, 120).join('\n');
+}
+
+export function renderReplay(one: ReplayView): string {
+  const behind = one.backlogBytes === null ? 'unknown' : formatBytes(one.backlogBytes);
+  const paused = one.paused ? ' (pause wished)' : '';
+  return `${one.name}: replay ${one.state}${paused}, ${behind} to replay`;
+}

@@ -1,0 +1,172 @@
+/**
+ * `mars status` for people: 80 columns; first whether all is well, then a line for each resource,
+ * then for each trouble what, since when, why, and what to type.
+ */
+import type {ResourceStatus, StatusDocument} from '../control/api.js';
+import {CODES} from '../core/codes.js';
+import type {Message} from '../core/disk-status.js';
+import {parsePosition} from '../core/position.js';
+import {findState} from '../core/states.js';
+import {formatBytes} from '../core/units.js';
+import type {Paint} from './paint.js';
+import {renderTable, type Cell} from './table.js';
+import {formatSince, formatTime} from './times.js';
+import {wrapText} from './wrap-text.js';
+
+export type Health = ResourceStatus['health'];
+
+/** Worst first, as monitoring tools rank them. */
+const HEALTHS = ['critical', 'warning', 'unknown', 'ok'] as const satisfies readonly Health[];
+
+/** Exit status of `status --exit-code` and of `check`: the convention of monitoring plugins. */
+export const HEALTH_EXIT: Readonly<Record<Health, number>> = {
+  ok: 0,
+  warning: 1,
+  critical: 2,
+  unknown: 3,
+};
+
+const HEALTH_COLOUR = {
+  ok: 'green',
+  warning: 'yellow',
+  critical: 'red',
+  unknown: 'yellow',
+} as const satisfies Record<Health, string>;
+
+export interface RenderOptions {
+  readonly paint: Paint;
+  readonly nowMs: number;
+  /** All positions, paths and counts of each resource as well. */
+  readonly extended: boolean;
+}
+
+/** The worst health of all resources; a node without any is well. */
+export function worstHealth(resources: readonly ResourceStatus[]): Health {
+  return HEALTHS.find((health) => resources.some((one) => one.health === health)) ?? 'ok';
+}
+
+export function renderStatus(status: StatusDocument, options: RenderOptions): string {
+  const {resources} = status;
+  const lines = [renderVerdict(status, options.paint)];
+  if (resources.length > 0) lines.push('', ...renderRows(resources, options.paint));
+  for (const resource of resources) {
+    const troubles = renderTroubles(resource, options);
+    if (troubles.length > 0) lines.push('', ...troubles);
+  }
+
+  if (options.extended) {
+    for (const resource of resources) lines.push('', ...renderDetails(resource));
+  }
+
+  return lines.join('\n');
+}
+
+function renderVerdict({node, resources}: StatusDocument, paint: Paint): string {
+  const worst = worstHealth(resources);
+  if (resources.length === 0) {
+    return `${node}: no resources yet: mars resource create NAME --size 10G`;
+  }
+
+  const all = `${resources.length} resource${resources.length === 1 ? '' : 's'}`;
+  if (worst === 'ok') return `${node}: ${paint('green', 'all is well')}, ${all}`;
+  const counts = HEALTHS.filter((health) => health !== 'ok')
+    .map((health) => ({health, count: resources.filter((one) => one.health === health).length}))
+    .filter(({count}) => count > 0)
+    .map(({health, count}) => `${count} ${health}`);
+  return `${node}: ${paint(HEALTH_COLOUR[worst], `NOT well: ${counts.join(', ')}`)} of ${all}`;
+}
+
+function renderRows(resources: readonly ResourceStatus[], paint: Paint): string[] {
+  const rows = resources.map((one): Cell[] => [
+    one.name,
+    one.role,
+    {text: one.state, shown: paint(HEALTH_COLOUR[one.health], one.state)},
+    formatBytes(one.sizeBytes),
+    formatBytes(one.log.bytes),
+    formatBehind(one),
+  ]);
+  return renderTable(['NAME', 'ROLE', 'STATE', 'SIZE', 'LOG', 'UNREPLAYED'], rows);
+}
+
+function formatBehind({position, replayed}: ResourceStatus): string {
+  const end = position === null ? undefined : parsePosition(position);
+  const start = replayed === null ? undefined : parsePosition(replayed);
+  if (end === undefined || start === undefined) return '-';
+  return formatBytes(Math.max(0, end - start));
+}
+
+function renderTroubles(resource: ResourceStatus, options: RenderOptions): string[] {
+  const lines = resource.messages.flatMap((message) =>
+    message.severity === 'info' && resource.health === 'ok'
+      ? []
+      : renderMessage(resource, message, options),
+  );
+  if (resource.waitingFor !== null) {
+    const {reason, since, until} = resource.waitingFor;
+    const end = until === null ? '' : `, at the latest until ${formatTime(until)}`;
+    lines.push(
+      ...wrapText(
+        `${resource.name} waits for: ${reason}, since ${formatSince(since, options.nowMs)}${end}`,
+        {hanging: '  '},
+      ),
+    );
+  }
+
+  if (lines.length === 0 && resource.health !== 'ok') {
+    const entry = findState(resource.state);
+    const head = options.paint(HEALTH_COLOUR[resource.health], resource.health);
+    lines.push(`${resource.name}: ${head}: ${resource.state}`);
+    if (entry !== undefined) lines.push(...labelled('why', entry.meaning));
+    if (entry !== undefined) lines.push(...labelled('do', named(entry.action, resource.name)));
+  }
+
+  return lines;
+}
+
+function renderMessage(
+  resource: ResourceStatus,
+  message: Message,
+  {paint, nowMs}: RenderOptions,
+): string[] {
+  const colour = {info: 'dim', warning: 'yellow', critical: 'red'} as const;
+  const {meaning, remedy} = CODES[message.code];
+  return [
+    `${resource.name}: ${paint(colour[message.severity], message.severity)}: ${message.code}`,
+    ...labelled('what', message.text),
+    ...labelled('since', formatSince(message.since, nowMs)),
+    ...labelled('why', meaning),
+    ...labelled('do', named(remedy, resource.name)),
+  ];
+}
+
+/** Remedies speak of NAME; here it is known. */
+function named(remedy: string, name: string): string {
+  return remedy.replaceAll(/\bNAME\b/gu, name);
+}
+
+function labelled(label: string, text: string): string[] {
+  return wrapText(`  ${`${label}:`.padEnd(7)}${text}`, {hanging: ' '.repeat(9)});
+}
+
+function renderDetails(one: ResourceStatus): string[] {
+  const fields: [string, string | null][] = [
+    ['size', `${formatBytes(one.sizeBytes)} (${one.sizeBytes} bytes)`],
+    ['role', `${one.role} (designated primary: ${one.designatedPrimary ?? 'none'})`],
+    ['state', `${one.state} (${one.health}), mode ${one.mode}`],
+    ['image', one.image],
+    ['device', one.device],
+    ['open', one.openCount === null ? null : `${one.openCount} times`],
+    ['epoch', one.epoch],
+    ['position', one.position],
+    ['durable', one.durable],
+    ['replayed', one.replayed],
+    ['log', `${one.log.files} files, ${formatBytes(one.log.bytes)} of ${formatCap(one)}`],
+    ['log from', one.log.firstPosition],
+    ['restorable from', one.restorableFrom === null ? null : formatTime(one.restorableFrom)],
+  ];
+  return [one.name, ...fields.map(([name, value]) => `  ${name.padEnd(16)} ${value ?? '-'}`)];
+}
+
+function formatCap({log}: ResourceStatus): string {
+  return log.capBytes === null ? 'no cap' : `at most ${formatBytes(log.capBytes)}`;
+}

@@ -1,0 +1,47 @@
+/** What both entry programs share: words that oclif itself refuses, and a reader that goes away. */
+import {flush, handle, run, type Config} from '@oclif/core';
+import {CommandFailure, failureDocument, renderFailure} from './failure.js';
+import {nearMatches} from './near-matches.js';
+import {DiskError} from '../core/errors.js';
+
+/** Runs one command line to its end, and sets the exit status. */
+export async function runCli(words: readonly string[], config: Config): Promise<void> {
+  // `mars events | head` ends when head does.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+  try {
+    await run([...words], config);
+    await flush();
+  } catch (error) {
+    await handle(refineError(error as Error, words, config));
+  }
+}
+
+/** oclif says "command x not found"; the rule says: what was found, the next command, a code. */
+function refineError(error: Error, words: readonly string[], config: Config): Error {
+  const match = /^command (\S+) not found$/u.exec(error.message);
+  if (match === null) return error;
+  const typed = (match[1] ?? '').replaceAll(':', ' ');
+  const known = config.commandIDs.map((id) => id.replaceAll(':', ' '));
+  // A stray word after a command that takes none: the longest command in it is what was meant.
+  const command = known
+    .filter((id) => typed.startsWith(`${id} `))
+    .sort((a, b) => b.length - a.length)[0];
+  const near = nearMatches(typed, known);
+  const message =
+    command === undefined
+      ? `there is no command 'mars ${typed}': ${
+          near.length > 0 ? `did you mean ${near.join(', ')}?` : 'mars --help lists them'
+        }`
+      : `mars ${command} takes no argument, got '${typed.slice(command.length + 1)}'`;
+  const failure = new DiskError('USAGE', message);
+  if (words.includes('--json')) process.stdout.write(`${asJson(failureDocument(failure))}\n`);
+  else process.stderr.write(`${renderFailure(failure)}\n`);
+  return new CommandFailure(failure);
+}
+
+function asJson(document: unknown): string {
+  return JSON.stringify(document, null, 2);
+}

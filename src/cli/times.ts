@@ -1,0 +1,28 @@
+/** Times and durations for people; documents keep RFC 3339 and seconds. */
+
+/** `4.2 s`, `3 min`, `5 h`, `2 d`. */
+export function formatSeconds(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '?';
+  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
+/** `2026-11-22 10:15:00Z (3 min)`: the moment, and how long ago it was. */
+export function formatSince(time: string, nowMs: number): string {
+  const milliseconds = Date.parse(time);
+  if (Number.isNaN(milliseconds)) return time;
+  return `${formatTime(time)} (${formatSeconds((nowMs - milliseconds) / 1000)})`;
+}
+
+/** `2026-11-22 10:15:00Z`; a text that is no time is returned as it is. */
+export function formatTime(time: string): string {
+  const milliseconds = Date.parse(time);
+  if (Number.isNaN(milliseconds)) return time;
+  return new Date(milliseconds)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/u, 'Z');
+}
