@@ -10,6 +10,7 @@ import type {Daemon} from './daemon.js';
 import {CommandFailure, failureDocument, renderFailure, toDiskError} from './failure.js';
 import {listNames, runTargets, type TargetsDocument} from './targets.js';
 
+/** Base of all commands. */
 export abstract class MarsCommand extends Command {
   static override baseFlags = {
     home: Flags.string({
@@ -70,8 +71,9 @@ export abstract class MarsCommand extends Command {
 
   protected showFailure(error: unknown): CommandFailure {
     const failure = toDiskError(error);
-    if (this.jsonEnabled()) this.logJson(failureDocument(failure));
-    else this.logToStderr(renderFailure(failure));
+    const command = this.id?.replaceAll(':', ' ');
+    if (this.jsonEnabled()) this.logJson(failureDocument(failure, command));
+    else this.logToStderr(renderFailure(failure, command));
     return new CommandFailure(failure);
   }
 }

@@ -1,10 +1,19 @@
-/** The daemon as a program: from dist, or from a source checkout through tsx. */
+/** The daemon as a program: from dist, or from a source checkout that runs under tsx. */
 import {fileURLToPath} from 'node:url';
 
-/** Words after `node` that start the daemon of `home`. */
-export function daemonWords(home: string, module = import.meta.url): string[] {
-  const source = module.endsWith('.ts');
-  const main = fileURLToPath(new URL(`../daemon/main.${source ? 'ts' : 'js'}`, module));
-  // Resolved here: `--import tsx` alone is looked up from the working directory.
-  return [...(source ? ['--import', import.meta.resolve('tsx')] : []), main, '--home', home];
+/**
+ * Becomes the daemon of `home`: loads its program into this process, with the words that it would
+ * have if it were started by itself.
+ *
+ * In this process, as the pid that a user or a script sees of `mars daemon run &` must be the
+ * daemon's: a signal to it, SIGKILL too, reaches the daemon and no empty shell around it. Loaded
+ * by a computed name, as no command but this one may load what a daemon needs.
+ *
+ * @throws what the program throws before it serves: NOT_INITIALISED, DAEMON_RUNNING, ...
+ */
+export async function becomeDaemon(home: string, module = import.meta.url): Promise<void> {
+  const extension = module.endsWith('.ts') ? 'ts' : 'js';
+  const program = new URL(`../daemon/main.${extension}`, module);
+  process.argv.splice(1, process.argv.length, fileURLToPath(program), '--home', home);
+  await import(program.href);
 }

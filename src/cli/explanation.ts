@@ -53,6 +53,7 @@ export function explainWord(word: string): Explanation {
   throw new DiskError('USAGE', `'${word}' is no code and no state: ${hint}`);
 }
 
+/** The entry for people: 80 columns. */
 export function renderExplanation({word, kind, meaning, remedy, exit}: Explanation): string {
   const status = exit === null ? '' : `, exit status ${exit}`;
   const lines = [`${word} (${kind}${status})`, ...wrapText(meaning)];

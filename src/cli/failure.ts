@@ -61,20 +61,29 @@ function cleanMessage(message: string): string {
     .replace(/\n?See more help with --help$/u, '');
 }
 
-export function failureBody(error: DiskError): FailureBody {
+/**
+ * @param command words of the command that failed, for the remedy: `resource create`
+ */
+export function failureBody(error: DiskError, command?: string): FailureBody {
   const {code, message, details} = error;
-  return {code, message, details, remedy: CODES[code].remedy};
+  return {code, message, details, remedy: remedyOf(code, command)};
 }
 
-export function failureDocument(error: DiskError): FailureDocument {
-  return {schema: 1, error: failureBody(error)};
+/** The document that stands on stdout instead of the command's own. */
+export function failureDocument(error: DiskError, command?: string): FailureDocument {
+  return {schema: 1, error: failureBody(error, command)};
+}
+
+function remedyOf(code: ErrorCode, command: string | undefined): string {
+  const {remedy}: CodeEntry = CODES[code];
+  return command === undefined ? remedy : remedy.replace('mars COMMAND', `mars ${command}`);
 }
 
 /** The failure for people: message, remedy and code; a bug also has its stack. */
-export function renderFailure(error: DiskError): string {
+export function renderFailure(error: DiskError, command?: string): string {
   const lines = [
     ...wrapText(`mars: ${error.message}`, {hanging: '      '}),
-    ...wrapText(`next: ${CODES[error.code].remedy}`, {hanging: '      '}),
+    ...wrapText(`next: ${remedyOf(error.code, command)}`, {hanging: '      '}),
     `code: ${error.code} (exit ${exitOf(error.code)}; more: mars explain ${error.code})`,
   ];
   if (error.code === 'BUG' && error.cause instanceof Error) lines.push(error.cause.stack ?? '');

@@ -49,10 +49,12 @@ export function defaultNodeName(): string {
   return word.replace(/^[^a-zA-Z0-9]+/u, '').slice(0, 63) || 'node';
 }
 
+/** Where images appear unless `--mounts` says otherwise. */
 export function defaultMounts(home: string): string {
   return home === HOME_DEFAULT ? '/run/mars' : join(home, 'mnt');
 }
 
+/** Where device links appear unless `--devices` says otherwise. */
 export function defaultDevices(home: string): string {
   return home === HOME_DEFAULT ? '/dev/mars' : join(home, 'dev');
 }

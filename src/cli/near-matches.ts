@@ -13,9 +13,9 @@ export function nearMatches(word: string, known: readonly string[]): string[] {
 }
 
 function distanceTo(wanted: string, candidate: string): number {
-  // Part of a name is meant as that name: `space` is LOG_SPACE.
-  if (wanted.length >= 3 && candidate.includes(wanted)) return 1;
-  return levenshtein(wanted, candidate);
+  const distance = levenshtein(wanted, candidate);
+  // Part of a name is meant as that name, `space` as LOG_SPACE, but after a mere slip of a finger.
+  return wanted.length >= 3 && candidate.includes(wanted) ? Math.min(distance, 1.5) : distance;
 }
 
 function levenshtein(a: string, b: string): number {

@@ -33,6 +33,7 @@ export const sizeArgument = Args.string({
   parse: (input) => Promise.resolve(input),
 });
 
+/** `--timeout S` with its default. */
 export function timeoutFlag(seconds: number) {
   return Flags.integer({
     description: 'longest wait in seconds',

@@ -17,6 +17,7 @@ export interface ProgressOptions {
   readonly monotonicMs?: () => number;
 }
 
+/** Begins at 0 of `totalBytes`; the caller ends it. */
 export async function startProgress(options: ProgressOptions): Promise<Progress> {
   return options.stream.isTTY ? startBar(options) : startLines(options);
 }

@@ -4,6 +4,7 @@ import {formatBytes} from '../core/units.js';
 import {renderTable} from './table.js';
 import {formatTime} from './times.js';
 
+/** A line for each resource. */
 export function renderResourceList(resources: readonly ResourceView[]): string {
   if (resources.length === 0) return 'no resources yet: mars resource create NAME --size 10G';
   const rows = resources.map((one) => [
@@ -16,6 +17,7 @@ export function renderResourceList(resources: readonly ResourceView[]): string {
   return renderTable(['NAME', 'SIZE', 'ROLE', 'SWITCH', 'USE'], rows).join('\n');
 }
 
+/** All that is known of one resource, a line for each fact. */
 export function renderResource(one: ResourceView): string {
   const fields: [string, string][] = [
     ['size', `${formatBytes(one.sizeBytes)} (${one.sizeBytes} bytes)`],
@@ -42,6 +44,7 @@ export function renderOutcome(one: ResourceView): string {
   return `${one.name}: ${one.role}${attached}${place === null ? '' : `, use it at ${place}`}`;
 }
 
+/** A line for each logfile; wider than 80 columns only by long node names. */
 export function renderLogList(log: LogList): string {
   const rows = log.files.map((file) => [
     file.file,
@@ -53,6 +56,7 @@ export function renderLogList(log: LogList): string {
   return renderTable(['FILE', 'START', 'END', 'BYTES', 'STATE'], rows, 120).join('\n');
 }
 
+/** How far replay is, on one line. */
 export function renderReplay(one: ReplayView): string {
   const behind = one.backlogBytes === null ? 'unknown' : formatBytes(one.backlogBytes);
   const paused = one.paused ? ' (pause wished)' : '';

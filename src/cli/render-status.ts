@@ -45,6 +45,7 @@ export function worstHealth(resources: readonly ResourceStatus[]): Health {
   return HEALTHS.find((health) => resources.some((one) => one.health === health)) ?? 'ok';
 }
 
+/** The whole text of `mars status`, without a final line break. */
 export function renderStatus(status: StatusDocument, options: RenderOptions): string {
   const {resources} = status;
   const lines = [renderVerdict(status, options.paint)];

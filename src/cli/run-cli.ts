@@ -5,18 +5,36 @@ import {nearMatches} from './near-matches.js';
 import {DiskError} from '../core/errors.js';
 
 /** Runs one command line to its end, and sets the exit status. */
-export async function runCli(words: readonly string[], config: Config): Promise<void> {
+export async function runCli(typed: readonly string[], config: Config): Promise<void> {
+  const words = moveGlobalFlags(typed);
   // `mars events | head` ends when head does.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
     throw error;
   });
   try {
-    await run([...words], config);
+    await run(words, config);
     await flush();
   } catch (error) {
     await handle(refineError(error as Error, words, config));
   }
+}
+
+/** `mars --home DIR status` is what people type; oclif wants the command's words first. */
+export function moveGlobalFlags(words: readonly string[]): string[] {
+  const moved: string[] = [];
+  let index = 0;
+  for (;;) {
+    const word = words[index] ?? '';
+    const count = word === '--home' ? 2 : word === '--json' || word.startsWith('--home=') ? 1 : 0;
+    if (count === 0 || index + count >= words.length) break;
+    moved.push(...words.slice(index, index + count));
+    index += count;
+  }
+
+  const rest = words.slice(index);
+  const end = rest.includes('--') ? rest.indexOf('--') : rest.length;
+  return [...rest.slice(0, end), ...moved, ...rest.slice(end)];
 }
 
 /** oclif says "command x not found"; the rule says: what was found, the next command, a code. */
