@@ -30,7 +30,7 @@ export async function hashRange(file: string, offset: number, length: number): P
 }
 
 /** A buffer whose memory begins at a page, as O_DIRECT wants it. */
-function alignedBuffer(bytes: number): Buffer {
+export function alignedBuffer(bytes: number): Buffer {
   // Node's allocator maps large array buffers by page, V8 hands them out 16 bytes aligned at least:
   // nothing promises a page, so look for one in a larger buffer.
   const memory = new ArrayBuffer(bytes + 8192);

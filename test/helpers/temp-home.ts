@@ -6,6 +6,9 @@ import {spawn} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import type {DaemonStatus, ResourceStatus, StatusDocument} from '../../src/control/api.js';
+import {diskStatus} from '../../src/control/disk-client.js';
+import type {DiskStatus} from '../../src/core/disk-status.js';
+import {resourcePaths} from '../../src/core/home.js';
 import {findLeftovers, mountsBelow, removeLeftovers} from './leftovers.js';
 import {run, tryRun, until, type RunResult} from './run.js';
 
@@ -43,6 +46,11 @@ export class TempHome {
     }
 
     const home = new TempHome(fs.mkdtempSync(path.join(base, 'mars-test-')));
+    // Programs of other users (PostgreSQL) work on file systems that are mounted below.
+    for (const directory of [base, home.directory]) {
+      if (directory !== '/var/tmp') fs.chmodSync(directory, 0o711);
+    }
+
     try {
       await home.mars('init', '--name', 'alpha');
       if (options.daemon !== false) await home.startDaemon();
@@ -130,10 +138,28 @@ export class TempHome {
     return path.join(this.home, 'mnt', name, 'disk.img');
   }
 
+  /** Asks the disk process itself: works without a daemon. Undefined while none listens. */
+  async diskStatus(name: string): Promise<DiskStatus | undefined> {
+    const {socket} = resourcePaths(this.home, name);
+    return diskStatus(socket).catch(() => undefined);
+  }
+
+  /** Waits for the pids: a disk process that starts has none to tell yet. */
   async diskProcesses(name: string): Promise<DiskProcesses> {
-    const disk = (await this.daemonStatus()).disks.find((entry) => entry.name === name);
-    if (disk?.pid == null || disk.holderPid === null) throw new Error(`no disk process of ${name}`);
-    return {holderPid: disk.holderPid, pid: disk.pid, restarts: disk.restarts};
+    let found: DiskStatus | undefined;
+    await until(
+      async () => {
+        found = await this.diskStatus(name);
+        return found !== undefined && found.holderPid !== null;
+      },
+      20_000,
+      `disk process of ${name} with a holder`,
+    );
+    return {
+      holderPid: found?.holderPid ?? 0,
+      pid: found?.pid ?? 0,
+      restarts: found?.restarts ?? 0,
+    };
   }
 
   async status(name: string): Promise<ResourceStatus> {
@@ -147,8 +173,8 @@ export class TempHome {
   async replayed(name: string, deadlineMs: number): Promise<void> {
     await until(
       async () => {
-        const status = await this.status(name);
-        return status.position !== null && status.position === status.replayed;
+        const status = await this.diskStatus(name);
+        return status !== undefined && status.position === status.replayed;
       },
       deadlineMs,
       `end of the replay of ${name}`,

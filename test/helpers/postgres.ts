@@ -1,0 +1,123 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import {run, tryRun} from './run.js';
+
+const TIMEOUT_MS = 120_000;
+
+/** A PostgreSQL server of its own, as Debian's user postgres, reached by a Unix socket only. */
+export class Postgres {
+  readonly #programs: string;
+  readonly #cluster: string;
+  readonly #socketDirectory: string;
+
+  private constructor(programs: string, cluster: string, socketDirectory: string) {
+    this.#programs = programs;
+    this.#cluster = cluster;
+    this.#socketDirectory = socketDirectory;
+  }
+
+  /** False where Debian's packages are missing. */
+  static isInstalled(): boolean {
+    return programDirectory() !== undefined;
+  }
+
+  /**
+   * Makes a cluster and starts a server on it.
+   *
+   * @param cluster directory to make, on the disk under test
+   * @param scratch directory outside of it, for socket and server log
+   */
+  static async create(cluster: string, scratch: string): Promise<Postgres> {
+    const programs = programDirectory();
+    if (programs === undefined) throw new Error('PostgreSQL is not installed');
+    const socketDirectory = fs.mkdtempSync(path.join(scratch, 'pg-'));
+    fs.chmodSync(scratch, 0o711);
+    fs.chmodSync(socketDirectory, 0o777);
+    fs.mkdirSync(cluster, {mode: 0o700});
+    await run('chown', ['postgres', cluster]);
+    const server = new Postgres(programs, cluster, socketDirectory);
+    await server.#run('initdb', ['-D', cluster, '-A', 'trust', '--no-sync', '--no-locale']);
+    await server.start();
+    return server;
+  }
+
+  async start(): Promise<void> {
+    const options = `-k ${this.#socketDirectory} -c listen_addresses= -c shared_buffers=64MB`;
+    await this.#run('pg_ctl', [
+      'start',
+      '-w',
+      '-t',
+      '60',
+      '-D',
+      this.#cluster,
+      '-l',
+      path.join(this.#socketDirectory, 'server.log'),
+      '-o',
+      options,
+    ]);
+  }
+
+  /** `immediate` is PostgreSQL's crash: it recovers at the next start. */
+  async stop(mode: 'fast' | 'immediate'): Promise<void> {
+    await this.#run('pg_ctl', ['stop', '-w', '-t', '60', '-m', mode, '-D', this.#cluster]);
+  }
+
+  pgbench(...args: string[]): Promise<string> {
+    return this.#run('pgbench', ['-h', this.#socketDirectory, ...args, 'postgres']);
+  }
+
+  /** Like pgbench(), whatever the status: for servers that are killed meanwhile. */
+  tryPgbench(...args: string[]): ReturnType<typeof tryRun> {
+    return tryRun(
+      'runuser',
+      this.#words('pgbench', ['-h', this.#socketDirectory, ...args, 'postgres']),
+      {cwd: '/', timeoutMs: TIMEOUT_MS},
+    );
+  }
+
+  /** Unaligned rows without headings. */
+  sql(statement: string): Promise<string> {
+    return this.#run('psql', [
+      '-h',
+      this.#socketDirectory,
+      '-X',
+      '-q',
+      '-A',
+      '-t',
+      '-v',
+      'ON_ERROR_STOP=1',
+      '-c',
+      statement,
+      'postgres',
+    ]);
+  }
+
+  /** Checks every heap and index; throws on damage. */
+  async amcheck(): Promise<void> {
+    await this.#run('pg_amcheck', [
+      '-h',
+      this.#socketDirectory,
+      '--install-missing',
+      '--heapallindexed',
+      'postgres',
+    ]);
+  }
+
+  #run(program: string, args: readonly string[]): Promise<string> {
+    return run('runuser', this.#words(program, args), {cwd: '/', timeoutMs: TIMEOUT_MS});
+  }
+
+  #words(program: string, args: readonly string[]): string[] {
+    return ['-u', 'postgres', '--', path.join(this.#programs, program), ...args];
+  }
+}
+
+function programDirectory(): string | undefined {
+  const base = '/usr/lib/postgresql';
+  if (!fs.existsSync(base)) return undefined;
+  return fs
+    .readdirSync(base)
+    .map((version) => path.join(base, version, 'bin'))
+    .filter((directory) => fs.existsSync(path.join(directory, 'pg_amcheck')))
+    .at(-1);
+}
