@@ -53,6 +53,8 @@ export interface CreateRequest {
   readonly preallocate?: boolean;
   readonly driver?: FuseDriverWish;
   readonly settings?: Readonly<Record<string, string>>;
+  /** false: created as secondary, nothing is mounted. Absent: true. */
+  readonly activate?: boolean;
 }
 
 export interface DeleteRequest {
@@ -105,6 +107,8 @@ export interface ResourceView {
   readonly device: string | null;
   readonly settings: Readonly<Record<string, string>>;
   readonly disk: DiskStatus | null;
+  /** What the caller should know besides, such as a setting that counts later. */
+  readonly notes?: readonly string[];
 }
 
 export interface ResourceList {

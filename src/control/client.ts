@@ -3,6 +3,7 @@ import http from 'node:http';
 import {isErrorCode} from '../core/codes.js';
 import {DiskError, type ErrorDetails} from '../core/errors.js';
 import {isObject} from '../core/json-file.js';
+import {socketAddress, type SocketAddress} from '../core/socket-path.js';
 
 /** Longest document that is accepted: a status of thirty resources has some 50 kB. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -13,6 +14,8 @@ export interface Call {
   readonly path: string;
   readonly body?: unknown;
   readonly timeoutMs: number;
+  /** true: `timeoutMs` ends with the answer's head; its lines may then come for ever. */
+  readonly stream?: boolean;
   /** Code of the error where nobody answers on the socket. */
   readonly unreachable: 'DAEMON_UNREACHABLE' | 'DISK_UNREACHABLE';
 }
@@ -37,12 +40,23 @@ export async function callSocket<T>(call: Call): Promise<T> {
   throw errorFromAnswer(answer, call);
 }
 
-/** Opens a stream of lines, for events; the caller ends it by destroying the response. */
+/**
+ * Opens a stream of lines, for events; the caller ends it by destroying the response.
+ *
+ * @throws DiskError `call.unreachable` or TIMEOUT
+ */
 export function openSocket(call: Call, body = ''): Promise<http.IncomingMessage> {
+  let address: SocketAddress;
+  try {
+    address = socketAddress(call.socket);
+  } catch (error) {
+    return Promise.reject(unreachable(call, error));
+  }
+
   return new Promise((resolve, reject) => {
     const request = http.request(
       {
-        socketPath: call.socket,
+        socketPath: address.path,
         method: call.method,
         path: call.path,
         agent: false,
@@ -57,28 +71,31 @@ export function openSocket(call: Call, body = ''): Promise<http.IncomingMessage>
         }),
       );
     }, call.timeoutMs);
-    request.once('response', (response) =>
-      response.once('close', () => {
-        clearTimeout(timer);
-      }),
-    );
-    request.once('error', (error) => {
+    const finish = (): void => {
       clearTimeout(timer);
-      reject(
-        error instanceof DiskError
-          ? error
-          : new DiskError(
-              call.unreachable,
-              call.unreachable === 'DAEMON_UNREACHABLE'
-                ? `no daemon answers on ${call.socket}: start it with mars daemon run`
-                : `no disk process answers on ${call.socket}`,
-              {socket: call.socket},
-              {cause: error},
-            ),
-      );
+    };
+    request.once('close', () => {
+      finish();
+      address.close();
+    });
+    request.once('response', (response) => {
+      if (call.stream === true) finish();
+      response.once('close', finish);
+    });
+    request.once('error', (error) => {
+      finish();
+      reject(error instanceof DiskError ? error : unreachable(call, error));
     });
     request.end(body);
   });
+}
+
+function unreachable(call: Call, cause: unknown): DiskError {
+  const text =
+    call.unreachable === 'DAEMON_UNREACHABLE'
+      ? `no daemon answers on ${call.socket}: start it with mars daemon run`
+      : `no disk process answers on ${call.socket}`;
+  return new DiskError(call.unreachable, text, {socket: call.socket}, {cause});
 }
 
 function parseAnswer(text: string, call: Call): unknown {

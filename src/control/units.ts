@@ -1,0 +1,148 @@
+/**
+ * The systemd units and the cron file of a node, as texts, and their installation.
+ *
+ * A disk must outlive the daemon and stop after the file systems on it: each has a unit of its own,
+ * whose processes systemd does not kill at shutdown (argv[0] begins with '@': systemd, "storage
+ * daemons for the root file system"), and which the daemon starts and stops.
+ */
+import fs from 'node:fs';
+import {join} from 'node:path';
+import {storeError} from '../core/errors.js';
+
+export interface UnitOptions {
+  /** Home of the node: absolute. */
+  readonly home: string;
+  /** `process.execPath`. */
+  readonly node: string;
+  /** The directory that holds `bin` and `dist`. */
+  readonly installation: string;
+}
+
+export interface UnitFile {
+  /** Absolute, before `root` is put in front. */
+  readonly path: string;
+  readonly text: string;
+}
+
+const UNIT_DIRECTORY = '/etc/systemd/system';
+const DISK_UNIT = `${UNIT_DIRECTORY}/mars-disk@.service`;
+
+/** Quotes a word for a unit file: systemd.syntax(7), and `%` is a specifier there. */
+function word(text: string): string {
+  const escaped = text.replaceAll('%', '%%').replaceAll('$', '$$$$');
+  return /^[\w./@%$:=-]+$/u.test(escaped)
+    ? escaped
+    : `"${escaped.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+}
+
+function daemonUnit({home, node, installation}: UnitOptions): string {
+  const main = join(installation, 'dist/daemon/main.js');
+  return `[Unit]
+Description=mars: replicated virtual disks (daemon)
+Documentation=file:${installation}/README.md
+After=local-fs.target network.target
+RequiresMountsFor=${word(home)}
+
+[Service]
+Type=exec
+ExecStart=${word(node)} ${word(main)} --home ${word(home)}
+# Disks are no part of the daemon: they go on while it restarts.
+KillMode=process
+Restart=on-failure
+RestartSec=1s
+OOMScoreAdjust=-500
+LimitNOFILE=65536
+LimitMEMLOCK=infinity
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+function diskUnit({home, node, installation}: UnitOptions): string {
+  const holder = join(installation, 'dist/disk/holder.sh');
+  const main = join(installation, 'dist/disk/main.js');
+  const run = join(home, 'run/disks');
+  return `[Unit]
+Description=mars: disk %i
+Documentation=file:${installation}/README.md
+# Started before what needs the disk, and so stopped after the file systems on it.
+DefaultDependencies=no
+After=local-fs-pre.target systemd-udevd.service
+Before=remote-fs.target
+Conflicts=umount.target
+IgnoreOnIsolate=yes
+RequiresMountsFor=${word(home)}
+
+[Service]
+Type=exec
+EnvironmentFile=${run.replaceAll('%', '%%')}/%i.env
+Environment=MARS_HOME=${word(home)} MARS_NODE=${word(node)} MARS_DISK_MAIN=${word(main)}
+# '@' as the first letter of argv[0] keeps the process alive through the last kill at shutdown.
+ExecStart=@/bin/sh @mars-disk ${word(holder)} ${word(home)} %i \${MARS_MOUNT} \${MARS_DRIVER} \${MARS_MODE}
+StandardOutput=append:${run.replaceAll('%', '%%')}/%i.log
+StandardError=inherit
+# Ended by its unmount, never by a signal: a signal is an I/O error for the file system on it.
+KillMode=none
+SendSIGKILL=no
+Restart=no
+OOMScoreAdjust=-999
+MemorySwapMax=0
+LimitNOFILE=65536
+LimitMEMLOCK=infinity
+Delegate=no
+`;
+}
+
+function cronFile({home, node, installation}: UnitOptions): string {
+  const run = join(installation, 'bin/run.js');
+  const quote = (text: string): string =>
+    `'${text.replaceAll("'", "'\\''").replaceAll('%', '\\%')}'`;
+  return `# mars: rotation and pruning of logs; safe beside the daemon, and without it.
+SHELL=/bin/sh
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+*/10 * * * * root ${quote(node)} ${quote(run)} cron --home ${quote(home)}
+`;
+}
+
+/** The files that `mars daemon install` writes. */
+export function unitFiles(options: UnitOptions): UnitFile[] {
+  return [
+    {path: `${UNIT_DIRECTORY}/mars.service`, text: daemonUnit(options)},
+    {path: DISK_UNIT, text: diskUnit(options)},
+    {path: '/etc/cron.d/mars', text: cronFile(options)},
+  ];
+}
+
+/**
+ * Writes the units and the cron file below `root` (`/` for this machine).
+ *
+ * @param dryRun true: nothing is written
+ * @returns the files with their real paths
+ * @throws DiskError STORE_FULL, STORE_READ_ONLY, STORE_IO
+ */
+export function installUnits(options: UnitOptions, root: string, dryRun: boolean): UnitFile[] {
+  const files = unitFiles(options).map(({path, text}) => ({path: join(root, path), text}));
+  if (dryRun) return files;
+  for (const {path, text} of files) {
+    try {
+      fs.mkdirSync(join(path, '..'), {recursive: true});
+      fs.writeFileSync(`${path}.tmp`, text, {mode: 0o644});
+      fs.renameSync(`${path}.tmp`, path);
+    } catch (error) {
+      throw storeError(error, `write ${path}`);
+    }
+  }
+
+  return files;
+}
+
+/** true where systemd runs this machine and has the disk unit of this home. */
+export function diskUnitInstalled(home: string): boolean {
+  if (!fs.existsSync('/run/systemd/system')) return false;
+  try {
+    return fs.readFileSync(DISK_UNIT, 'utf8').includes(`MARS_HOME=${word(home)} `);
+  } catch {
+    return false;
+  }
+}

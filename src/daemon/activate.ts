@@ -1,0 +1,254 @@
+/**
+ * From nothing to a served image with its device, and back.
+ *
+ *   found      lock   socket             activate                    deactivate
+ *   serving    held   mode serve         repair device and link      device, commit, umount
+ *   replaying  held   mode replay        stop it, then as absent     stop it
+ *   silent     held   no answer          wait, then RESOURCE_LOCKED  the same
+ *   absent     free   none, or stale     clean up, start             clean up
+ *
+ * All of it runs in the queue of the resource: one at a time.
+ */
+import {setTimeout as sleep} from 'node:timers/promises';
+import type {DiskStatus} from '../core/disk-status.js';
+import {DiskError, isDiskError, storeError} from '../core/errors.js';
+import type {FuseDriverWish, ResourceFile} from '../core/home.js';
+import {requireFuse} from '../core/machine.js';
+import {diskStatus} from '../control/disk-client.js';
+import fs from 'node:fs';
+import type {Context} from './context.js';
+import {busyError, deviceOf, ensureDevice, removeDevice, requireUnused, usersOf} from './device.js';
+import {callDisk} from './disk-call.js';
+import {
+  isLocked,
+  lastFatal,
+  lockedError,
+  startHolder,
+  waitForDisk,
+  waitUnlocked,
+  type HolderStart,
+} from './holder.js';
+import {cleanLeftovers} from './leftovers.js';
+import {listMounts, mountAt} from './mounts.js';
+import type {Places} from './places.js';
+import {placesOf} from './places.js';
+import {programWords, runProgram} from './run-program.js';
+
+const STATUS_TIMEOUT_MS = 2000;
+const UMOUNT_TIMEOUT_MS = 30_000;
+const SILENT_PAUSE_MS = 50;
+
+export type Found =
+  | {readonly kind: 'serving' | 'replaying'; readonly status: DiskStatus}
+  | {readonly kind: 'silent' | 'absent'; readonly status?: undefined};
+
+/** Looks what runs for a resource. */
+export async function findDisk(places: Places): Promise<Found> {
+  const status = await diskStatus(places.paths.socket, STATUS_TIMEOUT_MS).catch(() => undefined);
+  if (status !== undefined) {
+    return {kind: status.mode === 'serve' ? 'serving' : 'replaying', status};
+  }
+
+  return {kind: (await isLocked(places.paths)) ? 'silent' : 'absent'};
+}
+
+export interface ActivateOptions {
+  readonly device: boolean;
+  readonly driver: FuseDriverWish;
+  /** On the clock of performance.now(). */
+  readonly deadlineMs: number;
+}
+
+export interface Activated {
+  readonly status: DiskStatus;
+  /** The disk was started now, not found running. */
+  readonly started: boolean;
+  /** Why there is no device although it was wanted; the image is served all the same. */
+  readonly deviceFault: DiskError | undefined;
+}
+
+/**
+ * Brings image and device up; does nothing that is done already.
+ *
+ * @throws DiskError NOT_ROOT, FUSE_MISSING, FUSE_TIMEOUT_SET, RESOURCE_LOCKED, TIMEOUT, or the
+ *   fatal error of the disk process (LOG_*, IMAGE_*, STORE_*, MOUNT_FAILED)
+ */
+export async function activate(
+  context: Context,
+  file: ResourceFile,
+  options: ActivateOptions,
+): Promise<Activated> {
+  const places = placesOf(context, file.name);
+  requireFuse();
+  let found = await settle(places, file.name, options.deadlineMs);
+  if (found.kind === 'replaying') {
+    await stopReplay(places, file.name, options.deadlineMs);
+    found = {kind: 'absent'};
+  }
+
+  const start = holderStart(context, file, places, options.driver, 'serve');
+  const started = found.kind === 'absent';
+  const holder = started
+    ? await startServing(context, start, places)
+    : {ended: undefined, outputStart: Number.MAX_SAFE_INTEGER};
+  const status = await waitForDisk(start, holder, options.deadlineMs, (answer) =>
+    isServing(answer, places),
+  );
+  const deviceFault = options.device ? await tryDevice(places) : undefined;
+  return {status, started, deviceFault};
+}
+
+function isServing(status: DiskStatus, places: Places): boolean {
+  const mounted = mountAt(listMounts(), places.mountPoint) !== undefined;
+  return status.phase === 'serving' && status.mode === 'serve' && mounted;
+}
+
+/** Waits while the lock is held and nobody answers, or while a disk is on its way out. */
+async function settle(places: Places, name: string, deadlineMs: number): Promise<Found> {
+  for (;;) {
+    const found = await findDisk(places);
+    const leaving = found.status?.phase === 'stopping';
+    if (found.kind !== 'silent' && !leaving) return found;
+    if (performance.now() > deadlineMs) {
+      throw lastFatal(places.paths) ?? lockedError(name, places.paths);
+    }
+
+    await sleep(SILENT_PAUSE_MS);
+  }
+}
+
+function holderStart(
+  context: Context,
+  file: ResourceFile,
+  places: Places,
+  driver: FuseDriverWish,
+  mode: 'serve' | 'replay',
+): HolderStart {
+  const {home} = context.paths;
+  const {programs} = context;
+  const {paths, mountPoint} = places;
+  return {home, name: file.name, mountPoint, driver, mode, paths, programs};
+}
+
+async function startServing(context: Context, start: HolderStart, places: Places) {
+  await cleanLeftovers(context, start.name, places);
+  if (mountAt(listMounts(), places.mountPoint) !== undefined) {
+    throw new DiskError('MOUNT_FAILED', `${places.mountPoint} is a mount point already`, {
+      mount: places.mountPoint,
+    });
+  }
+
+  try {
+    // Safe here: nothing is mounted at it, and only this queue mounts.
+    fs.mkdirSync(places.mountPoint, {recursive: true, mode: 0o755});
+  } catch (error) {
+    throw storeError(error, `make the mount point ${places.mountPoint}`);
+  }
+
+  return startHolder(start);
+}
+
+async function tryDevice(places: Places): Promise<DiskError | undefined> {
+  try {
+    await ensureDevice(places);
+    return undefined;
+  } catch (error) {
+    if (isDiskError(error)) return error;
+    throw error;
+  }
+}
+
+/**
+ * Takes device and image away. Refused while somebody uses them: everything is then as before.
+ *
+ * @returns the last status of the disk process before its end, undefined where none ran
+ * @throws DiskError RESOURCE_BUSY, RESOURCE_LOCKED, LOG_IO, TIMEOUT
+ */
+export async function deactivate(
+  context: Context,
+  name: string,
+  deadlineMs: number,
+): Promise<DiskStatus | undefined> {
+  const places = placesOf(context, name);
+  const found = await settle(places, name, deadlineMs);
+  if (found.status === undefined) {
+    await cleanLeftovers(context, name, places);
+    return undefined;
+  }
+
+  if (found.kind === 'replaying') {
+    await stopReplay(places, name, deadlineMs);
+    return found.status;
+  }
+
+  const ownPids = ownPidsOf(found.status);
+  await requireUnused(name, places, ownPids);
+  const hadDevice = deviceOf(places) !== null;
+  await removeDevice(name, places, ownPids);
+  const last = await commitAndUnmount(name, places, found.status, deadlineMs).catch(
+    async (error: unknown) => {
+      const mounted = mountAt(listMounts(), places.mountPoint) !== undefined;
+      if (mounted && hadDevice) await tryDevice(places);
+      throw error;
+    },
+  );
+  if (!(await waitUnlocked(places.paths, deadlineMs))) {
+    throw new DiskError('TIMEOUT', `the disk process of ${name} does not end`, {resource: name});
+  }
+
+  return last;
+}
+
+/** Holder and disk process have their own image open at times: they are no users. */
+export function ownPidsOf(status: DiskStatus): number[] {
+  return [process.pid, status.pid, ...(status.holderPid === null ? [] : [status.holderPid])];
+}
+
+async function commitAndUnmount(
+  name: string,
+  places: Places,
+  status: DiskStatus,
+  deadlineMs: number,
+): Promise<DiskStatus> {
+  // While image and device can still be brought back: an error here must not be found out later.
+  await callDisk(places.paths.socket, '/commit', Math.max(1000, deadlineMs - performance.now()));
+  const last = await diskStatus(places.paths.socket).catch(() => undefined);
+  await unmount(name, places, status);
+  return last ?? status;
+}
+
+async function unmount(name: string, places: Places, status: DiskStatus): Promise<void> {
+  const result = await runProgram('umount', ['-i', '-c', places.mountPoint], UMOUNT_TIMEOUT_MS);
+  if (mountAt(listMounts(), places.mountPoint) === undefined) return;
+  const words = programWords(result);
+  if (/busy/iu.test(words)) throw busyError(name, usersOf(places, ownPidsOf(status)));
+  throw new DiskError('MOUNT_FAILED', `umount ${places.mountPoint}: ${words}`, {resource: name});
+}
+
+/**
+ * Starts the write-back of a resource that is not primary; it ends by itself when all is in the
+ * image. Does nothing where something runs already.
+ */
+export async function startReplay(context: Context, file: ResourceFile): Promise<void> {
+  const places = placesOf(context, file.name);
+  if ((await findDisk(places)).kind !== 'absent') return;
+  await cleanLeftovers(context, file.name, places);
+  await startHolder(holderStart(context, file, places, 'auto', 'replay'));
+}
+
+/**
+ * Ends the write-back before its time; what is not in the image stays in the log.
+ *
+ * @throws DiskError TIMEOUT
+ */
+export async function stopReplay(places: Places, name: string, deadlineMs: number): Promise<void> {
+  try {
+    await callDisk(places.paths.socket, '/stop', Math.max(1000, deadlineMs - performance.now()));
+  } catch (error) {
+    // It may have ended by itself just now.
+    if (!isDiskError(error, 'DISK_UNREACHABLE')) throw error;
+  }
+
+  if (await waitUnlocked(places.paths, deadlineMs)) return;
+  throw new DiskError('TIMEOUT', `the write-back of ${name} does not end`, {resource: name});
+}

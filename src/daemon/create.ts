@@ -1,0 +1,223 @@
+/**
+ * Makes and removes the directory of a resource. Both have one commit point, a rename:
+ *
+ *   create   .NAME.new      made whole, then renamed to NAME
+ *   delete   .NAME.deleted  renamed from NAME, then removed
+ *
+ * No name of a resource begins with a dot, so what a crash leaves is known and removed at start.
+ */
+import fs from 'node:fs';
+import {randomBytes} from 'node:crypto';
+import {join} from 'node:path';
+import type {CreateRequest, DeleteResult} from '../control/api.js';
+import {DiskError, storeError} from '../core/errors.js';
+import {HOME_SCHEMA, resourcePaths, type ResourceFile, type ResourcePaths} from '../core/home.js';
+import {readJsonFile, writeJsonFile} from '../core/json-file.js';
+import {SEGMENT_BYTES_DEFAULT} from '../core/limits.js';
+import {checkName} from '../core/names.js';
+import type {Context} from './context.js';
+import {makeImage, planImage, type ImagePlan, type ImageWish} from './image.js';
+import {checkSize} from './operations.js';
+import {forbiddenPlaces} from './places.js';
+import {parseSettings} from './settings.js';
+import {isBelow} from './mounts.js';
+import {removeDeviceLink} from './leftovers.js';
+
+const NEW = '.new';
+const DELETED = '.deleted';
+
+function transitional(context: Context, name: string, suffix: string): string {
+  return join(context.paths.resourcesDirectory, `.${name}${suffix}`);
+}
+
+export interface CreatedResource {
+  readonly file: ResourceFile;
+  /** Removes everything that was made. */
+  readonly undo: () => void;
+}
+
+/**
+ * Makes image, directories and `resource.json` of a new resource.
+ *
+ * @param images canonical images of the other resources, with their names
+ * @throws DiskError NAME_INVALID, SIZE_INVALID, KEY_UNKNOWN, RESOURCE_EXISTS, IMAGE_*, STORE_*;
+ *   nothing is then left behind
+ */
+export async function createResource(
+  context: Context,
+  request: CreateRequest,
+  images: ReadonlyMap<string, string>,
+): Promise<CreatedResource> {
+  const name = checkName('resource', request.name);
+  checkSize(request.sizeBytes);
+  const settings = parseSettings(request.settings ?? {});
+  const {directory} = resourcePaths(context.paths.home, name);
+  if (fs.existsSync(directory)) {
+    throw new DiskError('RESOURCE_EXISTS', `there is a resource ${name} already`, {resource: name});
+  }
+
+  const wish = imageWish(context, request, images);
+  const external = request.image === undefined ? undefined : planImage(wish);
+  const work = transitional(context, name, NEW);
+  let undoImage: () => void = () => undefined;
+  const undo = (): void => {
+    fs.rmSync(work, {recursive: true, force: true});
+    fs.rmSync(directory, {recursive: true, force: true});
+    undoImage();
+  };
+  try {
+    fs.rmSync(work, {recursive: true, force: true});
+    makeDirectories(context, name, work);
+    const plan = external ?? {path: join(work, 'image'), kind: 'missing', extend: false};
+    undoImage = await makeImage(plan, wish);
+    if (external !== undefined) fs.symlinkSync(external.path, join(work, 'image'));
+    const file = {...newFile(context, request, plan, external !== undefined), ...settings};
+    writeJsonFile(join(work, 'resource.json'), file);
+    fs.renameSync(work, directory);
+    syncDirectory(context.paths.resourcesDirectory);
+    return {file, undo};
+  } catch (error) {
+    undo();
+    throw storeError(error, `create ${directory}`);
+  }
+}
+
+function imageWish(
+  context: Context,
+  request: CreateRequest,
+  others: ReadonlyMap<string, string>,
+): ImageWish {
+  return {
+    path: request.image ?? resourcePaths(context.paths.home, request.name).image,
+    sizeBytes: request.sizeBytes,
+    force: request.force ?? false,
+    preallocate: request.preallocate ?? false,
+    places: forbiddenPlaces(context),
+    others,
+  };
+}
+
+function makeDirectories(context: Context, name: string, work: string): void {
+  fs.mkdirSync(context.paths.disksDirectory, {recursive: true, mode: 0o700});
+  const {directory, logDirectory} = resourcePaths(context.paths.home, name);
+  fs.mkdirSync(join(work, logDirectory.slice(directory.length)), {recursive: true, mode: 0o700});
+}
+
+function newFile(
+  context: Context,
+  request: CreateRequest,
+  plan: ImagePlan,
+  external: boolean,
+): ResourceFile {
+  const {image} = resourcePaths(context.paths.home, request.name);
+  return {
+    schema: HOME_SCHEMA,
+    name: request.name,
+    id: randomBytes(16).toString('hex'),
+    sizeBytes: request.sizeBytes,
+    createdAt: new Date(context.clock.wallMs()).toISOString(),
+    imagePath: external ? plan.path : image,
+    imageOwned: plan.kind === 'missing',
+    designatedRole: (request.activate ?? true) ? 'primary' : 'secondary',
+    attached: true,
+    replayPaused: false,
+    device: true,
+    driver: request.driver ?? 'auto',
+    segmentBytes: SEGMENT_BYTES_DEFAULT,
+    alignmentBytes: 8,
+    durability: 'flush',
+  };
+}
+
+/** What deleting a resource removes and keeps; block devices and foreign images are kept. */
+export function describeDelete(context: Context, file: ResourceFile): DeleteResult {
+  const {directory} = resourcePaths(context.paths.home, file.name);
+  const removes = [{path: directory, bytes: bytesBelow(directory)}];
+  const inside = isBelow(file.imagePath, directory);
+  if (!inside && file.imageOwned) {
+    removes.push({path: file.imagePath, bytes: bytesBelow(file.imagePath)});
+  }
+
+  const keeps = inside || file.imageOwned ? [] : [file.imagePath];
+  return {schema: 1, name: file.name, dryRun: true, removes, keeps};
+}
+
+/** Allocated bytes of a file or tree; links are not followed. */
+function bytesBelow(path: string): number {
+  let stat: fs.Stats;
+  try {
+    stat = fs.lstatSync(path);
+  } catch {
+    return 0;
+  }
+
+  if (!stat.isDirectory()) return stat.blocks * 512;
+  return fs.readdirSync(path).reduce((sum, name) => sum + bytesBelow(join(path, name)), 0);
+}
+
+/**
+ * Removes a resource that nothing runs for.
+ *
+ * @throws DiskError STORE_*; before the rename nothing has changed
+ */
+export function removeResource(context: Context, file: ResourceFile, link: string): void {
+  const paths = resourcePaths(context.paths.home, file.name);
+  const work = transitional(context, file.name, DELETED);
+  try {
+    fs.rmSync(work, {recursive: true, force: true});
+    fs.renameSync(paths.directory, work);
+    syncDirectory(context.paths.resourcesDirectory);
+    finishRemoval(work, file);
+  } catch (error) {
+    throw storeError(error, `delete ${paths.directory}`);
+  }
+
+  removeRunFiles(paths);
+  removeDeviceLink(link);
+}
+
+/** Removes what a disk process left in run/disks. */
+export function removeRunFiles(paths: ResourcePaths): void {
+  const {socket, output, fuseFile, fifo} = paths;
+  const env = socket.replace(/sock$/u, 'env');
+  for (const path of [socket, output, `${output}.1`, fuseFile, fifo, env]) {
+    fs.rmSync(path, {force: true});
+  }
+}
+
+function finishRemoval(work: string, file: ResourceFile | undefined): void {
+  // An image inside the directory goes with it.
+  if (file?.imageOwned === true) fs.rmSync(file.imagePath, {force: true});
+  fs.rmSync(work, {recursive: true, force: true});
+}
+
+/** Finishes what a crash interrupted; at the start of the daemon. @returns what was removed */
+export function removeUnfinished(context: Context): string[] {
+  const removed: string[] = [];
+  for (const name of fs.readdirSync(context.paths.resourcesDirectory)) {
+    if (!name.startsWith('.') || !(name.endsWith(NEW) || name.endsWith(DELETED))) continue;
+    const work = join(context.paths.resourcesDirectory, name);
+    // Of a creation that did not get this far, only the directory: the image may be a user's.
+    finishRemoval(work, name.endsWith(DELETED) ? fileOf(work) : undefined);
+    removed.push(work);
+  }
+
+  return removed;
+}
+
+function fileOf(work: string): ResourceFile | undefined {
+  try {
+    return readJsonFile(join(work, 'resource.json'), (value) => value as ResourceFile);
+  } catch {
+    return undefined;
+  }
+}
+
+function syncDirectory(path: string): void {
+  const fd = fs.openSync(path, 'r');
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The life of a daemon: lock, state, socket, supervision; and the orderly way back. Disks are no
+ * part of it: they run before, during and after.
+ */
+import fs from 'node:fs';
+import {join} from 'node:path';
+import type {Logger} from 'pino';
+import type {Clock} from '../core/clock.js';
+import {storeError} from '../core/errors.js';
+import {homePaths} from '../core/home.js';
+import type {Context, DiskPrograms, Tell} from './context.js';
+import {takeDaemonLock} from './daemon-lock.js';
+import {tellEvent} from './event-log.js';
+import {MarsNode} from './node.js';
+import {serveControl} from './server.js';
+import {readNode} from './state.js';
+import {canonicalNode} from './places.js';
+import {watchFiles} from './watch-files.js';
+import type {DaemonFacts} from './routes.js';
+
+export interface DaemonOptions {
+  /** Absolute. */
+  readonly home: string;
+  readonly version: string;
+  readonly programs: DiskPrograms;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface Daemon {
+  /** Resolves when the daemon has ended in order. */
+  readonly ended: Promise<void>;
+  /** Begins the end; disks go on. */
+  stop(): void;
+}
+
+/**
+ * Starts the daemon of a home; when it returns the control socket answers.
+ *
+ * @throws DiskError NOT_INITIALISED, HOME_NEWER, STATE_UNREADABLE, DAEMON_RUNNING, STORE_*
+ */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const {home, clock, log, programs} = options;
+  const paths = homePaths(home);
+  const node = canonicalNode(readNode(home));
+  const lockFd = takeDaemonLock(paths.daemonLock);
+  const tell: Tell = (code, severity, resource, text, details) => {
+    log.info({event: code, resource, ...details}, text);
+    const input = {node: node.name, resource, code, severity, text};
+    tellEvent(
+      paths.eventsFile,
+      clock.wallMs(),
+      details === undefined ? input : {...input, details},
+    );
+  };
+  try {
+    fs.mkdirSync(join(home, 'run'), {recursive: true, mode: 0o700});
+    const context: Context = {paths, node, programs, clock, log, tell};
+    return await openDaemon(options, context, lockFd);
+  } catch (error) {
+    fs.closeSync(lockFd);
+    throw storeError(error, `use the home ${home}`);
+  }
+}
+
+async function openDaemon(
+  options: DaemonOptions,
+  context: Context,
+  lockFd: number,
+): Promise<Daemon> {
+  const {log, version, clock} = options;
+  const node = new MarsNode(context);
+  node.load();
+  let stop: () => void = () => undefined;
+  const stopped = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
+  const startedAt = new Date(clock.wallMs()).toISOString();
+  const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop)};
+  const server = await serveControl(node, facts, log);
+  context.tell('DAEMON_STARTED', 'info', null, `the daemon ${version} started`, {pid: process.pid});
+  const watch = await watchFiles(node);
+  node.supervise();
+  const ended = stopped.then(async () => {
+    await watch.close();
+    await server.close();
+    await node.close();
+    context.tell('DAEMON_STOPPED', 'info', null, 'the daemon stopped', {pid: process.pid});
+    fs.rmSync(context.paths.daemonSocket, {force: true});
+    fs.closeSync(lockFd);
+  });
+  return {ended, stop};
+}

@@ -1,0 +1,76 @@
+/**
+ * `node dist/daemon/main.js --home HOME [--log-level LEVEL]`: the daemon in the foreground. JSON
+ * lines on stdout; ends in order on SIGTERM and SIGINT, and disks go on.
+ */
+import fs from 'node:fs';
+import {fileURLToPath} from 'node:url';
+import {isAbsolute, resolve} from 'node:path';
+import {parseArgs} from 'node:util';
+import {destination, pino} from 'pino';
+import {CODES, EXIT} from '../core/codes.js';
+import {systemClock} from '../core/clock.js';
+import {DiskError, isDiskError} from '../core/errors.js';
+import {HOME_DEFAULT} from '../core/home.js';
+import {startDaemon} from './daemon.js';
+import type {DiskPrograms} from './context.js';
+
+interface Words {
+  readonly home: string;
+  readonly level: string;
+}
+
+function parseWords(): Words {
+  try {
+    const {values} = parseArgs({
+      options: {home: {type: 'string'}, 'log-level': {type: 'string', default: 'info'}},
+    });
+    const home = values.home ?? process.env['MARS_HOME'] ?? HOME_DEFAULT;
+    return {home: isAbsolute(home) ? home : resolve(home), level: values['log-level']};
+  } catch (error) {
+    throw new DiskError('USAGE', error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** The programs beside this file; from a source checkout node needs the loader that runs us. */
+function programsBeside(): DiskPrograms {
+  const source = import.meta.url.endsWith('.ts');
+  const directory = process.env['MARS_DISK_DIRECTORY'];
+  const at = (name: string): string =>
+    directory === undefined
+      ? fileURLToPath(new URL(`../disk/${name}`, import.meta.url))
+      : resolve(directory, name);
+  return {
+    holder: at('holder.sh'),
+    main: at(source && directory === undefined ? 'main.ts' : 'main.js'),
+    ...(source ? {nodeOptions: `--import ${import.meta.resolve('tsx')}`} : {}),
+  };
+}
+
+async function main(): Promise<number> {
+  const {home, level} = parseWords();
+  // Written at once: the last lines before an end are those that are needed.
+  const log = pino({level, base: {pid: process.pid}}, destination({dest: 1, sync: true}));
+  const packageFile = new URL('../../package.json', import.meta.url);
+  const {version} = JSON.parse(fs.readFileSync(packageFile, 'utf8')) as {version: string};
+  const programs = programsBeside();
+  const daemon = await startDaemon({home, version, programs, clock: systemClock, log});
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      log.info({signal}, 'stopping');
+      daemon.stop();
+    });
+  }
+
+  log.info({home, version}, 'ready');
+  await daemon.ended;
+  return EXIT.done;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!isDiskError(error)) throw error;
+  const {code, message, details} = error;
+  process.stderr.write(`${JSON.stringify({error: {code, message, details}})}\n`);
+  process.exitCode = EXIT[CODES[code].exit];
+}

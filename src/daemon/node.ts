@@ -1,0 +1,268 @@
+/**
+ * The node: its resources by name, and what is asked of all of them. One object per daemon; the
+ * server and the supervision are its only callers.
+ */
+import fs from 'node:fs';
+import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import type {
+  CreateRequest,
+  DeleteRequest,
+  DeleteResult,
+  ResourceView,
+  StatusDocument,
+  StopRequest,
+} from '../control/api.js';
+import {DiskError, isDiskError} from '../core/errors.js';
+import type {ResourceFile} from '../core/home.js';
+import {deactivate, findDisk, ownPidsOf} from './activate.js';
+import type {Context} from './context.js';
+import {
+  createResource,
+  describeDelete,
+  removeResource,
+  removeRunFiles,
+  removeUnfinished,
+} from './create.js';
+import {requireUnused} from './device.js';
+import {bringUp, leave} from './operations.js';
+import {Resource} from './resource.js';
+import {readClusterId, readResource} from './state.js';
+import {SUPERVISE_INTERVAL_MS, Supervision} from './supervise.js';
+import {resourceStatus, resourceView} from './views.js';
+
+const CREATE_TIMEOUT_MS = 60_000;
+const UNDO_TIMEOUT_MS = 10_000;
+
+interface Entry {
+  readonly resource: Resource;
+  readonly supervision: Supervision;
+}
+
+export class MarsNode {
+  readonly context: Context;
+  readonly #entries = new Map<string, Entry>();
+  readonly #abort = new AbortController();
+  /** Creations run one at a time: two must not take the same name or image. */
+  #creations: Promise<unknown> = Promise.resolve();
+  #loops: Promise<unknown>[] = [];
+  #stopping = false;
+
+  constructor(context: Context) {
+    this.context = context;
+  }
+
+  /** Loads all resources. A file that is not valid costs only its own resource. */
+  load(): void {
+    const {resourcesDirectory, disksDirectory} = this.context.paths;
+    fs.mkdirSync(resourcesDirectory, {recursive: true, mode: 0o700});
+    fs.mkdirSync(disksDirectory, {recursive: true, mode: 0o700});
+    for (const path of removeUnfinished(this.context)) {
+      this.context.tell('CRASH_CLEANED', 'warning', null, `an unfinished ${path} was removed`);
+    }
+
+    for (const entry of fs.readdirSync(resourcesDirectory, {withFileTypes: true})) {
+      if (entry.isDirectory() && !entry.name.startsWith('.')) {
+        this.#add(entry.name, this.readFile(entry.name));
+      }
+    }
+  }
+
+  /** The file of a resource, or why it cannot be used. */
+  readFile(name: string): ResourceFile | DiskError {
+    const path = join(this.context.paths.resourcesDirectory, name, 'resource.json');
+    try {
+      const file = readResource(this.context.paths.home, name);
+      return file ?? new DiskError('STATE_UNREADABLE', `${path} is missing`, {file: path});
+    } catch (error) {
+      if (isDiskError(error)) return error;
+      throw error;
+    }
+  }
+
+  #add(name: string, loaded: ResourceFile | DiskError): Entry {
+    const resource = new Resource(this.context, name, loaded);
+    if (loaded instanceof DiskError) {
+      resource.say('STATE_UNREADABLE', 'critical', loaded.message);
+      this.context.log.error({resource: name, err: loaded}, 'resource.json cannot be used');
+    }
+
+    const entry = {resource, supervision: new Supervision(this.context, resource)};
+    this.#entries.set(name, entry);
+    return entry;
+  }
+
+  /** Adopts and restores disks in the background, then watches them until `close`. */
+  supervise(): void {
+    for (const [name, entry] of this.#entries) this.#watch(name, entry, true);
+  }
+
+  #watch(name: string, entry: Entry, begin: boolean): void {
+    const loop = async (): Promise<void> => {
+      const {signal} = this.#abort;
+      let first = begin;
+      while (!signal.aborted && this.#entries.get(name) === entry) {
+        try {
+          if (!this.#stopping) await (first ? entry.supervision.begin() : entry.supervision.tick());
+        } catch (error) {
+          this.context.log.error({resource: name, err: error}, 'supervision failed');
+        }
+
+        first = false;
+        await sleep(SUPERVISE_INTERVAL_MS, undefined, {signal}).catch(() => undefined);
+      }
+    };
+    this.#loops.push(loop());
+  }
+
+  /** Ends the supervision and waits for operations under way. Disks go on. */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await Promise.all(this.#loops);
+    await Promise.all([...this.#entries.values()].map(({resource}) => resource.idle()));
+  }
+
+  /** All resources, by name. */
+  resources(): Resource[] {
+    return [...this.#entries.values()]
+      .map(({resource}) => resource)
+      .sort((left, right) => (left.name < right.name ? -1 : 1));
+  }
+
+  /** @throws DiskError RESOURCE_UNKNOWN */
+  resource(name: string): Resource {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) return entry.resource;
+    throw new DiskError('RESOURCE_UNKNOWN', `there is no resource '${name}' on this node`, {
+      resource: name,
+    });
+  }
+
+  /** `mars status`: asks each disk process, so that scripts see what is true now. */
+  async status(name: string | undefined): Promise<StatusDocument> {
+    const resources = name === undefined ? this.resources() : [this.resource(name)];
+    await Promise.all(resources.map((resource) => resource.poll()));
+    const {node, paths} = this.context;
+    return {
+      schema: 1,
+      node: node.name,
+      cluster: readClusterId(paths.home),
+      resources: resources.map((resource) => resourceStatus(resource, node.name)),
+    };
+  }
+
+  /**
+   * Creates a resource and makes it primary here.
+   *
+   * @throws DiskError as createResource and activate; nothing is then left, but after a TIMEOUT,
+   *   when the disk needs longer and goes on
+   */
+  create(request: CreateRequest): Promise<ResourceView> {
+    const result = this.#creations.then(() => this.#createOnce(request));
+    this.#creations = result.catch(() => undefined);
+    return result;
+  }
+
+  async #createOnce(request: CreateRequest): Promise<ResourceView> {
+    const known = this.#entries.has(request.name);
+    if (known) {
+      const text = `there is a resource ${request.name} already`;
+      throw new DiskError('RESOURCE_EXISTS', text, {resource: request.name});
+    }
+
+    const images = new Map<string, string>();
+    for (const {resource} of this.#entries.values()) {
+      if (resource.fault === undefined) images.set(resource.file.imagePath, resource.name);
+    }
+
+    const {file, undo} = await createResource(this.context, request, images);
+    const resource = new Resource(this.context, file.name, file);
+    const entry = {resource, supervision: new Supervision(this.context, resource)};
+    this.#entries.set(file.name, entry);
+    try {
+      if (file.designatedRole === 'primary') {
+        await resource.run('create', () => this.#activateNew(resource));
+      }
+    } catch (error) {
+      if (isDiskError(error, 'TIMEOUT')) this.#watch(file.name, entry, false);
+      else await this.#undoCreate(resource, undo);
+      throw error;
+    }
+
+    const text = `${file.name} was created, image ${file.imagePath}`;
+    this.context.tell('RESOURCE_CREATED', 'info', file.name, text, {sizeBytes: file.sizeBytes});
+    this.#watch(file.name, entry, false);
+    return resourceView(resource);
+  }
+
+  async #undoCreate(resource: Resource, undo: () => void): Promise<void> {
+    const {name, places} = resource;
+    this.#entries.delete(name);
+    try {
+      await deactivate(this.context, name, performance.now() + UNDO_TIMEOUT_MS);
+      fs.rmdirSync(places.mountPoint);
+    } catch (error) {
+      this.context.log.warn({resource: name, err: error}, 'a failed creation left remains');
+    }
+
+    undo();
+    removeRunFiles(places.paths);
+  }
+
+  async #activateNew(resource: Resource): Promise<void> {
+    const deadlineMs = performance.now() + CREATE_TIMEOUT_MS;
+    await bringUp(this.context, resource, {driver: resource.file.driver, deadlineMs});
+  }
+
+  /**
+   * Deletes a resource, or says what that would remove.
+   *
+   * @throws DiskError CONFIRM_NEEDED, RESOURCE_PRIMARY, STORE_*
+   */
+  async delete(name: string, request: DeleteRequest): Promise<DeleteResult> {
+    const resource = this.resource(name);
+    return resource.run('delete', async () => {
+      const described = describeDelete(this.context, resource.file);
+      if (request.dryRun) return described;
+      if (!request.confirmed) {
+        const lost = described.removes.map(({path}) => path).join(', ');
+        throw new DiskError('CONFIRM_NEEDED', `${lost} would be removed: say --yes`, {
+          resource: name,
+        });
+      }
+
+      await leave(resource, performance.now() + CREATE_TIMEOUT_MS);
+      removeResource(this.context, resource.file, resource.places.link);
+      this.#entries.delete(name);
+      this.context.tell('RESOURCE_DELETED', 'info', name, `${name} was deleted`);
+      return {...described, dryRun: false};
+    });
+  }
+
+  /**
+   * Ends all disk processes in order; their roles stay, so that the next daemon brings them back.
+   *
+   * @throws DiskError RESOURCE_BUSY before anything was ended, TIMEOUT
+   */
+  async stopDisks(request: StopRequest): Promise<void> {
+    const deadlineMs = performance.now() + request.timeoutSeconds * 1000;
+    const resources = this.resources();
+    for (const {name, places} of resources) {
+      const {status} = await findDisk(places);
+      if (status?.mode === 'serve') await requireUnused(name, places, ownPidsOf(status));
+    }
+
+    // Nobody starts them again from here on.
+    this.#stopping = true;
+    try {
+      for (const resource of resources) {
+        await resource.run('stop', async () => {
+          resource.noteEnd(await deactivate(this.context, resource.name, deadlineMs));
+        });
+      }
+    } catch (error) {
+      this.#stopping = false;
+      throw error;
+    }
+  }
+}

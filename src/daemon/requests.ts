@@ -1,0 +1,64 @@
+/** The bodies of requests as they must be; what is not named here is refused. */
+import * as v from 'valibot';
+import {DiskError} from '../core/errors.js';
+import {isObject} from '../core/json-file.js';
+import {check} from './state.js';
+
+const TIMEOUT_SECONDS_DEFAULT = 60;
+const TIMEOUT_SECONDS_MAX = 86_400;
+
+const TIMEOUT = v.optional(
+  v.pipe(v.number(), v.minValue(0), v.maxValue(TIMEOUT_SECONDS_MAX)),
+  TIMEOUT_SECONDS_DEFAULT,
+);
+const DRIVER = v.exactOptional(v.picklist(['auto', 'kernel', 'fuse-native']));
+const SETTINGS = v.record(v.string(), v.string());
+
+export const CREATE = v.strictObject({
+  name: v.string(),
+  sizeBytes: v.number(),
+  image: v.exactOptional(v.string()),
+  force: v.exactOptional(v.boolean()),
+  preallocate: v.exactOptional(v.boolean()),
+  driver: DRIVER,
+  settings: v.exactOptional(SETTINGS),
+  activate: v.exactOptional(v.boolean()),
+});
+
+export const DELETE = v.strictObject({
+  dryRun: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+});
+
+export const SET = v.strictObject({settings: SETTINGS});
+export const RESIZE = v.strictObject({sizeBytes: v.number()});
+export const ROLE = v.strictObject({timeoutSeconds: TIMEOUT});
+export const NOTHING = v.strictObject({});
+
+export const PRIMARY = v.strictObject({
+  timeoutSeconds: TIMEOUT,
+  device: v.optional(v.boolean(), true),
+  force: v.optional(v.boolean(), false),
+  driver: DRIVER,
+});
+
+export const STOP = v.strictObject({
+  disks: v.optional(v.boolean(), false),
+  timeoutSeconds: TIMEOUT,
+});
+
+/**
+ * Reads the body of a request; an empty one is an empty object.
+ *
+ * @throws DiskError USAGE with the place of the fault
+ */
+export function parseBody<S extends v.GenericSchema>(schema: S, text: string): v.InferOutput<S> {
+  try {
+    const value: unknown = text.trim() === '' ? {} : JSON.parse(text);
+    if (!isObject(value)) throw new Error('it is no object');
+    return check(schema, value);
+  } catch (error) {
+    const fault = error instanceof Error ? error.message : String(error);
+    throw new DiskError('USAGE', `the body of the request is not valid: ${fault}`, {fault});
+  }
+}

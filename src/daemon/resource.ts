@@ -1,0 +1,171 @@
+/**
+ * One resource as the daemon knows it: its file, what its disk process said last, its messages, and
+ * the queue in which everything that changes it runs, one operation at a time.
+ *
+ * The truth is elsewhere: wishes in resource.json, facts in the disk process and the kernel. What
+ * is kept here may be lost at any moment.
+ */
+import type {ErrorCode} from '../core/codes.js';
+import type {DiskStatus, Message, Severity} from '../core/disk-status.js';
+import {DiskError} from '../core/errors.js';
+import type {ResourceFile} from '../core/home.js';
+import {diskStatus} from '../control/disk-client.js';
+import {ownPidsOf} from './activate.js';
+import type {Context} from './context.js';
+import {usersOf} from './device.js';
+import {isLocked} from './holder.js';
+import {placesOf, type Places} from './places.js';
+import {writeResource} from './state.js';
+
+const POLL_TIMEOUT_MS = 1500;
+/** A scan of /proc costs some milliseconds: its answer is good for this long. */
+const OPENERS_FRESH_MS = 1000;
+
+export class Resource {
+  readonly name: string;
+  readonly #context: Context;
+  readonly #messages = new Map<string, Message>();
+  #file: ResourceFile | undefined;
+  #fault: DiskError | undefined;
+  #disk: DiskStatus | undefined;
+  #last: DiskStatus | undefined;
+  #silentSince: string | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #operation: string | undefined;
+  #openers = {at: -Infinity, count: 0};
+
+  constructor(context: Context, name: string, loaded: ResourceFile | DiskError) {
+    this.#context = context;
+    this.name = name;
+    if (loaded instanceof DiskError) this.#fault = loaded;
+    else this.#file = loaded;
+  }
+
+  get places(): Places {
+    return placesOf(this.#context, this.name);
+  }
+
+  /** The settings in force. @throws DiskError STATE_UNREADABLE where resource.json is not valid */
+  get file(): ResourceFile {
+    if (this.#file === undefined) throw this.#fault ?? new Error(`${this.name} has no file`);
+    return this.#file;
+  }
+
+  /** Why resource.json cannot be used; undefined where it can. */
+  get fault(): DiskError | undefined {
+    return this.#file === undefined ? this.#fault : undefined;
+  }
+
+  /** What the disk process says, undefined while none answers. */
+  get disk(): DiskStatus | undefined {
+    return this.#disk;
+  }
+
+  /** The last word of a disk process, also after its end. */
+  get lastDisk(): DiskStatus | undefined {
+    return this.#disk ?? this.#last;
+  }
+
+  /** Since when a disk process holds the lock without answering. */
+  get silentSince(): string | undefined {
+    return this.#silentSince;
+  }
+
+  /** The operation under way, for status and supervision. */
+  get operation(): string | undefined {
+    return this.#operation;
+  }
+
+  get messages(): Message[] {
+    return [...this.#messages.values()];
+  }
+
+  /** Runs `work` after everything that was asked before; `name` is shown while it runs. */
+  run<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(async () => {
+      this.#operation = name;
+      try {
+        return await work();
+      } finally {
+        this.#operation = undefined;
+      }
+    });
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Resolves when the queue is empty. */
+  async idle(): Promise<void> {
+    await this.#queue;
+  }
+
+  /** Writes changed wishes. @throws DiskError STORE_*; the old ones are then in force */
+  save(change: Partial<ResourceFile>): ResourceFile {
+    const file = {...this.file, ...change};
+    // Absent and false are the same wish; the file keeps the short form.
+    if (file.withoutDevice === false) delete (file as {withoutDevice?: boolean}).withoutDevice;
+    writeResource(this.#context.paths.home, file);
+    this.#file = file;
+    return file;
+  }
+
+  /** Takes a file that somebody edited. */
+  replace(loaded: ResourceFile | DiskError): void {
+    if (loaded instanceof DiskError) this.#fault = loaded;
+    else this.#file = loaded;
+  }
+
+  /** Shows a message until it is cleared; its `since` stays while it is shown. */
+  say(code: ErrorCode, severity: Severity, text: string): void {
+    const since = this.#messages.get(code)?.since ?? this.#now();
+    this.#messages.set(code, {code, severity, text, since});
+  }
+
+  hush(code: ErrorCode): void {
+    this.#messages.delete(code);
+  }
+
+  /** Asks the disk process how it is. Cheap: one request on a local socket. */
+  async poll(): Promise<void> {
+    const {paths} = this.places;
+    const status = await diskStatus(paths.socket, POLL_TIMEOUT_MS).catch(() => undefined);
+    if (status !== undefined) {
+      this.noteStatus(status);
+      return;
+    }
+
+    this.#disk = undefined;
+    if (await isLocked(paths)) this.#silentSince ??= this.#now();
+    else this.#silentSince = undefined;
+  }
+
+  noteStatus(status: DiskStatus): void {
+    this.#disk = status;
+    this.#last = status;
+    this.#silentSince = undefined;
+  }
+
+  /** The disk process has ended in order; `last` is its last word. */
+  noteEnd(last: DiskStatus | undefined): void {
+    this.#disk = undefined;
+    this.#last = last ?? this.#last;
+    this.#silentSince = undefined;
+    this.#openers.at = -Infinity;
+  }
+
+  /** Users of device and image other than ourselves; null while nothing is served. */
+  openCount(): number | null {
+    const status = this.#disk;
+    if (status?.mode !== 'serve') return null;
+    const now = this.#context.clock.monotonicMs();
+    if (now - this.#openers.at > OPENERS_FRESH_MS) {
+      this.#openers = {at: now, count: usersOf(this.places, ownPidsOf(status)).length};
+    }
+
+    return this.#openers.count;
+  }
+
+  #now(): string {
+    return new Date(this.#context.clock.wallMs()).toISOString();
+  }
+}

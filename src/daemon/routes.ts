@@ -1,0 +1,159 @@
+/** The routes of the control API (control/api.ts) and what each of them does. */
+import type {DaemonStatus, LogList, ResourceList} from '../control/api.js';
+import {describeDisks, listDisks} from '../control/disk-client.js';
+import {DiskError} from '../core/errors.js';
+import {listLog} from './log-list.js';
+import type {MarsNode} from './node.js';
+import {
+  becomePrimary,
+  becomeSecondary,
+  changeSettings,
+  resize,
+  rotateLog,
+  setAttached,
+  setReplayPaused,
+} from './operations.js';
+import type {Resource} from './resource.js';
+import {CREATE, DELETE, NOTHING, PRIMARY, RESIZE, ROLE, SET, STOP, parseBody} from './requests.js';
+import {replayView, resourceView} from './views.js';
+
+/** What a daemon tells of itself, and how it is ended. */
+export interface DaemonFacts {
+  readonly version: string;
+  readonly startedAt: string;
+  /** Ends the daemon after the answer has gone out. */
+  readonly stop: () => void;
+}
+
+export interface Request {
+  readonly method: string;
+  /** `/v1/resources/web01/log` as words: `resources`, `web01`, `log`. */
+  readonly words: readonly string[];
+  readonly query: URLSearchParams;
+  readonly body: string;
+}
+
+/**
+ * Answers one request.
+ *
+ * @throws DiskError USAGE for an unknown route or body, or what the operation throws
+ */
+export async function answer(
+  node: MarsNode,
+  facts: DaemonFacts,
+  request: Request,
+): Promise<unknown> {
+  const {method, words} = request;
+  const [noun, name, ...verb] = words;
+  const key = `${method} ${noun ?? ''}`;
+  if (noun === 'resources' && name !== undefined) {
+    return answerResource(node, node.resource(name), request, `${method} ${verb.join('/')}`.trim());
+  }
+
+  if (key === 'GET daemon' && name === undefined) return daemonStatus(node, facts);
+  if (key === 'POST daemon' && name === 'stop') return stopDaemon(node, facts, request);
+  if (key === 'GET status') return node.status(request.query.get('resource') ?? undefined);
+  if (key === 'GET resources') return listResources(node);
+  if (key === 'POST resources') return node.create(parseBody(CREATE, request.body));
+  throw noRoute(request);
+}
+
+function noRoute({method, words}: Request): DiskError {
+  return new DiskError('USAGE', `there is no ${method} /v1/${words.join('/')}`);
+}
+
+async function answerResource(
+  node: MarsNode,
+  resource: Resource,
+  request: Request,
+  route: string,
+): Promise<unknown> {
+  const {context} = node;
+  const {body} = request;
+  switch (route) {
+    case 'GET': {
+      await resource.poll();
+      return resourceView(resource);
+    }
+
+    case 'DELETE':
+      return node.delete(resource.name, parseBody(DELETE, body));
+    case 'POST set': {
+      const wish = parseBody(SET, body);
+      return resource.run('set', () => changeSettings(context, resource, wish));
+    }
+
+    case 'POST resize': {
+      const wish = parseBody(RESIZE, body);
+      return resource.run('resize', () => resize(context, resource, wish));
+    }
+
+    case 'POST primary': {
+      const wish = parseBody(PRIMARY, body);
+      return resource.run('primary', () => becomePrimary(context, resource, wish));
+    }
+
+    case 'POST secondary': {
+      const wish = parseBody(ROLE, body);
+      return resource.run('secondary', () => becomeSecondary(context, resource, wish));
+    }
+
+    case 'POST attach':
+    case 'POST detach': {
+      const wish = parseBody(ROLE, body);
+      const attached = route === 'POST attach';
+      return resource.run(route, () => setAttached(context, resource, attached, wish));
+    }
+
+    default:
+      return answerFlows(node, resource, request, route);
+  }
+}
+
+/** Log and replay of one resource. */
+async function answerFlows(
+  node: MarsNode,
+  resource: Resource,
+  request: Request,
+  route: string,
+): Promise<unknown> {
+  switch (route) {
+    case 'GET log':
+      return listLog(resource) satisfies LogList;
+    case 'POST log/rotate':
+      parseBody(NOTHING, request.body);
+      return resource.run('rotate', () => rotateLog(resource));
+    case 'GET replay':
+      await resource.poll();
+      return replayView(resource);
+    case 'POST replay/pause':
+    case 'POST replay/resume': {
+      parseBody(NOTHING, request.body);
+      const paused = route === 'POST replay/pause';
+      await resource.run(route, () => setReplayPaused(node.context, resource, paused));
+      return replayView(resource);
+    }
+
+    default:
+      throw noRoute(request);
+  }
+}
+
+async function daemonStatus(node: MarsNode, facts: DaemonFacts): Promise<DaemonStatus> {
+  const disks = describeDisks(await listDisks(node.context.paths.home));
+  const {version, startedAt} = facts;
+  return {schema: 1, pid: process.pid, version, startedAt, disks};
+}
+
+async function stopDaemon(node: MarsNode, facts: DaemonFacts, request: Request): Promise<object> {
+  const wish = parseBody(STOP, request.body);
+  if (wish.disks) await node.stopDisks(wish);
+  facts.stop();
+  return {};
+}
+
+async function listResources(node: MarsNode): Promise<ResourceList> {
+  const resources = node.resources().filter((resource) => resource.fault === undefined);
+  await Promise.all(resources.map((resource) => resource.poll()));
+  return {schema: 1, resources: resources.map((resource) => resourceView(resource))};
+}

@@ -1,0 +1,118 @@
+/** The settings of a resource: what `resource set NAME key=value` takes, and how they are shown. */
+import type {ResourceFile} from '../core/home.js';
+import {BLOCK_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN} from '../core/limits.js';
+import {DiskError} from '../core/errors.js';
+import {formatBytes, parseSize} from '../core/units.js';
+
+type Settings = Pick<
+  ResourceFile,
+  'segmentBytes' | 'alignmentBytes' | 'driver' | 'durability' | 'device'
+>;
+
+interface Setting {
+  /** Words for the error: what the key takes. */
+  readonly takes: string;
+  /** When a new value counts. */
+  readonly effect: 'now' | 'next activation';
+  /** @returns the changed part, or undefined where the value is not valid */
+  readonly parse: (text: string) => Partial<Settings> | undefined;
+  readonly show: (file: Settings) => string;
+}
+
+const ALIGNMENTS = ['8', '16', '32', '64', '128', '256', '512', '1024', '2048', '4096'];
+
+const SETTINGS: Readonly<Record<string, Setting>> = {
+  driver: {
+    takes: 'auto, kernel or fuse-native',
+    effect: 'next activation',
+    parse: (text) =>
+      text === 'auto' || text === 'kernel' || text === 'fuse-native' ? {driver: text} : undefined,
+    show: (file) => file.driver,
+  },
+  durability: {
+    takes: 'flush or write',
+    effect: 'next activation',
+    parse: (text) => (text === 'flush' || text === 'write' ? {durability: text} : undefined),
+    show: (file) => file.durability,
+  },
+  device: {
+    takes: 'on or off',
+    effect: 'now',
+    parse: (text) => (text === 'on' || text === 'off' ? {device: text === 'on'} : undefined),
+    show: (file) => (file.device ? 'on' : 'off'),
+  },
+  'segment-bytes': {
+    takes: `a size from ${formatBytes(SEGMENT_BYTES_MIN)} to ${formatBytes(SEGMENT_BYTES_MAX)}, a multiple of 4 KiB`,
+    effect: 'next activation',
+    parse: parseSegmentBytes,
+    show: (file) => String(file.segmentBytes),
+  },
+  alignment: {
+    takes: 'a power of two from 8 to 4096',
+    effect: 'next activation',
+    parse: (text) => (ALIGNMENTS.includes(text) ? {alignmentBytes: Number(text)} : undefined),
+    show: (file) => String(file.alignmentBytes),
+  },
+};
+
+function parseSegmentBytes(text: string): Partial<Settings> | undefined {
+  try {
+    const bytes = parseSize(text);
+    const valid =
+      bytes >= SEGMENT_BYTES_MIN && bytes <= SEGMENT_BYTES_MAX && bytes % BLOCK_BYTES === 0;
+    return valid ? {segmentBytes: bytes} : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Turns `key=value` pairs into the changed part of a resource file.
+ *
+ * @throws DiskError KEY_UNKNOWN with what exists, or what the key takes
+ */
+export function parseSettings(pairs: Readonly<Record<string, string>>): Partial<Settings> {
+  let changed: Partial<Settings> = {};
+  for (const [key, text] of Object.entries(pairs)) {
+    const setting = Object.hasOwn(SETTINGS, key) ? SETTINGS[key] : undefined;
+    if (setting === undefined) {
+      const keys = Object.keys(SETTINGS).join(', ');
+      throw new DiskError('KEY_UNKNOWN', `there is no setting '${key}': expected one of ${keys}`, {
+        key,
+      });
+    }
+
+    const part = setting.parse(text);
+    if (part === undefined) {
+      throw new DiskError('KEY_UNKNOWN', `${key} takes ${setting.takes}, got '${text}'`, {
+        key,
+        value: text,
+      });
+    }
+
+    changed = {...changed, ...part};
+  }
+
+  return changed;
+}
+
+/** All settings as text, as `resource show` prints them. */
+export function showSettings(file: Settings): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(SETTINGS).map(([key, setting]) => [key, setting.show(file)]),
+  );
+}
+
+/** The keys whose new value counts at the next activation only. */
+export function deferredKeys(pairs: Readonly<Record<string, string>>): string[] {
+  return Object.keys(pairs).filter((key) => SETTINGS[key]?.effect === 'next activation');
+}
+
+/** The keys of resource.json that are settings. */
+export const resourceSettingsKeys = [
+  'segmentBytes',
+  'alignmentBytes',
+  'driver',
+  'durability',
+  'device',
+] as const satisfies readonly (keyof Settings)[];

@@ -1,0 +1,194 @@
+/**
+ * Keeps facts in line with wishes, once every two seconds per resource.
+ *
+ *   wish                fact                                  done
+ *   primary, attached   disk answers                          missing device made again
+ *   primary, attached   lock held, no answer                  message: it is being started again
+ *   primary, attached   lock free                             cleaned up, activated, with pauses
+ *   secondary           write-back ended                      its end noted
+ *   any                 disk process started again            event; often: message DISK_FAILING
+ */
+import {DiskError, isDiskError} from '../core/errors.js';
+import {findDisk} from './activate.js';
+import type {Context} from './context.js';
+import {deviceOf} from './device.js';
+import {lastFatal} from './holder.js';
+import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
+import type {Resource} from './resource.js';
+import {isErrorCode, type ErrorCode} from '../core/codes.js';
+
+export const SUPERVISE_INTERVAL_MS = 2000;
+const ACTIVATE_TIMEOUT_MS = 60_000;
+const PAUSE_MS_FIRST = 1000;
+const PAUSE_MS_MAX = 60_000;
+/** So many restarts within the window are no accident. */
+const RESTARTS_MANY = 3;
+const RESTARTS_WINDOW_MS = 600_000;
+/** A loop device that cannot be had is asked for again after this long. */
+const DEVICE_PAUSE_MS = 30_000;
+
+/** What the supervision remembers of one resource; all of it may be forgotten. */
+export class Supervision {
+  readonly #context: Context;
+  readonly #resource: Resource;
+  #holderPid: number | null = null;
+  #restarts = 0;
+  #restartTimes: number[] = [];
+  #failures = 0;
+  #nextTryMs = 0;
+  #nextDeviceMs = 0;
+  #failureCode: ErrorCode | undefined;
+
+  constructor(context: Context, resource: Resource) {
+    this.#context = context;
+    this.#resource = resource;
+  }
+
+  /** Looks once. Never throws: what goes wrong becomes a message. */
+  async tick(): Promise<void> {
+    if (this.#isBusy()) return;
+    const hadDisk = this.#resource.disk !== undefined;
+    await this.#resource.poll();
+    this.#noteRestarts();
+    if (this.#resource.fault !== undefined) return;
+    await this.#noteSilence();
+    if (this.#isBusy()) return;
+    if (this.#needsActivation()) await this.#activateAgain(hadDisk);
+    else if (this.#needsDevice()) await this.#repairDevice();
+  }
+
+  /** At the start of the daemon: adopts what runs, restores what should run. */
+  async begin(): Promise<void> {
+    const {name} = this.#resource;
+    await this.#resource.poll();
+    const status = this.#resource.disk;
+    if (status !== undefined) {
+      this.#holderPid = status.holderPid;
+      this.#restarts = status.restarts;
+      const text = `the disk process of ${name} (pid ${status.pid}) was adopted`;
+      this.#context.tell('DISK_ADOPTED', 'info', name, text, {pid: status.pid});
+      if (this.#resource.fault === undefined) takeSize(this.#resource);
+    }
+
+    if (this.#resource.fault !== undefined) return;
+    const {file} = this.#resource;
+    if (file.designatedRole === 'secondary' && status === undefined) {
+      await this.#resource.run('write-back', () => writeBack(this.#context, this.#resource));
+    }
+
+    await this.tick();
+  }
+
+  #isBusy(): boolean {
+    return this.#resource.operation !== undefined;
+  }
+
+  #noteRestarts(): void {
+    const status = this.#resource.disk;
+    if (status === undefined) return;
+    const now = this.#context.clock.monotonicMs();
+    // Another holder counts from zero.
+    const known = status.holderPid === this.#holderPid ? this.#restarts : 0;
+    const fresh = status.restarts - known;
+    this.#holderPid = status.holderPid;
+    this.#restarts = status.restarts;
+    if (fresh > 0) {
+      for (let count = 0; count < fresh; count += 1) this.#restartTimes.push(now);
+      const text = `the disk process of ${status.name} died and was started again (${status.restarts} times so far)`;
+      const details = {pid: status.pid, restarts: status.restarts};
+      this.#context.tell('DISK_RESTARTED', 'warning', status.name, text, details);
+    }
+
+    this.#restartTimes = this.#restartTimes.filter((at) => now - at < RESTARTS_WINDOW_MS);
+    if (this.#restartTimes.length >= RESTARTS_MANY) {
+      const count = this.#restartTimes.length;
+      const text = `the disk process died ${count} times within ${RESTARTS_WINDOW_MS / 60_000} minutes: see ${this.#resource.places.paths.output}`;
+      this.#resource.say('DISK_FAILING', 'warning', text);
+    } else if (this.#failures === 0) {
+      this.#resource.hush('DISK_FAILING');
+    }
+  }
+
+  async #noteSilence(): Promise<void> {
+    const resource = this.#resource;
+    if (resource.silentSince === undefined) {
+      resource.hush('DISK_UNREACHABLE');
+      return;
+    }
+
+    const found = await findDisk(resource.places);
+    if (found.kind !== 'silent') return;
+    const fatal = lastFatal(resource.places.paths);
+    const cause = fatal === undefined ? '' : `; its last words: ${fatal.code}: ${fatal.message}`;
+    const text = `the disk process does not answer; its holder starts it again${cause}`;
+    resource.say('DISK_UNREACHABLE', 'warning', text);
+  }
+
+  #needsActivation(): boolean {
+    const {file, disk, silentSince} = this.#resource;
+    if (file.designatedRole !== 'primary' || !file.attached) return false;
+    if (silentSince !== undefined || disk?.mode === 'serve') return false;
+    return this.#context.clock.monotonicMs() >= this.#nextTryMs;
+  }
+
+  async #activateAgain(hadDisk: boolean): Promise<void> {
+    const resource = this.#resource;
+    const deadlineMs = performance.now() + ACTIVATE_TIMEOUT_MS;
+    try {
+      await resource.run('activate', async () => {
+        // The role may have changed while this waited for its turn.
+        if (!this.#needsActivation()) return;
+        if (hadDisk) this.#context.log.warn({resource: resource.name}, 'holder and disk died');
+        await bringUp(this.#context, resource, {driver: resource.file.driver, deadlineMs});
+      });
+      this.#failures = hadDisk ? 1 : 0;
+      this.#nextTryMs = hadDisk ? this.#context.clock.monotonicMs() + PAUSE_MS_FIRST : 0;
+      this.#clearFailure();
+    } catch (error) {
+      this.#noteFailure(error);
+    }
+  }
+
+  #noteFailure(error: unknown): void {
+    this.#failures += 1;
+    const pauseMs = Math.min(PAUSE_MS_FIRST * 2 ** (this.#failures - 1), PAUSE_MS_MAX);
+    this.#nextTryMs = this.#context.clock.monotonicMs() + pauseMs;
+    this.#clearFailure();
+    const code: ErrorCode = isDiskError(error) ? error.code : 'BUG';
+    const words = error instanceof Error ? error.message : String(error);
+    this.#context.log.error({resource: this.#resource.name, code, err: error}, 'activation failed');
+    this.#resource.say(code, 'critical', words);
+    this.#failureCode = code;
+    if (this.#failures < RESTARTS_MANY) return;
+    const text = `it could not be started ${this.#failures} times; next try in ${Math.round(pauseMs / 1000)} s`;
+    this.#resource.say('DISK_FAILING', 'critical', text);
+    if (this.#failures === RESTARTS_MANY) {
+      this.#context.tell('DISK_FAILING', 'critical', this.#resource.name, `${text}: ${words}`);
+    }
+  }
+
+  #clearFailure(): void {
+    if (this.#failureCode !== undefined) this.#resource.hush(this.#failureCode);
+    this.#failureCode = undefined;
+  }
+
+  #needsDevice(): boolean {
+    const {file, disk, places} = this.#resource;
+    if (disk?.mode !== 'serve' || disk.phase !== 'serving') return false;
+    if (file.designatedRole !== 'primary' || !file.device || file.withoutDevice === true)
+      return false;
+    return (
+      deviceOf(places) !== places.link && this.#context.clock.monotonicMs() >= this.#nextDeviceMs
+    );
+  }
+
+  async #repairDevice(): Promise<void> {
+    this.#nextDeviceMs = this.#context.clock.monotonicMs() + DEVICE_PAUSE_MS;
+    try {
+      await this.#resource.run('device', () => applyDevice(this.#resource));
+    } catch (error) {
+      if (!(error instanceof DiskError) || !isErrorCode(error.code)) throw error;
+      noteDevice(this.#resource, error);
+    }
+  }
+}

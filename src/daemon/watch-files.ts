@@ -1,0 +1,134 @@
+/**
+ * Picks up state files that were edited by hand. A valid change of a setting is applied; anything
+ * else is refused with file and fault, and the old value stays in force. Identity, size, role and
+ * image are no settings: there are commands for them.
+ */
+import {watch} from 'chokidar';
+import {basename, dirname, join} from 'node:path';
+import {DiskError, isDiskError} from '../core/errors.js';
+import type {ResourceFile} from '../core/home.js';
+import {applyDevice} from './operations.js';
+import type {MarsNode} from './node.js';
+import type {Resource} from './resource.js';
+import {canonicalNode} from './places.js';
+import {readNode} from './state.js';
+import {resourceSettingsKeys} from './settings.js';
+
+/** An editor writes in several steps: the file is read when it was quiet for so long. */
+const QUIET_MS = 100;
+
+export interface FileWatch {
+  close(): Promise<void>;
+}
+
+/** Watches node.json and each resource.json until closed. */
+export async function watchFiles(node: MarsNode): Promise<FileWatch> {
+  const {nodeFile, resourcesDirectory} = node.context.paths;
+  const timers = new Map<string, NodeJS.Timeout>();
+  const watcher = watch([nodeFile, resourcesDirectory], {
+    ignoreInitial: true,
+    depth: 1,
+    // The image may be a link to anywhere: never looked at. Logs change all the time.
+    followSymlinks: false,
+    ignored: (path) => !isWatched(path, nodeFile, resourcesDirectory),
+  });
+  const look = (path: string): void => {
+    clearTimeout(timers.get(path));
+    const timer = setTimeout(() => {
+      timers.delete(path);
+      if (path === nodeFile) takeNode(node);
+      else void takeResource(node, basename(dirname(path)));
+    }, QUIET_MS);
+    timers.set(path, timer);
+  };
+  watcher.on('change', look).on('add', look);
+  watcher.on('error', (error) => {
+    node.context.log.warn({err: error}, 'state files cannot be watched');
+  });
+  await new Promise<void>((resolve) => {
+    watcher.once('ready', resolve);
+  });
+  return {
+    close: async () => {
+      for (const timer of timers.values()) clearTimeout(timer);
+      await watcher.close();
+    },
+  };
+}
+
+function isWatched(path: string, nodeFile: string, resourcesDirectory: string): boolean {
+  if (path === nodeFile || path === resourcesDirectory) return true;
+  const name = basename(path);
+  if (dirname(path) === resourcesDirectory) return !name.startsWith('.');
+  return name === 'resource.json' && dirname(dirname(path)) === resourcesDirectory;
+}
+
+/** The keys that a person may change in the file. */
+const EDITABLE: readonly (keyof ResourceFile)[] = [...resourceSettingsKeys, 'replayPaused'];
+
+async function takeResource(node: MarsNode, name: string): Promise<void> {
+  const resource = node.resources().find((known) => known.name === name);
+  if (resource === undefined) return;
+  try {
+    await resource.run('edit', () => takeEdit(node, resource));
+  } catch (error) {
+    refuse(node, resource, error);
+  }
+}
+
+async function takeEdit(node: MarsNode, resource: Resource): Promise<void> {
+  const loaded = node.readFile(resource.name);
+  if (loaded instanceof DiskError) throw loaded;
+  const broken = resource.fault !== undefined;
+  const changed = broken ? [] : changedKeys(resource.file, loaded);
+  const fixed = changed.filter((key) => !EDITABLE.includes(key));
+  const path = join(resource.places.paths.resourceFile);
+  if (fixed.length > 0) {
+    const text = `${path}: "${fixed.join('", "')}" cannot be changed by hand: use the mars command`;
+    throw new DiskError('STATE_UNREADABLE', text, {file: path, fault: fixed.join(', ')});
+  }
+
+  resource.hush('STATE_UNREADABLE');
+  if (!broken && changed.length === 0) return;
+  resource.replace(loaded);
+  const what = broken ? 'the file is valid again' : changed.join(', ');
+  node.context.tell('RESOURCE_CHANGED', 'info', resource.name, `edited by hand: ${what}`);
+  if (changed.includes('device')) await applyDevice(resource);
+}
+
+function changedKeys(before: ResourceFile, after: ResourceFile): (keyof ResourceFile)[] {
+  const keys = [...Object.keys(before), ...Object.keys(after)] as (keyof ResourceFile)[];
+  return [...new Set(keys)].filter((key) => before[key] !== after[key]);
+}
+
+function refuse(node: MarsNode, resource: Resource, error: unknown): void {
+  const text = error instanceof Error ? error.message : String(error);
+  const details = isDiskError(error) ? error.details : {};
+  if (isDiskError(error)) resource.replace(error);
+  resource.say('STATE_UNREADABLE', resource.fault === undefined ? 'warning' : 'critical', text);
+  node.context.tell('SETTING_REFUSED', 'warning', resource.name, text, details);
+}
+
+function takeNode(node: MarsNode): void {
+  const {context} = node;
+  const before = context.node;
+  try {
+    const after = canonicalNode(readNode(context.paths.home));
+    if (JSON.stringify(after) === JSON.stringify(before)) return;
+    if (after.name !== before.name || after.id !== before.id) {
+      throw new DiskError('STATE_UNREADABLE', 'node.json: "name" and "id" cannot be changed');
+    }
+
+    const moved = after.mounts !== before.mounts || after.devices !== before.devices;
+    if (moved && node.resources().some((resource) => resource.disk?.mode === 'serve')) {
+      const text = 'node.json: "mounts" and "devices" cannot be changed while disks are served';
+      throw new DiskError('STATE_UNREADABLE', text);
+    }
+
+    context.node = after;
+    context.tell('RESOURCE_CHANGED', 'info', null, 'node.json was edited by hand');
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    context.tell('SETTING_REFUSED', 'warning', null, text);
+  }
+}
