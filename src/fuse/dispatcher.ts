@@ -102,6 +102,9 @@ const NEVER_ENOSYS: ReadonlySet<number> = new Set([
   OPCODE.OPEN,
 ]);
 
+// Measured against 0: a loop device is no slower with direct I/O, and no page of ours goes stale.
+// Without parallel writes the kernel lets one synchronous writer at a time into the file: four of
+// them wrote 19k blocks a second, with it 70k-83k; a loop device does not care.
 const OPEN_FLAGS_DEFAULT = OPEN_FLAG.DIRECT_IO | OPEN_FLAG.PARALLEL_DIRECT_WRITES;
 const NAME_BYTES_MAX = 255;
 const O_ACCMODE = 3;
