@@ -1,6 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import {findLeftovers} from './leftovers.js';
 import {run, tryRun} from './run.js';
+import {killAndWait} from './temp-home.js';
 
 const TIMEOUT_MS = 120_000;
 
@@ -73,6 +75,18 @@ export class Postgres {
       this.#words('pgbench', ['-h', this.#socketDirectory, ...args, 'postgres']),
       {cwd: '/', timeoutMs: TIMEOUT_MS},
     );
+  }
+
+  /** Command of a client that reads statements from its stdin and prints bare rows. */
+  client(): [string, string[]] {
+    const options = ['-h', this.#socketDirectory, '-X', '-q', '-A', '-t', 'postgres'];
+    return ['runuser', this.#words('psql', options)];
+  }
+
+  /** SIGKILL of the server and all its processes, where it still runs. */
+  async kill(): Promise<void> {
+    const {processes} = findLeftovers(this.#cluster, undefined);
+    for (const {pid} of processes) await killAndWait(pid);
   }
 
   /** Unaligned rows without headings. */
