@@ -68,6 +68,7 @@ export function defaultDevices(home: string): string {
 export function initHome(request: InitRequest, wallMs: number): InitDocument {
   checkRequest(request);
   const paths = homePaths(request.home);
+  const entries = listHome(request.home);
   const existing = readJsonFile(paths.nodeFile, checkNodeFile);
   if (existing !== undefined) {
     throw new DiskError(
@@ -77,7 +78,7 @@ export function initHome(request: InitRequest, wallMs: number): InitDocument {
     );
   }
 
-  checkRemains(request.home);
+  checkRemains(request.home, entries);
   const undo: Undo = [];
   try {
     return makeHome(request, undo, wallMs);
@@ -151,20 +152,22 @@ function checkListen(listen: string): void {
   throw new DiskError('USAGE', `--listen: expected ADDR:PORT such as 0.0.0.0:7777, got ${listen}`);
 }
 
-/** A directory that somebody uses for something else is not taken over. */
-function checkRemains(home: string): void {
-  let entries: string[];
+/** @returns nothing where the directory does not exist */
+function listHome(home: string): string[] {
   try {
-    entries = fs.readdirSync(home);
+    return fs.readdirSync(home);
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return;
+    if (errnoOf(error) === 'ENOENT') return [];
     if (errnoOf(error) === 'ENOTDIR') {
-      throw new DiskError('USAGE', `expected a directory, but ${home} is a file`);
+      throw new DiskError('USAGE', `expected a directory, but ${home} is, or lies below, a file`);
     }
 
     throw storeError(error, `read ${home}`);
   }
+}
 
+/** A directory that somebody uses for something else is not taken over. */
+function checkRemains(home: string, entries: readonly string[]): void {
   const foreign = entries.find((entry) => !REMAINS.has(entry));
   const resources = entries.includes('resources') ? fs.readdirSync(join(home, 'resources')) : [];
   const found = foreign ?? (resources.length === 0 ? undefined : `resources/${resources[0] ?? ''}`);

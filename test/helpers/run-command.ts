@@ -35,7 +35,7 @@ async function load(): Promise<Config> {
   pjson.oclif.commands = './src/cli/commands';
   const plugin = new Plugin({root: ROOT, pjson, isRoot: true, ignoreManifest: true, type: 'core'});
   await plugin.load();
-  return Config.load({root: ROOT, pjson, plugins: new Map([[plugin.name, plugin]])} as never);
+  return Config.load({root: ROOT, pjson, plugins: new Map([[plugin.name, plugin]])});
 }
 
 /** Loads the class of a command by its words, `resource create`. */

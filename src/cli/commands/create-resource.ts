@@ -15,7 +15,10 @@ export default class CreateResource extends MarsCommand {
     size: Args.string({description: 'size such as 10G [default: the size of DISK]'}),
   };
   static override flags = {
-    force: Flags.boolean({description: 'take over an image that is not empty, with its content'}),
+    force: Flags.boolean({
+      description: 'take over an image that is not empty, with its content',
+      default: false,
+    }),
     timeout: timeoutFlag(600),
   };
   static override hidden = true;

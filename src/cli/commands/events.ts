@@ -13,7 +13,11 @@ export default class Events extends MarsCommand {
     '<%= config.bin %> <%= command.id %> web01 --follow --json',
   ];
   static override flags = {
-    follow: Flags.boolean({char: 'f', description: 'go on with new events, until Ctrl-C'}),
+    follow: Flags.boolean({
+      char: 'f',
+      description: 'go on with new events, until Ctrl-C',
+      default: false,
+    }),
   };
   static override summary = 'show what happened on this node';
 

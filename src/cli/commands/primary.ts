@@ -23,7 +23,10 @@ export default class Primary extends MarsCommand {
       default: true,
     }),
     driver: driverFlag(),
-    force: Flags.boolean({description: 'also without the consent of the other side'}),
+    force: Flags.boolean({
+      description: 'also without the consent of the other side',
+      default: false,
+    }),
     timeout: timeoutFlag(60),
   };
   static override summary = 'expose a resource on this node';

@@ -23,11 +23,16 @@ export default class Status extends MarsCommand {
     '<%= config.bin %> <%= command.id %> --exit-code --json',
   ];
   static override flags = {
-    extended: Flags.boolean({char: 'x', description: 'also positions, paths and counts'}),
+    extended: Flags.boolean({
+      char: 'x',
+      description: 'also positions, paths and counts',
+      default: false,
+    }),
     watch: Flags.boolean({
       char: 'w',
       description: 'show it again and again, until Ctrl-C',
       exclusive: ['json', 'exit-code'],
+      default: false,
     }),
     interval: Flags.integer({
       description: 'seconds between two looks of --watch',
@@ -38,6 +43,7 @@ export default class Status extends MarsCommand {
     }),
     'exit-code': Flags.boolean({
       description: 'exit with 0 for OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN',
+      default: false,
     }),
   };
   static override summary = 'show the state of all resources, or of one';

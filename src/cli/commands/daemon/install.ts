@@ -15,7 +15,7 @@ export default class DaemonInstall extends MarsCommand {
     'systems on it.';
   static override examples = ['<%= config.bin %> <%= command.id %> --dry-run'];
   static override flags = {
-    'dry-run': Flags.boolean({description: 'only print the files'}),
+    'dry-run': Flags.boolean({description: 'only print the files', default: false}),
   };
   static override summary = 'write the systemd units for this node';
 

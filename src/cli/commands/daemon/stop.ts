@@ -24,7 +24,7 @@ export default class DaemonStop extends MarsCommand {
     '<%= config.bin %> <%= command.id %> --disks',
   ];
   static override flags = {
-    disks: Flags.boolean({description: 'also end the disk processes'}),
+    disks: Flags.boolean({description: 'also end the disk processes', default: false}),
     timeout: timeoutFlag(60),
   };
   static override summary = 'stop the daemon in order';

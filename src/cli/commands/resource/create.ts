@@ -26,8 +26,11 @@ export default class ResourceCreate extends MarsCommand {
       description: 'file (made if missing) or block device for the content',
       helpValue: 'PATH',
     }),
-    force: Flags.boolean({description: 'take over an image that is not empty, with its content'}),
-    preallocate: Flags.boolean({description: 'reserve the space of the image now'}),
+    force: Flags.boolean({
+      description: 'take over an image that is not empty, with its content',
+      default: false,
+    }),
+    preallocate: Flags.boolean({description: 'reserve the space of the image now', default: false}),
     driver: driverFlag(),
     set: Flags.string({
       description: 'setting, as for mars resource set; may be given again',

@@ -16,8 +16,11 @@ export default class ResourceDelete extends MarsCommand {
     '<%= config.bin %> <%= command.id %> web01 --yes',
   ];
   static override flags = {
-    'dry-run': Flags.boolean({description: 'only show what would be removed and kept'}),
-    yes: Flags.boolean({char: 'y', description: 'really destroy the data'}),
+    'dry-run': Flags.boolean({
+      description: 'only show what would be removed and kept',
+      default: false,
+    }),
+    yes: Flags.boolean({char: 'y', description: 'really destroy the data', default: false}),
     timeout: timeoutFlag(120),
   };
   static override summary = 'delete a resource with its image and log';
