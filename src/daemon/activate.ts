@@ -27,6 +27,7 @@ import {
   waitForDisk,
   waitUnlocked,
   type HolderStart,
+  type StartedHolder,
 } from './holder.js';
 import {cleanLeftovers} from './leftovers.js';
 import {listMounts, mountAt} from './mounts.js';
@@ -55,6 +56,8 @@ export async function findDisk(places: Places): Promise<Found> {
 export interface ActivateOptions {
   readonly device: boolean;
   readonly driver: FuseDriverWish;
+  /** Take the image although it is not the one that was recorded (IMAGE_CHANGED). */
+  readonly acceptImage: boolean;
   /** On the clock of performance.now(). */
   readonly deadlineMs: number;
 }
@@ -86,7 +89,10 @@ export async function activate(
     found = {kind: 'absent'};
   }
 
-  const start = holderStart(context, file, places, options.driver, 'serve');
+  const start = {
+    ...holderStart(context, file, places, options.driver, 'serve'),
+    acceptImage: options.acceptImage,
+  };
   const started = found.kind === 'absent';
   const holder = started
     ? await startServing(context, start, places)
@@ -127,7 +133,7 @@ function holderStart(
   const {home} = context.paths;
   const {programs} = context;
   const {paths, mountPoint} = places;
-  return {home, name: file.name, mountPoint, driver, mode, paths, programs};
+  return {home, name: file.name, mountPoint, driver, mode, paths, programs, acceptImage: false};
 }
 
 async function startServing(context: Context, start: HolderStart, places: Places) {
@@ -226,14 +232,20 @@ async function unmount(name: string, places: Places, status: DiskStatus): Promis
 }
 
 /**
- * Starts the write-back of a resource that is not primary; it ends by itself when all is in the
- * image. Does nothing where something runs already.
+ * Starts the write-back of a resource that is not primary; it ends by itself, with 0, when all is
+ * in the image.
+ *
+ * @returns undefined where something runs already
  */
-export async function startReplay(context: Context, file: ResourceFile): Promise<void> {
+export async function startReplay(
+  context: Context,
+  file: ResourceFile,
+): Promise<StartedHolder | undefined> {
   const places = placesOf(context, file.name);
-  if ((await findDisk(places)).kind !== 'absent') return;
+  if ((await findDisk(places)).kind !== 'absent') return undefined;
   await cleanLeftovers(context, file.name, places);
-  await startHolder(holderStart(context, file, places, 'auto', 'replay'));
+  // Nothing is mounted, so any driver will do; it wants one by its name.
+  return startHolder(holderStart(context, file, places, 'kernel', 'replay'));
 }
 
 /**

@@ -179,8 +179,8 @@ export function removeResource(context: Context, file: ResourceFile, link: strin
 /** Removes what a disk process left in run/disks. */
 export function removeRunFiles(paths: ResourcePaths): void {
   const {socket, output, fuseFile, fifo} = paths;
-  const env = socket.replace(/sock$/u, 'env');
-  for (const path of [socket, output, `${output}.1`, fuseFile, fifo, env]) {
+  const besides = ['env', 'last'].map((suffix) => socket.replace(/sock$/u, suffix));
+  for (const path of [socket, output, `${output}.1`, fuseFile, fifo, ...besides]) {
     fs.rmSync(path, {force: true});
   }
 }

@@ -32,6 +32,7 @@ export interface HolderStart {
   readonly mountPoint: string;
   readonly driver: FuseDriverWish;
   readonly mode: 'serve' | 'replay';
+  readonly acceptImage: boolean;
   readonly paths: ResourcePaths;
   readonly programs: DiskPrograms;
 }
@@ -80,6 +81,7 @@ function spawnHolder(start: HolderStart, outputFd: number, started: StartedHolde
         ...process.env,
         MARS_NODE: process.execPath,
         MARS_DISK_MAIN: programs.main,
+        MARS_ACCEPT_IMAGE: start.acceptImage ? '1' : '',
         ...(programs.nodeOptions === undefined ? {} : {NODE_OPTIONS: programs.nodeOptions}),
       },
     },
@@ -95,7 +97,13 @@ function spawnHolder(start: HolderStart, outputFd: number, started: StartedHolde
 
 /** The unit `mars-disk@NAME` reads its words from a file beside the socket. */
 async function startUnit(start: HolderStart): Promise<void> {
-  const words = `MARS_DRIVER=${start.driver}\nMARS_MODE=${start.mode}\nMARS_MOUNT=${start.mountPoint}\n`;
+  const words = [
+    `MARS_DRIVER=${start.driver}`,
+    `MARS_MODE=${start.mode}`,
+    `MARS_MOUNT=${start.mountPoint}`,
+    `MARS_ACCEPT_IMAGE=${start.acceptImage ? '1' : ''}`,
+    '',
+  ].join('\n');
   fs.writeFileSync(start.paths.socket.replace(/sock$/u, 'env'), words, {mode: 0o600});
   const unit = `mars-disk@${start.name}.service`;
   await runProgram('systemctl', ['reset-failed', unit], SYSTEMCTL_TIMEOUT_MS);

@@ -211,7 +211,8 @@ export class MarsNode {
 
   async #activateNew(resource: Resource): Promise<void> {
     const deadlineMs = performance.now() + CREATE_TIMEOUT_MS;
-    await bringUp(this.context, resource, {driver: resource.file.driver, deadlineMs});
+    const {driver} = resource.file;
+    await bringUp(this.context, resource, {driver, acceptImage: false, deadlineMs});
   }
 
   /**

@@ -18,6 +18,7 @@ import {
   ownPidsOf,
   startReplay,
   stopReplay,
+  type ActivateOptions,
   type Activated,
 } from './activate.js';
 import type {Context} from './context.js';
@@ -55,7 +56,8 @@ export async function becomePrimary(
   const file = resource.save({designatedRole: 'primary', withoutDevice: !request.device});
   try {
     const driver = request.driver ?? file.driver;
-    await bringUp(context, resource, {driver, deadlineMs: deadlineOf(request)});
+    const deadlineMs = deadlineOf(request);
+    await bringUp(context, resource, {driver, acceptImage: request.force, deadlineMs});
   } catch (error) {
     // A disk that only needs longer goes on, and is primary when it is ready.
     if (!isDiskError(error, 'TIMEOUT')) resource.save(before);
@@ -69,12 +71,14 @@ export async function becomePrimary(
 export async function bringUp(
   context: Context,
   resource: Resource,
-  options: {readonly driver: ResourceFile['driver']; readonly deadlineMs: number},
+  options: Omit<ActivateOptions, 'device'>,
 ): Promise<Activated> {
   const {file} = resource;
   const device = file.device && file.withoutDevice !== true;
+  resource.forgetEnd();
   const activated = await activate(context, file, {...options, device});
   resource.noteStatus(activated.status);
+  resource.hushFailure();
   resource.hush('DISK_UNREACHABLE');
   noteDevice(resource, activated.deviceFault);
   takeSize(resource);
@@ -128,10 +132,10 @@ export async function becomeSecondary(
 
 /** Starts the write-back where a secondary may have records that are not in its image. */
 export async function writeBack(context: Context, resource: Resource): Promise<void> {
-  const {file, lastDisk} = resource;
+  const {file} = resource;
   if (file.designatedRole === 'primary' || !file.attached || file.replayPaused) return;
-  if (lastDisk !== undefined && lastDisk.position === lastDisk.replayed) return;
-  await startReplay(context, file);
+  if (resource.isWrittenBack) return;
+  resource.writeBack = await startReplay(context, file);
 }
 
 /** `attach` and `detach`: whether image and log are touched at all. */

@@ -7,13 +7,15 @@
  */
 import type {ErrorCode} from '../core/codes.js';
 import type {DiskStatus, Message, Severity} from '../core/disk-status.js';
+import fs from 'node:fs';
 import {DiskError} from '../core/errors.js';
-import type {ResourceFile} from '../core/home.js';
+import type {ResourceFile, ResourcePaths} from '../core/home.js';
+import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import {diskStatus} from '../control/disk-client.js';
 import {ownPidsOf} from './activate.js';
 import type {Context} from './context.js';
 import {usersOf} from './device.js';
-import {isLocked} from './holder.js';
+import {isLocked, type StartedHolder} from './holder.js';
 import {placesOf, type Places} from './places.js';
 import {writeResource} from './state.js';
 
@@ -33,12 +35,17 @@ export class Resource {
   #queue: Promise<unknown> = Promise.resolve();
   #operation: string | undefined;
   #openers = {at: -Infinity, count: 0};
+  #failureCode: ErrorCode | undefined;
+  #writtenBack = false;
+  /** The holder of the write-back that was started last; its end with 0 means that all is done. */
+  writeBack: StartedHolder | undefined;
 
   constructor(context: Context, name: string, loaded: ResourceFile | DiskError) {
     this.#context = context;
     this.name = name;
     if (loaded instanceof DiskError) this.#fault = loaded;
     else this.#file = loaded;
+    this.#last = readEnd(this.places.paths);
   }
 
   get places(): Places {
@@ -137,6 +144,7 @@ export class Resource {
     this.#disk = undefined;
     if (await isLocked(paths)) this.#silentSince ??= this.#now();
     else this.#silentSince = undefined;
+    if (this.writeBack?.ended === 0) this.#noteWrittenBack();
   }
 
   noteStatus(status: DiskStatus): void {
@@ -145,12 +153,50 @@ export class Resource {
     this.#silentSince = undefined;
   }
 
-  /** The disk process has ended in order; `last` is its last word. */
+  /** The disk process has ended in order; `last` is its last word, also for the next daemon. */
   noteEnd(last: DiskStatus | undefined): void {
     this.#disk = undefined;
     this.#last = last ?? this.#last;
     this.#silentSince = undefined;
     this.#openers.at = -Infinity;
+    if (this.#last === undefined) return;
+    try {
+      writeJsonFile(endFile(this.places.paths), this.#last);
+    } catch (error) {
+      // The next daemon then starts a write-back, which finds nothing to do.
+      this.#context.log.warn({resource: this.name, err: error}, 'last status not kept');
+    }
+  }
+
+  /** true where it is known that nothing waits in the log of this secondary. */
+  get isWrittenBack(): boolean {
+    if (this.#writtenBack) return true;
+    return this.#last !== undefined && this.#last.position === this.#last.replayed;
+  }
+
+  #noteWrittenBack(): void {
+    this.writeBack = undefined;
+    this.#writtenBack = true;
+    if (this.#last !== undefined) this.noteEnd({...this.#last, replayed: this.#last.position});
+  }
+
+  /** A disk is about to run: what was kept of the last end is no longer true. */
+  forgetEnd(): void {
+    this.#writtenBack = false;
+    this.writeBack = undefined;
+    fs.rmSync(endFile(this.places.paths), {force: true});
+  }
+
+  /** Shows why the disk could not be started, instead of the reason before. */
+  sayFailure(code: ErrorCode, text: string): void {
+    this.hushFailure();
+    this.#failureCode = code;
+    this.say(code, 'critical', text);
+  }
+
+  hushFailure(): void {
+    if (this.#failureCode !== undefined) this.hush(this.#failureCode);
+    this.#failureCode = undefined;
   }
 
   /** Users of device and image other than ourselves; null while nothing is served. */
@@ -167,5 +213,18 @@ export class Resource {
 
   #now(): string {
     return new Date(this.#context.clock.wallMs()).toISOString();
+  }
+}
+
+function endFile(paths: ResourcePaths): string {
+  return paths.socket.replace(/sock$/u, 'last');
+}
+
+/** The last word of the last disk process, where it ended in order. */
+function readEnd(paths: ResourcePaths): DiskStatus | undefined {
+  try {
+    return readJsonFile(endFile(paths), (value) => value as DiskStatus);
+  } catch {
+    return undefined; // a courtesy: without it a write-back is started and finds nothing
   }
 }

@@ -61,7 +61,8 @@ export async function serveControl(
 function listen(server: http.Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
-      reject(storeError(error, `listen on ${path}`));
+      const failure = storeError(error, `listen on ${path}`);
+      reject(failure instanceof Error ? failure : error);
     });
     // bind(2) happens within this call: the mode is right from the first moment.
     const mask = process.umask(0o177);

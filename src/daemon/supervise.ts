@@ -37,7 +37,6 @@ export class Supervision {
   #failures = 0;
   #nextTryMs = 0;
   #nextDeviceMs = 0;
-  #failureCode: ErrorCode | undefined;
 
   constructor(context: Context, resource: Resource) {
     this.#context = context;
@@ -55,6 +54,7 @@ export class Supervision {
     if (this.#isBusy()) return;
     if (this.#needsActivation()) await this.#activateAgain(hadDisk);
     else if (this.#needsDevice()) await this.#repairDevice();
+    else if (this.#needsWriteBack()) await this.#goOnWritingBack();
   }
 
   /** At the start of the daemon: adopts what runs, restores what should run. */
@@ -139,11 +139,14 @@ export class Supervision {
         // The role may have changed while this waited for its turn.
         if (!this.#needsActivation()) return;
         if (hadDisk) this.#context.log.warn({resource: resource.name}, 'holder and disk died');
-        await bringUp(this.#context, resource, {driver: resource.file.driver, deadlineMs});
+        await bringUp(this.#context, resource, {
+          driver: resource.file.driver,
+          acceptImage: false,
+          deadlineMs,
+        });
       });
       this.#failures = hadDisk ? 1 : 0;
       this.#nextTryMs = hadDisk ? this.#context.clock.monotonicMs() + PAUSE_MS_FIRST : 0;
-      this.#clearFailure();
     } catch (error) {
       this.#noteFailure(error);
     }
@@ -153,12 +156,10 @@ export class Supervision {
     this.#failures += 1;
     const pauseMs = Math.min(PAUSE_MS_FIRST * 2 ** (this.#failures - 1), PAUSE_MS_MAX);
     this.#nextTryMs = this.#context.clock.monotonicMs() + pauseMs;
-    this.#clearFailure();
     const code: ErrorCode = isDiskError(error) ? error.code : 'BUG';
     const words = error instanceof Error ? error.message : String(error);
     this.#context.log.error({resource: this.#resource.name, code, err: error}, 'activation failed');
-    this.#resource.say(code, 'critical', words);
-    this.#failureCode = code;
+    this.#resource.sayFailure(code, words);
     if (this.#failures < RESTARTS_MANY) return;
     const text = `it could not be started ${this.#failures} times; next try in ${Math.round(pauseMs / 1000)} s`;
     this.#resource.say('DISK_FAILING', 'critical', text);
@@ -167,9 +168,23 @@ export class Supervision {
     }
   }
 
-  #clearFailure(): void {
-    if (this.#failureCode !== undefined) this.#resource.hush(this.#failureCode);
-    this.#failureCode = undefined;
+  /** A secondary without a disk process, of which it is not known that all is in the image. */
+  #needsWriteBack(): boolean {
+    const {file, disk, silentSince, isWrittenBack} = this.#resource;
+    if (file.designatedRole === 'primary' || !file.attached || file.replayPaused) return false;
+    return disk === undefined && silentSince === undefined && !isWrittenBack;
+  }
+
+  async #goOnWritingBack(): Promise<void> {
+    const resource = this.#resource;
+    const holder = resource.writeBack;
+    if (this.#context.clock.monotonicMs() < this.#nextTryMs) return;
+    if (holder !== undefined && holder.ended !== 0) {
+      const text = 'the write-back ended before its time';
+      this.#noteFailure(lastFatal(resource.places.paths) ?? new DiskError('IMAGE_IO', text));
+    }
+
+    await resource.run('write-back', () => writeBack(this.#context, resource));
   }
 
   #needsDevice(): boolean {
