@@ -1,0 +1,27 @@
+/** The commit thread: fdatasync of the log, answers to FSYNC. */
+import {systemClock} from '../core/clock.js';
+import {createKernelResponder} from '../fuse/responder.js';
+import {Committer} from './committer.js';
+import {WORD} from './shared.js';
+import {openThread} from './thread.js';
+
+const {input, shared, files, send} = openThread();
+const committer = new Committer({
+  files,
+  clock: systemClock,
+  shared,
+  responder: createKernelResponder(input.fuseFd),
+  onFailure: (errno) => {
+    send({kind: 'commit-failed', errno});
+  },
+});
+
+while (shared.get(WORD.stopping) === 0) {
+  const signal = shared.get(WORD.commitSignal);
+  const wait = committer.step();
+  if (wait > 0) Atomics.wait(shared.words, WORD.commitSignal, signal, wait);
+}
+
+// Nobody writes any more: make the rest durable, so that the next start has nothing in doubt.
+if (shared.get(WORD.logDefective) === 0) committer.commit();
+send({kind: 'committed'});

@@ -1,0 +1,135 @@
+/**
+ * Makes the log durable and answers who waited for it: group commit.
+ *
+ *   take the end of the log -> fdatasync of the segments between durable and there -> publish
+ *   `durable` -> answer every request whose target lies below
+ *
+ * When fdatasync fails nothing is published and nobody is answered: the kernel calls the pages
+ * clean after it, so asking again would be told 0. The front moves the tail to another file
+ * (front-log) and signals; only then is there another try.
+ */
+import type {Clock} from '../core/clock.js';
+import {errnoOf} from '../core/errors.js';
+import type {Files} from '../core/files.js';
+import {COMMIT_BYTES_MAX, COMMIT_INTERVAL_MS} from '../core/limits.js';
+import {ERRNO, type Responder} from '../fuse/handler.js';
+import {COUNTER} from './counters.js';
+import {WORD, type Shared, type WaitingRequest} from './shared.js';
+
+export interface CommitterOptions {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly shared: Shared;
+  readonly responder: Responder;
+  /** fdatasync failed: the front has to be woken to move the tail. */
+  readonly onFailure: (errno: string) => void;
+}
+
+export class Committer {
+  readonly #files: Files;
+  readonly #clock: Clock;
+  readonly #shared: Shared;
+  readonly #responder: Responder;
+  readonly #onFailure: (errno: string) => void;
+  readonly #request: WaitingRequest = {uniqueLow: 0, uniqueHigh: 0, target: 0, writtenBytes: 0};
+  #dirtySince = -1;
+
+  constructor(options: CommitterOptions) {
+    this.#files = options.files;
+    this.#clock = options.clock;
+    this.#shared = options.shared;
+    this.#responder = options.responder;
+    this.#onFailure = options.onFailure;
+  }
+
+  /**
+   * Commits if somebody waits, enough has gathered, or time is up.
+   *
+   * @returns milliseconds until the next step has something to do; Infinity: when signalled
+   */
+  step(): number {
+    const shared = this.#shared;
+    if (shared.get(WORD.logDefective) !== 0) return this.#refuseAll();
+    if (shared.get(WORD.commitFailed) !== 0) return Infinity;
+    const unsynced = shared.appended.get() - shared.durable.get();
+    if (shared.waitingCount > 0 || unsynced >= COMMIT_BYTES_MAX) {
+      this.commit();
+      return 0;
+    }
+
+    if (unsynced === 0) {
+      this.#dirtySince = -1;
+      shared.set(WORD.dirty, 0);
+      // The front may have appended between the look at the positions and this.
+      return shared.appended.get() === shared.durable.get() ? Infinity : 0;
+    }
+
+    const now = this.#clock.monotonicMs();
+    if (this.#dirtySince < 0) this.#dirtySince = now;
+    const wait = this.#dirtySince + COMMIT_INTERVAL_MS - now;
+    if (wait > 0) return wait;
+    this.commit();
+    return 0;
+  }
+
+  /** One round. @returns false where fdatasync failed */
+  commit(): boolean {
+    const shared = this.#shared;
+    const target = shared.appended.get();
+    const durable = shared.durable.get();
+    if (target > durable && !this.#sync(durable, target)) return false;
+    if (target > durable) shared.durable.set(target);
+    this.#dirtySince = -1;
+    this.#answer(target);
+    shared.counters[COUNTER.commits] = (shared.counters[COUNTER.commits] ?? 0) + 1;
+    if (target > durable) shared.signal(WORD.replaySignal);
+    return true;
+  }
+
+  #sync(durable: number, target: number): boolean {
+    const shared = this.#shared;
+    for (let ordinal = shared.segmentEnd - 1; ordinal >= shared.segmentFirst; ordinal -= 1) {
+      const {fd, start, end} = shared.segment(ordinal);
+      if (end <= durable) break;
+      if (start >= target || end <= start) continue;
+      try {
+        this.#files.syncData(fd);
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno === undefined) throw error;
+        shared.set(WORD.commitFailed, ordinal + 1);
+        this.#onFailure(errno);
+        return false;
+      }
+    }
+
+    return true;
+  }
+
+  #answer(target: number): void {
+    const shared = this.#shared;
+    const request = this.#request;
+    let answered = false;
+    while (shared.peekWaiting(request) && request.target <= target) {
+      const {uniqueLow, uniqueHigh, writtenBytes} = request;
+      if (writtenBytes > 0) this.#responder.answerWrite(uniqueLow, uniqueHigh, writtenBytes);
+      else this.#responder.answer(uniqueLow, uniqueHigh, 0);
+      shared.popWaiting();
+      answered = true;
+    }
+
+    if (answered) shared.signal(WORD.frontSignal);
+  }
+
+  /** The log cannot be saved: an honest error for everybody who waits. */
+  #refuseAll(): number {
+    const shared = this.#shared;
+    while (shared.peekWaiting(this.#request)) {
+      this.#responder.answer(this.#request.uniqueLow, this.#request.uniqueHigh, ERRNO.EIO);
+      shared.popWaiting();
+    }
+
+    shared.signal(WORD.frontSignal);
+    return Infinity;
+  }
+}

@@ -1,0 +1,69 @@
+/** The fuse thread: recovers the log, then serves the mount until it is gone. */
+import {systemClock} from '../core/clock.js';
+import {resourcePaths} from '../core/home.js';
+import {runKernelSession} from '../fuse/kernel-session.js';
+import {createKernelResponder} from '../fuse/responder.js';
+import {activate} from './activation.js';
+import {readDiskConfig} from './config.js';
+import {COUNTER} from './counters.js';
+import {Front} from './front.js';
+import {diskStatusJson} from './status-json.js';
+import {fatalMessage, openThread} from './thread.js';
+
+const thread = openThread();
+const {input, shared, files, send} = thread;
+
+try {
+  const config = readDiskConfig(input.home, input.name);
+  const disk = activate({
+    files,
+    clock: systemClock,
+    config,
+    shared,
+    acceptImage: input.acceptImage,
+    serve: input.serve,
+  });
+  disk.stateFile.close();
+  send({
+    kind: 'active',
+    epoch: disk.epoch,
+    imageFd: disk.imageFd,
+    identity: disk.identity,
+    from: disk.state.from,
+    to: disk.state.to,
+    fromChain: disk.fromChain,
+    tornRecords: disk.recovered.tornRecords,
+    position: disk.recovered.position,
+  });
+  if (input.serve) {
+    const front = new Front({
+      files,
+      clock: systemClock,
+      shared,
+      disk,
+      responder: createKernelResponder(input.fuseFd),
+      durableWrites: config.resource.durability === 'write',
+      statusJson: () => diskStatusJson(config.resource.name, disk.epoch, shared),
+      notify: send,
+    });
+    runKernelSession({
+      fd: input.fuseFd,
+      handler: front,
+      initFile: resourcePaths(input.home, input.name).fuseFile,
+      resend: input.resend,
+      onInit: () => {
+        send({kind: 'serving'});
+      },
+      report: (code, severity, text, details) => {
+        send({kind: 'report', code, severity, text, details});
+      },
+      onResent: () => {
+        const {counters} = shared;
+        counters[COUNTER.resentRequests] = (counters[COUNTER.resentRequests] ?? 0) + 1;
+      },
+    });
+    send({kind: 'unmounted'});
+  }
+} catch (error) {
+  send(fatalMessage(error, 'start the disk'));
+}

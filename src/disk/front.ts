@@ -1,0 +1,405 @@
+/**
+ * The front of the disk: takes requests, appends to the log, keeps the index, answers reads.
+ * The fuse thread owns it; nothing else writes the index or the log.
+ *
+ *   write   complete to whole blocks -> append -> index -> acknowledged (it is in the logfile)
+ *   read    by the index from the log, else from the image
+ *   flush   handed to the commit thread, unless everything is durable already
+ *   zero    a record without payload; its ragged ends are written as zeros
+ *
+ * A write that finds no room is parked, not refused (disk/parking). After an I/O error of the log
+ * the tail that is not durable moves to another file (disk/relocate).
+ */
+import {assert} from '../core/assert.js';
+import type {Clock} from '../core/clock.js';
+import type {Files} from '../core/files.js';
+import {BLOCK_BYTES} from '../core/limits.js';
+import {MIB} from '../core/units.js';
+import {
+  ERRNO,
+  PENDING,
+  WRITE_HEADROOM_BYTES,
+  WRITE_TAILROOM_BYTES,
+  type DiskHandler,
+  type Responder,
+} from '../fuse/handler.js';
+import {EXTENTS_MAX} from '../image/segment-index.js';
+import {RECORD, RECORD_HEADER_BYTES} from '../log/record.js';
+import type {ActiveDisk} from './activation.js';
+import {COUNTER} from './counters.js';
+import {FrontLog} from './front-log.js';
+import {ParkingLot} from './parking.js';
+import {readBlocks} from './read.js';
+import {WORD, type Shared} from './shared.js';
+
+export interface FrontOptions {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly shared: Shared;
+  readonly disk: ActiveDisk;
+  readonly responder: Responder;
+  /** Every write is durable before it is acknowledged. */
+  readonly durableWrites: boolean;
+  readonly statusJson: () => string;
+  /** To the main thread; rare. */
+  readonly notify: (notice: FrontNotice) => void;
+}
+
+export type FrontNotice =
+  | {readonly kind: 'rotated'; readonly number: number}
+  | {readonly kind: 'parked'}
+  | {readonly kind: 'unparked'}
+  | {readonly kind: 'log-error'; readonly errno: string}
+  | {readonly kind: 'log-moved'; readonly number: number}
+  | {readonly kind: 'log-defective'; readonly errno: string};
+
+export const COMMAND = {none: 0, rotate: 1, resize: 2} as const;
+
+/** Memory of the index at which writes wait for replay. */
+const INDEX_BYTES_MAX = 64 * MIB;
+
+export class Front implements DiskHandler {
+  readonly log: FrontLog;
+  readonly #shared: Shared;
+  readonly #disk: ActiveDisk;
+  readonly #responder: Responder;
+  readonly #files: Files;
+  readonly #durableWrites: boolean;
+  readonly #statusJson: () => string;
+  readonly #notify: (notice: FrontNotice) => void;
+  readonly #parking = new ParkingLot();
+  /** For ragged ends of discards and for parked requests. */
+  readonly #scratch = Buffer.alloc(WRITE_HEADROOM_BYTES + BLOCK_BYTES + WRITE_TAILROOM_BYTES);
+  #sizeBytes: number;
+  #replayedSeen = -1;
+
+  constructor(options: FrontOptions) {
+    this.#shared = options.shared;
+    this.#disk = options.disk;
+    this.#responder = options.responder;
+    this.#files = options.files;
+    this.#durableWrites = options.durableWrites;
+    this.#statusJson = options.statusJson;
+    this.#notify = options.notify;
+    this.#sizeBytes = options.disk.diskSizeBytes;
+    this.log = new FrontLog(options);
+  }
+
+  sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** Unlike in every activation, so that no page of an earlier one is believed. */
+  inode(): number {
+    return 16 + (Number.parseInt(this.#disk.epoch.slice(0, 12), 16) || 1);
+  }
+
+  statusJson(): string {
+    return this.#statusJson();
+  }
+
+  allocatedBytes(): number {
+    return 0;
+  }
+
+  read(offset: number, length: number, target: Buffer, targetOffset: number): number {
+    this.#takeReplayed();
+    this.#count(COUNTER.reads, 1);
+    this.#count(COUNTER.readBytes, length);
+    return readBlocks(this.#files, this.#disk, this.log, offset, length, target, targetOffset);
+  }
+
+  write(
+    offset: number,
+    length: number,
+    request: Buffer,
+    payloadOffset: number,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): number {
+    if (offset + length > this.#sizeBytes) return ERRNO.ENOSPC;
+    if (this.#parking.count > 0) {
+      return this.#parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
+    }
+
+    const result = this.#tryWrite(offset, length, request, payloadOffset);
+    if (result === NO_ROOM) {
+      return this.#parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
+    }
+
+    if (result !== 0) return result;
+    return this.#durableWrites ? this.#awaitDurable(uniqueLow, uniqueHigh, length) : 0;
+  }
+
+  flush(uniqueLow: number, uniqueHigh: number): number {
+    this.#count(COUNTER.flushes, 1);
+    if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
+    if (this.#shared.durable.get() >= this.log.position) return 0;
+    return this.#awaitDurable(uniqueLow, uniqueHigh, 0);
+  }
+
+  zero(
+    offset: number,
+    length: number,
+    discard: boolean,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): number {
+    const end = Math.min(offset + length, this.#sizeBytes);
+    if (end <= offset) return 0;
+    const kind = discard ? 'discard' : 'zero';
+    const parked = {kind, offset, length: end - offset, bytes: NOTHING, uniqueLow, uniqueHigh};
+    if (this.#parking.count > 0) {
+      this.#parking.park({...parked, kind});
+      return PENDING;
+    }
+
+    const result = this.#tryZero(offset, end, discard);
+    if (result === NO_ROOM) {
+      this.#beginParking();
+      this.#parking.park({...parked, kind});
+      return PENDING;
+    }
+
+    if (result !== 0) return result;
+    return this.#durableWrites ? this.#awaitDurable(uniqueLow, uniqueHigh, 0) : 0;
+  }
+
+  afterRequest(): void {
+    if (this.#shared.get(WORD.commitFailed) !== 0) this.#handleCommitFailure();
+    if (this.#parking.count > 0) this.#unpark();
+    if (this.#shared.get(WORD.command) !== COMMAND.none) this.#command();
+  }
+
+  /** Takes the newest replay position into the index, and lets go of what lies below. */
+  #takeReplayed(): void {
+    const replayed = this.#shared.replayed.get();
+    if (replayed === this.#replayedSeen) return;
+    this.#replayedSeen = replayed;
+    this.#disk.index.setReplayed(replayed);
+    this.log.dropSegmentsBelow(replayed);
+  }
+
+  #count(counter: number, amount: number): void {
+    const {counters} = this.#shared;
+    counters[counter] = (counters[counter] ?? 0) + amount;
+  }
+
+  #awaitDurable(uniqueLow: number, uniqueHigh: number, writtenBytes: number): number {
+    const shared = this.#shared;
+    while (!shared.pushWaiting(uniqueLow, uniqueHigh, this.log.position, writtenBytes)) {
+      // The commit thread empties the ring; it signals after each round.
+      Atomics.wait(shared.words, WORD.frontSignal, shared.get(WORD.frontSignal), 100);
+    }
+
+    shared.signal(WORD.commitSignal);
+    return PENDING;
+  }
+
+  /** Room in log and index for a record with this payload; rotates when the segment is full. */
+  #makeRoom(storedLength: number): boolean {
+    const {log} = this;
+    if (log.fits(storedLength) && this.#disk.index.openExtents < EXTENTS_MAX) return true;
+    this.#takeReplayed();
+    if (this.#disk.index.memoryBytes > INDEX_BYTES_MAX) {
+      this.#shared.set(WORD.replayForced, 1);
+      this.#shared.signal(WORD.replaySignal);
+      return false;
+    }
+
+    return log.rotate();
+  }
+
+  #tryWrite(offset: number, length: number, request: Buffer, payloadOffset: number): number {
+    if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
+    const headSkip = offset % BLOCK_BYTES;
+    const tail = (offset + length) % BLOCK_BYTES;
+    const tailSkip = tail === 0 ? 0 : BLOCK_BYTES - tail;
+    const storedLength = headSkip + length + tailSkip;
+    if (!this.#makeRoom(storedLength)) return NO_ROOM;
+    let start = payloadOffset - headSkip;
+    if (headSkip + tailSkip > 0) {
+      start = this.#complete(offset, length, request, payloadOffset, headSkip, tailSkip);
+      if (start < 0) return ERRNO.EIO;
+    }
+
+    const diskOffset = offset - headSkip;
+    const position = this.log.appendWrite(
+      request,
+      start,
+      storedLength,
+      diskOffset,
+      headSkip,
+      tailSkip,
+    );
+    if (position < 0) return -position;
+    this.#disk.index.put(diskOffset / BLOCK_BYTES, storedLength / BLOCK_BYTES, position);
+    this.#count(COUNTER.writes, 1);
+    this.#count(COUNTER.writtenBytes, length);
+    return 0;
+  }
+
+  /**
+   * Reads what a ragged write leaves of its first and last block, in place around the payload.
+   *
+   * @returns offset of the first whole block in `request`, or -1 where it cannot be read
+   */
+  #complete(
+    offset: number,
+    length: number,
+    request: Buffer,
+    payloadOffset: number,
+    headSkip: number,
+    tailSkip: number,
+  ): number {
+    let start = payloadOffset - headSkip;
+    if (start % 8 !== 0) {
+      // Records begin at multiples of 8 in the log, and so does the header in front of this.
+      start = payloadOffset - BLOCK_BYTES;
+      request.copyWithin(start + headSkip, payloadOffset, payloadOffset + length);
+    }
+
+    this.#takeReplayed();
+    const head = offset - headSkip;
+    const end = offset + length;
+    const files = this.#files;
+    if (
+      headSkip > 0 &&
+      readBlocks(files, this.#disk, this.log, head, headSkip, request, start) !== 0
+    ) {
+      return -1;
+    }
+
+    const behind = start + headSkip + length;
+    if (
+      tailSkip > 0 &&
+      readBlocks(files, this.#disk, this.log, end, tailSkip, request, behind) !== 0
+    ) {
+      return -1;
+    }
+
+    return start;
+  }
+
+  /** Ragged ends are written as zeros, the whole blocks between them are one record. */
+  #tryZero(offset: number, end: number, discard: boolean): number {
+    if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
+    const firstWhole = Math.ceil(offset / BLOCK_BYTES) * BLOCK_BYTES;
+    const endWhole = Math.floor(end / BLOCK_BYTES) * BLOCK_BYTES;
+    if (firstWhole > endWhole) return this.#writeZeros(offset, end);
+    if (offset < firstWhole) {
+      const result = this.#writeZeros(offset, firstWhole);
+      if (result !== 0) return result;
+    }
+
+    if (endWhole < end) {
+      const result = this.#writeZeros(endWhole, end);
+      if (result !== 0) return result;
+    }
+
+    if (firstWhole === endWhole) return 0;
+    if (!this.#makeRoom(0)) return NO_ROOM;
+    const position = this.log.appendPlain({
+      type: discard ? RECORD.discard : RECORD.zero,
+      logicalLength: endWhole - firstWhole,
+      diskOffset: firstWhole,
+    });
+    if (position < 0) return -position;
+    this.#disk.index.putZero(firstWhole / BLOCK_BYTES, endWhole / BLOCK_BYTES, position);
+    this.#count(COUNTER.discards, 1);
+    return 0;
+  }
+
+  #writeZeros(offset: number, end: number): number {
+    assert(end - offset < BLOCK_BYTES, 'a ragged end is less than a block');
+    const scratch = this.#scratch.fill(0);
+    return this.#tryWrite(offset, end - offset, scratch, WRITE_HEADROOM_BYTES);
+  }
+
+  #parkWrite(
+    offset: number,
+    length: number,
+    request: Buffer,
+    payloadOffset: number,
+    uniqueLow: number,
+    uniqueHigh: number,
+  ): number {
+    // Beyond the bound nothing more is read from the kernel until there is room.
+    while (!this.#parking.hasRoom(length)) {
+      Atomics.wait(this.#shared.words, WORD.frontSignal, this.#shared.get(WORD.frontSignal), 100);
+      this.afterRequest();
+    }
+
+    this.#beginParking();
+    this.#parking.parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
+    return PENDING;
+  }
+
+  #beginParking(): void {
+    if (this.#parking.count > 0) return;
+    this.#shared.set(WORD.parked, 1);
+    this.#shared.set(WORD.replayForced, 1);
+    this.#shared.signal(WORD.replaySignal);
+    this.#shared.signal(WORD.commitSignal);
+    this.#notify({kind: 'parked'});
+  }
+
+  #unpark(): void {
+    for (let first = this.#parking.first(); first; first = this.#parking.first()) {
+      const {kind, offset, length, bytes, uniqueLow, uniqueHigh} = first;
+      const result =
+        kind === 'write'
+          ? this.#tryWrite(offset, length, bytes, WRITE_HEADROOM_BYTES)
+          : this.#tryZero(offset, offset + length, kind === 'discard');
+      if (result === NO_ROOM) return;
+      this.#parking.dropFirst();
+      const writtenBytes = kind === 'write' ? length : 0;
+      if (result !== 0) this.#responder.answer(uniqueLow, uniqueHigh, result);
+      else if (this.#durableWrites) this.#awaitDurable(uniqueLow, uniqueHigh, writtenBytes);
+      else if (kind === 'write') this.#responder.answerWrite(uniqueLow, uniqueHigh, length);
+      else this.#responder.answer(uniqueLow, uniqueHigh, 0);
+    }
+
+    this.#shared.set(WORD.parked, 0);
+    this.#shared.set(WORD.replayForced, 0);
+    this.#notify({kind: 'unparked'});
+  }
+
+  #handleCommitFailure(): void {
+    this.log.moveTail('fdatasync');
+    this.#shared.set(WORD.commitFailed, 0);
+    this.#shared.signal(WORD.commitSignal);
+  }
+
+  #command(): void {
+    const shared = this.#shared;
+    const command = shared.get(WORD.command);
+    const argument = shared.commandArgument.get();
+    const done = command === COMMAND.rotate ? this.log.rotate() : this.#resize(argument);
+    shared.set(WORD.command, COMMAND.none);
+    shared.set(WORD.commandResult, done ? 1 : 0);
+    shared.signal(WORD.commandDone);
+  }
+
+  /** The image has grown already: the record makes the new size part of the history. */
+  #resize(sizeBytes: number): boolean {
+    assert(sizeBytes >= this.#sizeBytes, 'a disk only grows');
+    if (!this.#makeRoom(0)) return false;
+    const position = this.log.appendPlain({
+      type: RECORD.resize,
+      logicalLength: 0,
+      diskOffset: sizeBytes,
+    });
+    if (position < 0) return false;
+    this.#sizeBytes = sizeBytes;
+    this.log.diskSizeBytes = sizeBytes;
+    this.#shared.diskSize.set(sizeBytes);
+    return true;
+  }
+}
+
+/** Result of an attempt that found no room in log or index. */
+const NO_ROOM = -2;
+const NOTHING = Buffer.alloc(0);
+
+assert(WRITE_HEADROOM_BYTES >= RECORD_HEADER_BYTES + BLOCK_BYTES, 'a header fits in front');

@@ -1,0 +1,65 @@
+import {spawn} from 'node:child_process';
+import fs from 'node:fs';
+import {resourcePaths} from '../core/home.js';
+import {FUSE_FD} from '../fuse/mount.js';
+import type {DiskProcess} from './process.js';
+
+/** Descriptor of the resource's lock, from the holder to every generation and back to a new holder. */
+const LOCK_FD = 9;
+const POLL_MS = 500;
+
+/**
+ * Starts a new holder when the old one dies. It inherits the FUSE descriptor and the lock, and
+ * learns of our own end from the FIFO, which nobody but us holds open for writing.
+ */
+export function watchHolder(disk: DiskProcess): void {
+  const {options} = disk;
+  const {fifo} = resourcePaths(options.home, options.name);
+  if (options.holderScript === undefined || !fs.existsSync(fifo)) return;
+  // Read and write: opening a FIFO so never blocks, and the kernel closes it when we die.
+  fs.openSync(fifo, 'r+');
+  const timer = setInterval(() => {
+    if (process.ppid !== options.holderPid && disk.holderPid === options.holderPid) replace(disk);
+  }, POLL_MS);
+  timer.unref();
+}
+
+function replace(disk: DiskProcess): void {
+  const {options} = disk;
+  const {home, name, mount, driver, mode, generation, holderScript} = options;
+  const {output} = resourcePaths(home, name);
+  const out = fs.openSync(output, 'a', 0o600);
+  const child = spawn('sh', [holderScript ?? '', home, name, mount, driver, mode, 'adopt'], {
+    detached: true,
+    env: {...process.env, MARS_GENERATION: String(generation)},
+    stdio: ['ignore', out, out, inherited(FUSE_FD), ...unused(5), inherited(LOCK_FD)],
+  });
+  fs.closeSync(out);
+  disk.holderPid = child.pid ?? null;
+  disk.event({
+    code: 'HOLDER_REPLACED',
+    severity: 'warning',
+    text: 'the holder died, a new one runs',
+  });
+  child.once('exit', () => {
+    // It died too, or could not start: try again with the next look.
+    disk.holderPid = null;
+    setTimeout(() => {
+      if (disk.phase !== 'stopping') replace(disk);
+    }, POLL_MS);
+  });
+  child.unref();
+}
+
+function inherited(fd: number): number | 'ignore' {
+  try {
+    fs.fstatSync(fd);
+    return fd;
+  } catch {
+    return 'ignore';
+  }
+}
+
+function unused(count: number): 'ignore'[] {
+  return Array.from({length: count}, () => 'ignore' as const);
+}

@@ -1,0 +1,121 @@
+#!/bin/sh
+# The holder of one resource: keeps the FUSE descriptor (3) and the lock of the resource (9), and
+# starts the disk process again when it dies. It knows nothing else, so it has no reason to die.
+#
+#   holder.sh HOME NAME MOUNT DRIVER MODE [adopt]
+#
+#   DRIVER  kernel | fuse-native | auto      MODE  serve | replay
+#   adopt   started by a disk process whose holder died: 3 and 9 are inherited, the FIFO tells
+#           when that disk process ends
+#
+# It never touches a path below MOUNT: a thread that waits there for a dead disk process could not
+# be killed, and nobody would be left to start the next one.
+#
+# Exit: 0 the disk ended in order, 70 it could not start (the last line of the output is a JSON
+# object with "fatal"), 73 somebody else holds the lock, 74 the mount failed.
+set -u
+umask 077
+home=$1 name=$2 mount=$3 driver=$4 mode=$5 adopt=${6-}
+directory=$home/resources/$name
+run=$home/run/disks/$name
+node=${MARS_NODE:-node}
+main=${MARS_DISK_MAIN:?}
+generation=${MARS_GENERATION:-0}
+
+say() { echo "holder $$: $*"; }
+
+fatal() { # CODE MESSAGE
+  printf '{"fatal":{"code":"%s","message":"%s","details":{}}}\n' "$1" "$2"
+}
+
+mount_kernel() {
+  exec 3<>/dev/fuse || return 1
+  words=$(mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,max_read=1048576 \
+    mars "$mount" 2>&1) && return 0
+  exec 3<&-
+  say "mount: $words"
+  return 1
+}
+
+if [ "$adopt" = adopt ]; then
+  # Ends when the last writer, the disk process, is gone.
+  read -r _ <"$run.fifo"
+  grep -q " $mount fuse" /proc/self/mountinfo || [ "$mode" = replay ] || exit 0
+else
+  exec 9>>"$directory/lock"
+  if ! flock -n 9; then
+    fatal RESOURCE_LOCKED "another holder has the lock $directory/lock"
+    exit 73
+  fi
+  rm -f "$run.fuse" "$run.fuse".*
+  if [ "$mode" = serve ] && [ "$driver" != fuse-native ]; then
+    if [ -e /dev/fuse ] && mount_kernel; then
+      driver=kernel
+    elif [ "$driver" = auto ]; then
+      driver=fuse-native
+    elif [ ! -e /dev/fuse ]; then
+      fatal FUSE_MISSING "there is no /dev/fuse: modprobe fuse"
+      exit 74
+    else
+      fatal MOUNT_FAILED "cannot mount $mount: ${words:-cannot open /dev/fuse}"
+      exit 74
+    fi
+  fi
+fi
+
+[ -p "$run.fifo" ] || { rm -f "$run.fifo"; mkfifo "$run.fifo"; }
+
+centiseconds() {
+  read -r up _ </proc/uptime
+  echo "${up%.*}${up#*.}"
+}
+
+# PR_SET_IO_FLUSHER (57): memory for our writes is never got by writing to our own device. Without
+# CAP_SYS_RESOURCE it is refused and nothing is lost. The name begins with @: systemd lets storage
+# daemons live until after the unmount.
+start='
+  my $prctl = (`uname -m` =~ /aarch64/) ? 167 : 157;
+  syscall($prctl, 57, 1, 0, 0, 0);
+  my $program = shift @ARGV;
+  exec {$program} "\@mars-disk", @ARGV;
+'
+
+quick=0
+while :; do
+  generation=$((generation + 1))
+  began=$(centiseconds)
+  (
+    exec 8>>"$directory/generation.lock"
+    if ! flock -n 8; then
+      say "waits for the generation before: $(lslocks -n -o PID,COMMAND,PATH 2>/dev/null |
+        grep "$directory/generation.lock" | tr -s ' ' | tr '\n' ';')"
+      flock 8
+    fi
+    export MARS_GENERATION=$generation MARS_HOLDER_PID=$$ MARS_HOLDER_SCRIPT=$0
+    set -- --max-old-space-size=128 --max-semi-space-size=2 \
+      "$main" "$home" "$name" "$mount" "$driver" "$mode"
+    if command -v perl >/dev/null; then
+      exec perl -e "$start" "$node" "$@"
+    fi
+    exec "$node" "$@"
+  )
+  status=$?
+  [ $status -eq 0 ] && exit 0
+  lived=$(($(centiseconds) - began))
+  say "disk process of generation $generation ended with $status after ${lived}0 ms"
+  if [ $status -eq 70 ] && [ "$generation" -eq 1 ]; then
+    [ "$driver" = kernel ] && [ "$mode" = serve ] && umount -i "$mount"
+    exit 70
+  fi
+  if [ "$lived" -lt 100 ]; then quick=$((quick + 1)); else quick=0; fi
+  # A death now and then is answered at once; one that comes back gets growing pauses.
+  case $quick in
+    0 | 1) ;;
+    2) sleep 0.2 ;;
+    3) sleep 0.5 ;;
+    4) sleep 1 ;;
+    5) sleep 3 ;;
+    6) sleep 10 ;;
+    *) sleep 30 ;;
+  esac
+done

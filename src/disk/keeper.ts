@@ -1,0 +1,165 @@
+/**
+ * Keeps segments ready ahead of the writer: used files again where there are some, new ones else.
+ * It never touches a segment that holds anything which is not in the image yet.
+ *
+ * Runs on the main thread in small steps; nothing on the write path waits for it while at least
+ * one segment is ready. Without room for another it says so and tries again.
+ */
+import {join} from 'node:path';
+import type {Clock} from '../core/clock.js';
+import {errnoOf} from '../core/errors.js';
+import type {Files} from '../core/files.js';
+import {makeReady, makeSpare, type SegmentPlan} from '../log/segment-files.js';
+import {segmentName} from '../log/segment.js';
+import {WORD, type Shared} from './shared.js';
+
+/** Segments ready beyond the current one. */
+const READY_AHEAD = 2;
+/** Spares kept beyond that: what a burst used and replay gave back. */
+const SPARES_MAX = 6;
+const RETRY_MS = 500;
+
+export interface KeeperOptions {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly shared: Shared;
+  readonly plan: SegmentPlan;
+  readonly onTrouble: (errno: string | undefined) => void;
+  /** A segment is ready while writes are parked: the front has to be woken. */
+  readonly onReady: () => void;
+}
+
+export class Keeper {
+  readonly #files: Files;
+  readonly #clock: Clock;
+  readonly #shared: Shared;
+  readonly #plan: SegmentPlan;
+  readonly #onTrouble: (errno: string | undefined) => void;
+  readonly #onReady: () => void;
+  readonly #spares: string[] = [];
+  #making: Generator<void, void> | undefined;
+  #makingPath = '';
+  #made = 0;
+  #retryAt = 0;
+  #troubled = false;
+
+  constructor(options: KeeperOptions) {
+    this.#files = options.files;
+    this.#clock = options.clock;
+    this.#shared = options.shared;
+    this.#plan = options.plan;
+    this.#onTrouble = options.onTrouble;
+    this.#onReady = options.onReady;
+    for (const name of this.#files.list(this.#plan.directory)) {
+      if (name.startsWith('spare-')) this.#adopt(join(this.#plan.directory, name));
+    }
+  }
+
+  get spareCount(): number {
+    return this.#spares.length + this.#readyAhead();
+  }
+
+  /**
+   * Does one small piece of work.
+   *
+   * @returns milliseconds until there may be more; 0: at once; Infinity: after the next rotation
+   */
+  step(): number {
+    const now = this.#clock.monotonicMs();
+    if (now < this.#retryAt) return this.#retryAt - now;
+    try {
+      const worked = this.#recycle() || this.#prepare() || this.#trim();
+      if (this.#troubled && this.#readyAhead() > 0) {
+        this.#troubled = false;
+        this.#onTrouble(undefined);
+      }
+
+      if (worked) return 0;
+      return this.#shared.segmentEnd - this.#shared.segmentFirst > 1 ? RETRY_MS : Infinity;
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      this.#making = undefined;
+      this.#retryAt = now + RETRY_MS;
+      this.#troubled = true;
+      this.#onTrouble(errno);
+      return RETRY_MS;
+    }
+  }
+
+  #readyAhead(): number {
+    return this.#shared.get(WORD.readyUpTo) - this.#shared.get(WORD.currentNumber);
+  }
+
+  /** A file left by an earlier life: used if its size is right, else its space is given back. */
+  #adopt(path: string): void {
+    const fd = this.#files.open(path, 'read');
+    const size = this.#files.sizeOf(fd);
+    this.#files.close(fd);
+    if (size === this.#plan.fileBytes) this.#spares.push(path);
+    else this.#files.unlink(path);
+  }
+
+  /** Takes the oldest segment out of the log once everything in it is in the image. */
+  #recycle(): boolean {
+    const shared = this.#shared;
+    const first = shared.segmentFirst;
+    if (shared.segmentEnd - first < 2) return false;
+    const {number, end} = shared.segment(first);
+    if (end > shared.replayed.get()) return false;
+    shared.set(WORD.segmentFirst, first + 1);
+    const path = this.#pathOf(number);
+    if (!this.#files.exists(path)) return true;
+    const failed = number >= shared.get(WORD.badFrom) && number <= shared.get(WORD.badUpTo);
+    const name = `${failed ? 'bad' : 'spare'}-${segmentName(number, this.#plan.originName)}`;
+    const target = join(this.#plan.directory, name);
+    this.#files.rename(path, target);
+    if (!failed) this.#adopt(target);
+    return true;
+  }
+
+  #prepare(): boolean {
+    if (this.#making !== undefined) {
+      if (this.#making.next().done === true) {
+        this.#making = undefined;
+        this.#spares.push(this.#makingPath);
+      }
+
+      return true;
+    }
+
+    if (this.#readyAhead() >= READY_AHEAD) return false;
+    const spare = this.#spares.pop();
+    if (spare === undefined) {
+      this.#made += 1;
+      const name = `spare-new-${this.#shared.get(WORD.readyUpTo) + 1}-${this.#made}`;
+      this.#makingPath = join(this.#plan.directory, name);
+      this.#making = makeSpare(this.#files, this.#plan, this.#makingPath);
+      return true;
+    }
+
+    const number = this.#shared.get(WORD.readyUpTo) + 1;
+    try {
+      makeReady(this.#files, this.#plan, spare, number);
+    } catch (error) {
+      // It may or may not have its new name: the next life of the process will see.
+      if (this.#files.exists(spare)) this.#spares.push(spare);
+      throw error;
+    }
+
+    this.#shared.set(WORD.readyUpTo, number);
+    if (this.#shared.get(WORD.parked) !== 0) this.#onReady();
+    return true;
+  }
+
+  #trim(): boolean {
+    if (this.#spares.length <= SPARES_MAX) return false;
+    const spare = this.#spares.pop();
+    if (spare !== undefined) this.#files.unlink(spare);
+    return true;
+  }
+
+  #pathOf(number: number): string {
+    return join(this.#plan.directory, segmentName(number, this.#plan.originName));
+  }
+}

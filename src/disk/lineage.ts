@@ -1,0 +1,65 @@
+/** lineage.json: the epochs of a resource in order; where each began, on which node. */
+import {DiskError} from '../core/errors.js';
+import type {Files} from '../core/files.js';
+import {resourcePaths} from '../core/home.js';
+import {isObject} from '../core/json-file.js';
+import {formatPosition} from '../core/position.js';
+import {formatChain} from '../log/record.js';
+import type {SegmentHeader} from '../log/segment.js';
+import type {DiskConfig} from './config.js';
+
+export interface LineageEntry {
+  readonly epoch: string;
+  readonly node: string;
+  readonly nodeName: string;
+  readonly start: string;
+  readonly chain: string;
+}
+
+/** Older entries are not asked for: no log of theirs is kept. */
+const ENTRIES_MAX = 256;
+
+/** Adds the epoch of `header`, durably, before anything is written in it. */
+export function appendLineage(config: DiskConfig, header: SegmentHeader, files: Files): void {
+  const {lineageFile, directory} = resourcePaths(config.home, config.resource.name);
+  const entry: LineageEntry = {
+    epoch: header.epoch,
+    node: header.originId,
+    nodeName: header.originName,
+    start: formatPosition(header.start),
+    chain: formatChain(header.chain),
+  };
+  const entries = [...readLineage(files, lineageFile), entry].slice(-ENTRIES_MAX);
+  const bytes = Buffer.from(`${JSON.stringify({schema: 1, entries}, null, 1)}\n`);
+  const temporary = `${lineageFile}.tmp`;
+  if (files.exists(temporary)) files.unlink(temporary);
+  const fd = files.open(temporary, 'exclusive');
+  files.write(fd, bytes, 0, bytes.length, 0);
+  files.sync(fd);
+  files.close(fd);
+  files.rename(temporary, lineageFile);
+  files.syncDirectory(directory);
+}
+
+/**
+ * Reads the lineage; empty where there is none yet.
+ *
+ * @throws DiskError STATE_UNREADABLE
+ */
+export function readLineage(files: Files, path: string): LineageEntry[] {
+  if (!files.exists(path)) return [];
+  const fd = files.open(path, 'read');
+  try {
+    const bytes = Buffer.alloc(files.sizeOf(fd));
+    files.read(fd, bytes, 0, bytes.length, 0);
+    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    if (isObject(value) && Array.isArray(value['entries']))
+      return value['entries'] as LineageEntry[];
+    throw new Error('it has no entries');
+  } catch (error) {
+    if (!(error instanceof SyntaxError) && !(error instanceof Error)) throw error;
+    throw new DiskError('STATE_UNREADABLE', `${path} is not valid: ${error.message}`, {file: path});
+  } finally {
+    files.close(fd);
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * READ FIRST: the disk process of one resource, and the whole data path in one page.
+ *
+ *   application -> loop -> FUSE request -> front thread (front-thread.ts, front.ts)
+ *     write: log file (front-log.ts, log/writer.ts), index (image/block-index.ts), reply
+ *     read:  index -> log file or image (read.ts)
+ *     flush: shared memory (shared.ts) -> commit thread (committer.ts): fdatasync, reply
+ *   replay thread (image/replay.ts): log -> image, sorted; publishes how far
+ *   main thread (this file): keeps segments ready (keeper.ts), serves the socket (server.ts),
+ *     rings the bell, watches the holder
+ *
+ * Start and restart are activation.ts: nothing is answered before it is done.
+ *
+ *   main.js HOME NAME MOUNT DRIVER MODE        started by holder.sh, with descriptors 3, 8, 9
+ *
+ * Exit: 0 in order, 70 could not start; anything else is a death that the holder answers.
+ */
+import {assert} from '../core/assert.js';
+import {systemClock} from '../core/clock.js';
+import {createFilesFromEnvironment} from '../core/fault-files.js';
+import {DiskProcess} from './process.js';
+
+const [home, name, mount, driver, mode] = process.argv.slice(2);
+assert(home !== undefined && name !== undefined && mount !== undefined, 'started by the holder');
+assert(driver === 'kernel' || driver === 'fuse-native', 'the holder chose a driver');
+assert(mode === 'serve' || mode === 'replay', 'serve or replay');
+
+// A storage daemon ends when its mount is gone, not when somebody ends the session around it.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+const disk = new DiskProcess({
+  home,
+  name,
+  mount,
+  driver,
+  mode,
+  generation: Number(process.env['MARS_GENERATION'] ?? '1'),
+  holderPid: Number(process.env['MARS_HOLDER_PID'] ?? process.ppid),
+  holderScript: process.env['MARS_HOLDER_SCRIPT'],
+  acceptImage: process.env['MARS_ACCEPT_IMAGE'] === '1',
+  files: createFilesFromEnvironment(),
+  clock: systemClock,
+});
+disk.start();

@@ -1,0 +1,54 @@
+/** What the threads of a disk process tell the main thread; rare, never per request. */
+import type {ErrorCode} from '../core/codes.js';
+import type {Severity} from '../core/disk-status.js';
+import type {ErrorDetails} from '../core/errors.js';
+import type {FileIdentity} from '../core/files.js';
+import type {Chain} from '../log/record.js';
+import type {FrontNotice} from './front.js';
+
+/** Given to each thread as its workerData. */
+export interface ThreadInput {
+  readonly memory: SharedArrayBuffer;
+  readonly home: string;
+  readonly name: string;
+  readonly fuseFd: number;
+  /** True for a process that takes over a mount from a dead one. */
+  readonly resend: boolean;
+  readonly serve: boolean;
+  readonly acceptImage: boolean;
+}
+
+export interface Activated {
+  readonly kind: 'active';
+  readonly epoch: string;
+  readonly imageFd: number;
+  readonly identity: FileIdentity;
+  readonly from: number;
+  readonly to: number;
+  readonly fromChain: Chain;
+  readonly tornRecords: number;
+  readonly position: number;
+}
+
+export type ThreadMessage =
+  | Activated
+  | FrontNotice
+  | {readonly kind: 'serving'}
+  | {readonly kind: 'unmounted'}
+  | {readonly kind: 'committed'}
+  | {readonly kind: 'commit-failed'; readonly errno: string}
+  | {readonly kind: 'drained'}
+  | {
+      readonly kind: 'report';
+      readonly code: ErrorCode;
+      readonly severity: Severity;
+      readonly text: string;
+      readonly details: ErrorDetails;
+    }
+  | {readonly kind: 'replay-error'; readonly code: ErrorCode | undefined; readonly text: string}
+  | {
+      readonly kind: 'fatal';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly details: ErrorDetails;
+    };

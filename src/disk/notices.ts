@@ -1,0 +1,118 @@
+/** What the disk has to say: bounded, one message a code, each with its age. */
+import type {Clock} from '../core/clock.js';
+import type {ErrorCode} from '../core/codes.js';
+import type {Message, Severity, Waiting} from '../core/disk-status.js';
+import type {EventInput} from '../core/events.js';
+import type {ThreadMessage} from './messages.js';
+
+type Report = (input: Omit<EventInput, 'node' | 'resource'>) => void;
+
+/** Parked writes are no news while the next segment is on its way. */
+const PARKED_GRACE_MS = 1000;
+
+export class Notices {
+  readonly #clock: Clock;
+  readonly #messages = new Map<ErrorCode, Message>();
+  #parkedSince: number | undefined;
+  #logErrno: string | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  put(code: ErrorCode, severity: Severity, text: string): void {
+    const since = this.#messages.get(code)?.since ?? this.#now();
+    this.#messages.set(code, {code, severity, text, since});
+  }
+
+  drop(code: ErrorCode): void {
+    this.#messages.delete(code);
+  }
+
+  parked(): void {
+    this.#parkedSince ??= this.#clock.wallMs();
+  }
+
+  /** @returns true where somebody was told of the waiting */
+  unparked(): boolean {
+    const told = this.waiting() !== null;
+    this.#parkedSince = undefined;
+    return told;
+  }
+
+  /** The keeper cannot make a segment (errno), or can again (undefined). */
+  logTrouble(errno: string | undefined): void {
+    this.#logErrno = errno;
+    if (errno === undefined) {
+      this.drop('LOG_SPACE');
+      this.drop('LOG_IO');
+    } else if (errno === 'ENOSPC' || errno === 'EDQUOT') {
+      const text = 'no room for the next logfile: writes will wait when this one is full';
+      this.put('LOG_SPACE', 'critical', text);
+    } else {
+      this.put('LOG_IO', 'critical', `the next logfile cannot be made: ${errno}`);
+    }
+  }
+
+  waiting(): Waiting | null {
+    const since = this.#parkedSince;
+    if (since === undefined || this.#clock.wallMs() - since < PARKED_GRACE_MS) return null;
+    const reason =
+      this.#logErrno === undefined
+        ? 'writes wait for replay to free a logfile'
+        : `writes wait for log space (${this.#logErrno}); reads go on, nothing is lost`;
+    return {reason, since: new Date(since).toISOString(), until: null};
+  }
+
+  list(): readonly Message[] {
+    return [...this.#messages.values()];
+  }
+
+  /** Messages of the threads that only change what is said. */
+  take(message: ThreadMessage, report: Report): void {
+    switch (message.kind) {
+      case 'replay-error': {
+        this.#replayError(message.code, message.text, report);
+        break;
+      }
+
+      case 'log-error': {
+        const text = `the log answered ${message.errno}: what is not durable moves to another file`;
+        report({code: 'LOG_IO', severity: 'critical', text});
+        break;
+      }
+
+      case 'log-moved': {
+        const text = `a logfile failed; its tail was moved to file ${message.number}, nothing is lost`;
+        this.put('LOG_IO', 'warning', text);
+        report({code: 'LOG_IO', severity: 'warning', text});
+        break;
+      }
+
+      case 'log-defective': {
+        const text = `the log cannot be written (${message.errno}): writes and flushes are refused`;
+        this.put('LOG_IO', 'critical', text);
+        report({code: 'LOG_IO', severity: 'critical', text});
+        break;
+      }
+
+      default: {
+        break;
+      }
+    }
+  }
+
+  #replayError(code: ErrorCode | undefined, text: string, report: Report): void {
+    for (const old of ['STORE_FULL', 'IMAGE_IO', 'LOG_CORRUPT'] as const) {
+      if (old !== code) this.drop(old);
+    }
+
+    if (code === undefined) return;
+    if (!this.#messages.has(code)) report({code, severity: 'critical', text});
+    this.put(code, 'critical', text);
+  }
+
+  #now(): string {
+    return new Date(this.#clock.wallMs()).toISOString();
+  }
+}

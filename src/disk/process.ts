@@ -1,0 +1,364 @@
+/** The main thread: starts the threads, keeps the log supplied, answers for all of them. */
+import {Worker} from 'node:worker_threads';
+import {assert} from '../core/assert.js';
+import type {Clock} from '../core/clock.js';
+import type {ErrorCode} from '../core/codes.js';
+import type {DiskStatus} from '../core/disk-status.js';
+import {DiskError, storeError} from '../core/errors.js';
+import {appendEvent, type EventInput} from '../core/events.js';
+import type {Files} from '../core/files.js';
+import {homePaths} from '../core/home.js';
+import {FUSE_FD} from '../fuse/mount.js';
+import {Bell} from './bell.js';
+import {readDiskConfig, segmentPlan, type DiskConfig} from './config.js';
+import {COMMAND} from './front.js';
+import {watchHolder} from './holder-watch.js';
+import {Keeper} from './keeper.js';
+import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
+import {Notices} from './notices.js';
+import {serveSocket} from './server.js';
+import {Shared, SHARED_BYTES, WORD} from './shared.js';
+import {buildStatus} from './status.js';
+
+export interface DiskProcessOptions {
+  readonly home: string;
+  readonly name: string;
+  readonly mount: string;
+  readonly driver: 'kernel' | 'fuse-native';
+  readonly mode: 'serve' | 'replay';
+  /** 1 for the first life on this mount. */
+  readonly generation: number;
+  readonly holderPid: number;
+  readonly holderScript: string | undefined;
+  readonly acceptImage: boolean;
+  readonly files: Files;
+  readonly clock: Clock;
+}
+
+/** Exit status of a process that could not start; the holder gives up in the first generation. */
+export const EXIT_FATAL = 70;
+const KEEPER_POLL_MS = 250;
+const COMMAND_MS = 20_000;
+
+export class DiskProcess {
+  readonly options: DiskProcessOptions;
+  readonly shared: Shared;
+  readonly notices: Notices;
+  readonly startedAt: string;
+  holderPid: number | null;
+  phase: DiskStatus['phase'] = 'recovering';
+  activated: Activated | undefined;
+  config: DiskConfig | undefined;
+  readonly #memory = new SharedArrayBuffer(SHARED_BYTES);
+  readonly #bell: Bell;
+  #keeper: Keeper | undefined;
+  #keeperTimer: NodeJS.Timeout | undefined;
+  #replay: Worker | undefined;
+  #committed = false;
+  #drained = false;
+  #commands: Promise<unknown> = Promise.resolve();
+
+  constructor(options: DiskProcessOptions) {
+    this.options = options;
+    this.shared = new Shared(this.#memory);
+    this.notices = new Notices(options.clock);
+    this.startedAt = new Date(options.clock.wallMs()).toISOString();
+    this.holderPid = options.holderPid;
+    this.#bell = new Bell(options.mount);
+  }
+
+  start(): void {
+    const {home, name, mode, generation} = this.options;
+    try {
+      this.config = readDiskConfig(home, name);
+    } catch (error) {
+      this.#fatal(error);
+    }
+
+    this.shared.set(WORD.replayPaused, this.config.resource.replayPaused ? 1 : 0);
+    const input: ThreadInput = {
+      memory: this.#memory,
+      home,
+      name,
+      fuseFd: FUSE_FD,
+      resend: generation > 1,
+      serve: mode === 'serve',
+      acceptImage: this.options.acceptImage,
+    };
+    if (this.options.driver === 'kernel' || mode === 'replay') {
+      this.#startThread('front', input);
+    }
+
+    this.#startThread('commit', input);
+    this.#replay = this.#startThread('replay', input);
+    watchHolder(this);
+    serveSocket(this).catch((error: unknown) => {
+      this.#fatal(error);
+    });
+  }
+
+  /** Number of segments ready or spare; for the status. */
+  get spareCount(): number {
+    return this.#keeper?.spareCount ?? 0;
+  }
+
+  status(): DiskStatus {
+    return buildStatus(this);
+  }
+
+  setPaused(paused: boolean): void {
+    this.shared.set(WORD.replayPaused, paused ? 1 : 0);
+    this.shared.signal(WORD.replaySignal);
+  }
+
+  /** Hands a command to the front thread, one at a time, and waits until it is done. */
+  command(command: number, argument = 0): Promise<boolean> {
+    const run = this.#commands.then(() => this.#runCommand(command, argument));
+    this.#commands = run.catch(() => undefined);
+    return run;
+  }
+
+  /** Grows image and disk; the size is part of the log when this resolves. */
+  async resize(sizeBytes: number): Promise<void> {
+    const path = this.config?.resource.imagePath ?? '';
+    const {files} = this.options;
+    const fd = files.open(path, 'write');
+    try {
+      const {kind, sizeBytes: found} = files.identify(fd);
+      if (kind === 'block' && found < sizeBytes) {
+        throw new DiskError('IMAGE_TOO_SMALL', `${path} has ${found} bytes: grow it first`, {
+          found,
+        });
+      }
+
+      if (found < sizeBytes) files.truncate(fd, sizeBytes);
+      files.sync(fd);
+    } catch (error) {
+      throw storeError(error, `grow the image ${path}`);
+    } finally {
+      files.close(fd);
+    }
+
+    const done = await this.command(COMMAND.resize, sizeBytes);
+    if (!done) throw new DiskError('LOG_SPACE', 'the log has no room for the new size yet');
+    await this.commit();
+  }
+
+  /** Waits until everything that was appended is durable. */
+  async commit(): Promise<void> {
+    const target = this.shared.appended.get();
+    const deadline = this.options.clock.monotonicMs() + COMMAND_MS;
+    // The interval of the commit thread bounds this; signalling it only wakes it for a look.
+    while (this.shared.durable.get() < target) {
+      if (this.options.clock.monotonicMs() > deadline) {
+        throw new DiskError('TIMEOUT', 'the log was not durable in time', {waitedMs: COMMAND_MS});
+      }
+
+      await sleep(20);
+    }
+  }
+
+  /** Replay mode only: ends after the batch that runs. */
+  stop(): void {
+    assert(this.options.mode === 'replay', 'a disk that serves ends when its mount is gone');
+    this.#beginStop();
+  }
+
+  event(input: Omit<EventInput, 'node' | 'resource'>): void {
+    const {home, name, clock} = this.options;
+    const node = this.config?.node.name ?? '';
+    const {eventsFile} = homePaths(home);
+    appendEvent(eventsFile, clock.wallMs(), {...input, node, resource: name});
+  }
+
+  #startThread(role: 'front' | 'commit' | 'replay', input: ThreadInput): Worker {
+    const worker = new Worker(new URL(`./${role}-thread.js`, import.meta.url), {
+      workerData: input,
+      // The front has few objects; a small young generation is a small pause.
+      resourceLimits: {maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 4},
+    });
+    worker.on('message', (message: ThreadMessage) => {
+      this.#take(message);
+    });
+    // A bug in any thread ends the process: the next one recovers from the log.
+    worker.on('error', (error) => {
+      throw error;
+    });
+    return worker;
+  }
+
+  #take(message: ThreadMessage): void {
+    switch (message.kind) {
+      case 'active': {
+        this.#activate(message);
+        break;
+      }
+
+      case 'serving': {
+        this.phase = 'serving';
+        break;
+      }
+
+      case 'rotated': {
+        this.#runKeeper();
+        break;
+      }
+
+      case 'parked': {
+        this.notices.parked();
+        this.#runKeeper();
+        break;
+      }
+
+      case 'unparked': {
+        if (this.notices.unparked()) {
+          this.event({code: 'SPACE_BACK', severity: 'info', text: 'the log has room again'});
+        }
+
+        break;
+      }
+
+      case 'commit-failed': {
+        this.#bell.ring();
+        break;
+      }
+
+      case 'unmounted': {
+        this.#beginStop();
+        break;
+      }
+
+      case 'committed': {
+        this.#committed = true;
+        this.#endIfDone();
+        break;
+      }
+
+      case 'drained': {
+        this.#drained = true;
+        if (this.options.mode === 'replay') this.#beginStop();
+        this.#endIfDone();
+        break;
+      }
+
+      case 'fatal': {
+        this.#fatal(new DiskError(message.code, message.message, message.details));
+        break;
+      }
+
+      case 'report': {
+        this.event(message);
+        this.notices.put(message.code, message.severity, message.text);
+        break;
+      }
+
+      default: {
+        this.notices.take(message, (input) => {
+          this.event(input);
+        });
+      }
+    }
+  }
+
+  #activate(activated: Activated): void {
+    const {options, config} = this;
+    assert(config !== undefined, 'the configuration was read');
+    this.activated = activated;
+    if (options.mode === 'replay') this.phase = 'replaying';
+    if (options.generation > 1 && options.mode === 'serve') this.phase = 'serving';
+    if (activated.tornRecords > 0) {
+      const text = `${activated.tornRecords} records behind the end were cut: no flush covered them`;
+      this.event({code: 'LOG_TORN', severity: 'warning', text});
+    }
+
+    this.#replay?.postMessage(activated);
+    if (options.mode === 'replay') return;
+    this.#keeper = new Keeper({
+      files: options.files,
+      clock: options.clock,
+      shared: this.shared,
+      plan: segmentPlan(config),
+      onTrouble: (errno) => {
+        this.notices.logTrouble(errno);
+      },
+      onReady: () => {
+        this.#bell.ring();
+      },
+    });
+    this.#runKeeper();
+  }
+
+  #runKeeper(): void {
+    const keeper = this.#keeper;
+    if (keeper === undefined || this.phase === 'stopping') return;
+    clearTimeout(this.#keeperTimer);
+    const wait = keeper.step();
+    // At once means after what else waits on this thread: a status is not kept waiting for zeros.
+    if (wait === 0)
+      setImmediate(() => {
+        this.#runKeeper();
+      });
+    else if (wait !== Infinity) {
+      this.#keeperTimer = setTimeout(
+        () => {
+          this.#runKeeper();
+        },
+        Math.min(wait, KEEPER_POLL_MS),
+      );
+    }
+  }
+
+  async #runCommand(command: number, argument: number): Promise<boolean> {
+    const {shared} = this;
+    if (this.phase !== 'serving') {
+      throw new DiskError('DISK_UNREACHABLE', 'the disk is not ready yet: try again', {});
+    }
+
+    shared.commandArgument.set(argument);
+    const before = shared.get(WORD.commandDone);
+    shared.set(WORD.command, command);
+    const deadline = this.options.clock.monotonicMs() + COMMAND_MS;
+    while (shared.get(WORD.commandDone) === before) {
+      if (this.options.clock.monotonicMs() > deadline) {
+        throw new DiskError('TIMEOUT', 'the disk did not take the command in time', {
+          waitedMs: COMMAND_MS,
+        });
+      }
+
+      this.#bell.ring();
+      await sleep(5);
+    }
+
+    return shared.get(WORD.commandResult) === 1;
+  }
+
+  #beginStop(): void {
+    if (this.phase === 'stopping') return;
+    this.phase = 'stopping';
+    this.shared.set(WORD.stopping, 1);
+    this.shared.signal(WORD.commitSignal);
+    this.shared.signal(WORD.replaySignal);
+  }
+
+  #endIfDone(): void {
+    if (this.phase !== 'stopping' || !this.#committed) return;
+    // A batch that runs is broken off in serve mode: image and log together stay the state.
+    if (this.options.mode === 'replay' && !this.#drained) return;
+    process.exit(0);
+  }
+
+  #fatal(error: unknown): never {
+    const known = storeError(error, 'start the disk');
+    if (!(known instanceof DiskError)) throw error;
+    const {code, message, details} = known;
+    this.event({code: code satisfies ErrorCode, severity: 'critical', text: message, details});
+    process.stdout.write(`${JSON.stringify({fatal: {code, message, details}})}\n`);
+    process.exit(EXIT_FATAL);
+  }
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+  });
+}

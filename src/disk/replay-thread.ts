@@ -1,0 +1,47 @@
+/** The replay thread: log -> image. */
+import {parentPort} from 'node:worker_threads';
+import {systemClock} from '../core/clock.js';
+import {resourcePaths} from '../core/home.js';
+import {Replayer} from '../image/replay.js';
+import {openReplayState} from '../image/replay-state.js';
+import type {Activated} from './messages.js';
+import {createReplayHost} from './replay-host.js';
+import {WORD} from './shared.js';
+import {fatalMessage, openThread} from './thread.js';
+
+const {input, shared, files, send} = openThread();
+
+parentPort?.once('message', (activated: Activated) => {
+  try {
+    run(activated);
+  } catch (error) {
+    send(fatalMessage(error, 'replay the log'));
+  }
+});
+
+function run(activated: Activated): void {
+  const {file} = openReplayState(files, resourcePaths(input.home, input.name).replayFile);
+  const replayer = new Replayer({
+    files,
+    clock: systemClock,
+    host: createReplayHost(files, shared, (error) => {
+      send({kind: 'replay-error', code: error?.code, text: error?.message ?? ''});
+    }),
+    imageFd: activated.imageFd,
+    identity: activated.identity,
+    stateFile: file,
+    from: activated.from,
+    to: activated.to,
+    chain: activated.fromChain,
+    // Nothing will be overwritten any more where nobody serves: no reason to wait.
+    ...(input.serve ? {} : {pacing: {quietMs: 0}}),
+  });
+  while (shared.get(WORD.stopping) === 0) {
+    const signal = shared.get(WORD.replaySignal);
+    const wait = replayer.step();
+    if (!input.serve && replayer.position >= shared.durable.get()) break;
+    if (wait > 0) Atomics.wait(shared.words, WORD.replaySignal, signal, wait);
+  }
+
+  send({kind: 'drained'});
+}

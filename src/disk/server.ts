@@ -1,0 +1,123 @@
+/** The socket of the disk process: HTTP and JSON, see core/disk-status. */
+import fs from 'node:fs';
+import http from 'node:http';
+import {basename, dirname} from 'node:path';
+import {DiskError, storeError} from '../core/errors.js';
+import {resourcePaths} from '../core/home.js';
+import {isObject} from '../core/json-file.js';
+import {formatPosition} from '../core/position.js';
+import {segmentName} from '../log/segment.js';
+import {COMMAND} from './front.js';
+import type {DiskProcess} from './process.js';
+import {WORD} from './shared.js';
+
+const BODY_BYTES_MAX = 64 * 1024;
+
+/** Listens with mode 0600; a socket file of a dead process is replaced: we hold its lock. */
+export async function serveSocket(disk: DiskProcess): Promise<void> {
+  const {socket} = resourcePaths(disk.options.home, disk.options.name);
+  const server = http.createServer((request, response) => {
+    answer(disk, request).then(
+      (body) => {
+        response.writeHead(200, {'content-type': 'application/json'}).end(JSON.stringify(body));
+      },
+      (error: unknown) => {
+        refuse(response, error);
+      },
+    );
+  });
+  // A socket's path has 107 bytes at most, a home may be deeper: bind to the name alone.
+  process.chdir(dirname(socket));
+  fs.rmSync(basename(socket), {force: true});
+  const before = process.umask(0o177);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(basename(socket), resolve);
+  });
+  process.umask(before);
+}
+
+function refuse(response: http.ServerResponse, error: unknown): void {
+  const known = storeError(error, 'serve the request');
+  const {code, message, details} =
+    known instanceof DiskError ? known : new DiskError('BUG', String(error));
+  response
+    .writeHead(code === 'BUG' ? 500 : 409, {'content-type': 'application/json'})
+    .end(JSON.stringify({error: {code, message, details}}));
+}
+
+async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise<unknown> {
+  const route = `${request.method ?? ''} ${request.url ?? ''}`;
+  const body = await readBody(request);
+  switch (route) {
+    case 'GET /status': {
+      return disk.status();
+    }
+
+    case 'POST /log/rotate': {
+      return rotate(disk);
+    }
+
+    case 'POST /replay/pause':
+    case 'POST /replay/resume': {
+      disk.setPaused(route.endsWith('pause'));
+      return {};
+    }
+
+    case 'POST /resize': {
+      const sizeBytes = isObject(body) ? body['sizeBytes'] : undefined;
+      if (!Number.isSafeInteger(sizeBytes) || Number(sizeBytes) < disk.shared.diskSize.get()) {
+        throw new DiskError('SIZE_INVALID', 'expected "sizeBytes", not smaller than the disk');
+      }
+
+      await disk.resize(Number(sizeBytes));
+      return {sizeBytes: disk.shared.diskSize.get()};
+    }
+
+    case 'POST /commit': {
+      await disk.commit();
+      return {durable: formatPosition(disk.shared.durable.get())};
+    }
+
+    case 'POST /stop': {
+      if (disk.options.mode === 'serve') {
+        throw new DiskError('RESOURCE_PRIMARY', 'a disk that serves ends when it is unmounted');
+      }
+
+      disk.stop();
+      return {};
+    }
+
+    default: {
+      throw new DiskError('USAGE', `the disk process knows no ${route}`);
+    }
+  }
+}
+
+async function rotate(disk: DiskProcess): Promise<{file: string; position: string}> {
+  if (disk.options.mode === 'replay') {
+    throw new DiskError('RESOURCE_NOT_PRIMARY', 'only a primary rotates its log');
+  }
+
+  const done = await disk.command(COMMAND.rotate);
+  if (!done) throw new DiskError('LOG_SPACE', 'no next logfile is ready yet: try again');
+  const number = disk.shared.get(WORD.currentNumber);
+  const file = segmentName(number, disk.config?.node.name ?? '');
+  return {file, position: formatPosition(disk.shared.appended.get())};
+}
+
+async function readBody(request: http.IncomingMessage): Promise<unknown> {
+  let text = '';
+  request.setEncoding('utf8');
+  for await (const chunk of request as AsyncIterable<string>) {
+    text += chunk;
+    if (text.length > BODY_BYTES_MAX) throw new DiskError('USAGE', 'the request is too long');
+  }
+
+  if (text === '') return {};
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new DiskError('USAGE', 'the request is not JSON');
+  }
+}

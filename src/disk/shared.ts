@@ -1,0 +1,240 @@
+/**
+ * What the threads of a disk process share: one block of memory. Each field has one writer.
+ *
+ *   field       writer   meaning
+ *   appended    front    end of the log: everything below is in the logfile (page cache)
+ *   durable     commit   everything below is on stable storage
+ *   replayTo    replay   the image may hold blocks up to here
+ *   replayed    replay   the image holds, durably, everything below
+ *   segments    front    number, descriptor and start of each segment, by ordinal
+ *   readyUpTo   keeper   segments up to this number are ready
+ *   flushes     front -> commit   requests that wait for durability
+ */
+import {assert} from '../core/assert.js';
+
+const TWO_32 = 2 ** 32;
+const SEGMENT_RING = 8192;
+const FLUSH_RING = 2048;
+const SEGMENT_WORDS = 4;
+const FLUSH_WORDS = 5;
+
+/** Words of the control block. */
+export const WORD = {
+  appended: 0,
+  durable: 3,
+  replayTo: 6,
+  replayed: 9,
+  commitSignal: 12,
+  replaySignal: 13,
+  frontSignal: 14,
+  dirty: 15,
+  segmentFirst: 16,
+  segmentEnd: 17,
+  readyUpTo: 18,
+  currentNumber: 19,
+  flushHead: 20,
+  flushTail: 21,
+  /** 1 + ordinal of a segment whose fdatasync failed; 0: none. */
+  commitFailed: 22,
+  replayPaused: 23,
+  /** Replay must make room: index or log space is short. */
+  replayForced: 24,
+  replayState: 25,
+  /** 1: writes are parked for want of a ready segment. */
+  parked: 26,
+  command: 27,
+  commandDone: 28,
+  commandResult: 29,
+  commandArgument: 30,
+  stopping: 33,
+  /** 1: the log cannot be written any more: every write and flush is refused with EIO. */
+  logDefective: 34,
+  /** Segments with these numbers failed under I/O: their files are not used again. */
+  badFrom: 35,
+  badUpTo: 39,
+  diskSize: 36,
+  counters: 40,
+} as const;
+
+const CONTROL_WORDS = 128;
+const COUNTER_MAX = 16;
+
+export const SHARED_BYTES =
+  (CONTROL_WORDS + SEGMENT_RING * SEGMENT_WORDS + FLUSH_RING * FLUSH_WORDS) * 4 + COUNTER_MAX * 8;
+
+/** A number up to 2^53 in three words: sequence, low, high. One writer, any number of readers. */
+class SharedNumber {
+  readonly #words: Int32Array;
+  readonly #at: number;
+
+  constructor(words: Int32Array, at: number) {
+    this.#words = words;
+    this.#at = at;
+  }
+
+  set(value: number): void {
+    const words = this.#words;
+    const at = this.#at;
+    const sequence = words[at] ?? 0;
+    Atomics.store(words, at, sequence + 1);
+    Atomics.store(words, at + 1, value | 0);
+    Atomics.store(words, at + 2, (value / TWO_32) | 0);
+    Atomics.store(words, at, (sequence + 2) | 0);
+  }
+
+  get(): number {
+    const words = this.#words;
+    const at = this.#at;
+    for (;;) {
+      const sequence = Atomics.load(words, at);
+      const low = Atomics.load(words, at + 1) >>> 0;
+      const high = Atomics.load(words, at + 2);
+      if ((sequence & 1) === 0 && Atomics.load(words, at) === sequence) return high * TWO_32 + low;
+    }
+  }
+}
+
+/** One segment as every thread sees it. */
+export interface SharedSegment {
+  readonly ordinal: number;
+  readonly number: number;
+  readonly fd: number;
+  readonly start: number;
+  /** Start of the next one; Infinity for the last. */
+  readonly end: number;
+}
+
+/** A request that waits: `writtenBytes` 0 for a flush, else a write with durability `write`. */
+export interface WaitingRequest {
+  uniqueLow: number;
+  uniqueHigh: number;
+  target: number;
+  writtenBytes: number;
+}
+
+export class Shared {
+  readonly words: Int32Array;
+  readonly appended: SharedNumber;
+  readonly durable: SharedNumber;
+  readonly replayTo: SharedNumber;
+  readonly replayed: SharedNumber;
+  readonly diskSize: SharedNumber;
+  readonly commandArgument: SharedNumber;
+  /** Counters in the order of DISK_COUNTERS; each has one writer. */
+  readonly counters: Float64Array;
+  readonly #segments: Int32Array;
+  readonly #flushes: Int32Array;
+
+  constructor(memory: SharedArrayBuffer | ArrayBuffer) {
+    assert(memory.byteLength >= SHARED_BYTES, 'shared memory has its size');
+    const segmentsAt = CONTROL_WORDS * 4 + COUNTER_MAX * 8;
+    this.words = new Int32Array(memory, 0, CONTROL_WORDS);
+    this.counters = new Float64Array(memory, CONTROL_WORDS * 4, COUNTER_MAX);
+    this.#segments = new Int32Array(memory, segmentsAt, SEGMENT_RING * SEGMENT_WORDS);
+    this.#flushes = new Int32Array(
+      memory,
+      segmentsAt + SEGMENT_RING * SEGMENT_WORDS * 4,
+      FLUSH_RING * FLUSH_WORDS,
+    );
+    this.appended = new SharedNumber(this.words, WORD.appended);
+    this.durable = new SharedNumber(this.words, WORD.durable);
+    this.replayTo = new SharedNumber(this.words, WORD.replayTo);
+    this.replayed = new SharedNumber(this.words, WORD.replayed);
+    this.diskSize = new SharedNumber(this.words, WORD.diskSize);
+    this.commandArgument = new SharedNumber(this.words, WORD.commandArgument);
+  }
+
+  get(word: number): number {
+    return Atomics.load(this.words, word);
+  }
+
+  set(word: number, value: number): void {
+    Atomics.store(this.words, word, value);
+  }
+
+  /** Wakes whoever waits on a signal word; a wait that begins later returns at once. */
+  signal(word: number): void {
+    Atomics.add(this.words, word, 1);
+    Atomics.notify(this.words, word);
+  }
+
+  /** Front only: publishes a segment as the one that is appended to. */
+  pushSegment(number: number, fd: number, start: number): void {
+    const ordinal = this.get(WORD.segmentEnd);
+    assert(ordinal - this.get(WORD.segmentFirst) < SEGMENT_RING, 'segment ring has room');
+    const at = (ordinal % SEGMENT_RING) * SEGMENT_WORDS;
+    this.#segments[at] = number;
+    this.#segments[at + 1] = fd;
+    this.#segments[at + 2] = start | 0;
+    this.#segments[at + 3] = (start / TWO_32) | 0;
+    this.set(WORD.currentNumber, number);
+    this.set(WORD.segmentEnd, ordinal + 1);
+  }
+
+  get segmentFirst(): number {
+    return this.get(WORD.segmentFirst);
+  }
+
+  get segmentEnd(): number {
+    return this.get(WORD.segmentEnd);
+  }
+
+  /** Also for one that the keeper has just let go of: the ring is far longer than any reader is slow. */
+  segment(ordinal: number): SharedSegment {
+    const end = this.segmentEnd;
+    assert(ordinal < end, 'segment exists');
+    return {
+      ordinal,
+      number: this.#segments[(ordinal % SEGMENT_RING) * SEGMENT_WORDS] ?? 0,
+      fd: this.#segments[(ordinal % SEGMENT_RING) * SEGMENT_WORDS + 1] ?? -1,
+      start: this.#startOf(ordinal),
+      end: ordinal + 1 < end ? this.#startOf(ordinal + 1) : Infinity,
+    };
+  }
+
+  #startOf(ordinal: number): number {
+    const at = (ordinal % SEGMENT_RING) * SEGMENT_WORDS;
+    return (this.#segments[at + 3] ?? 0) * TWO_32 + ((this.#segments[at + 2] ?? 0) >>> 0);
+  }
+
+  /** Front only. @returns false where the ring is full */
+  pushWaiting(
+    uniqueLow: number,
+    uniqueHigh: number,
+    target: number,
+    writtenBytes: number,
+  ): boolean {
+    const head = this.get(WORD.flushHead);
+    if (this.waitingCount >= FLUSH_RING) return false;
+    const at = (head & (FLUSH_RING - 1)) * FLUSH_WORDS;
+    this.#flushes[at] = uniqueLow | 0;
+    this.#flushes[at + 1] = uniqueHigh | 0;
+    this.#flushes[at + 2] = target | 0;
+    this.#flushes[at + 3] = (target / TWO_32) | 0;
+    this.#flushes[at + 4] = writtenBytes;
+    this.set(WORD.flushHead, head + 1);
+    return true;
+  }
+
+  get waitingCount(): number {
+    // The counters wrap at 2^31, after days of small fsyncs; the difference does not.
+    return (this.get(WORD.flushHead) - this.get(WORD.flushTail)) | 0;
+  }
+
+  /** Commit only. @returns false where nobody waits; else `request` is the oldest */
+  peekWaiting(request: WaitingRequest): boolean {
+    const tail = this.get(WORD.flushTail);
+    if (tail === this.get(WORD.flushHead)) return false;
+    const at = (tail & (FLUSH_RING - 1)) * FLUSH_WORDS;
+    request.uniqueLow = (this.#flushes[at] ?? 0) >>> 0;
+    request.uniqueHigh = (this.#flushes[at + 1] ?? 0) >>> 0;
+    request.target = (this.#flushes[at + 3] ?? 0) * TWO_32 + ((this.#flushes[at + 2] ?? 0) >>> 0);
+    request.writtenBytes = this.#flushes[at + 4] ?? 0;
+    return true;
+  }
+
+  /** Commit only: the oldest was answered. */
+  popWaiting(): void {
+    this.set(WORD.flushTail, this.get(WORD.flushTail) + 1);
+  }
+}

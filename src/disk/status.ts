@@ -1,0 +1,52 @@
+import {DISK_COUNTERS, type DiskCounter, type DiskStatus} from '../core/disk-status.js';
+import {formatPosition} from '../core/position.js';
+import {segmentName} from '../log/segment.js';
+import {REPLAY_STATES} from './replay-host.js';
+import type {DiskProcess} from './process.js';
+import {WORD} from './shared.js';
+
+/** Builds the answer to `GET /status` out of the shared memory: no file is touched. */
+export function buildStatus(disk: DiskProcess): DiskStatus {
+  const {options, shared, config, activated} = disk;
+  const appended = shared.appended.get();
+  const replayed = shared.replayed.get();
+  const first = shared.segmentFirst;
+  const count = shared.segmentEnd - first;
+  const number = shared.get(WORD.currentNumber);
+  const serving = options.mode === 'serve';
+  return {
+    schema: 1,
+    name: options.name,
+    pid: process.pid,
+    holderPid: disk.holderPid,
+    restarts: options.generation - 1,
+    startedAt: disk.startedAt,
+    phase: disk.phase,
+    mode: options.mode,
+    driver: serving ? options.driver : null,
+    sizeBytes: shared.diskSize.get(),
+    epoch: activated?.epoch ?? null,
+    position: formatPosition(appended),
+    durable: formatPosition(shared.durable.get()),
+    replayed: formatPosition(replayed),
+    replayingTo: formatPosition(shared.replayTo.get()),
+    replay: {
+      state: REPLAY_STATES[shared.get(WORD.replayState)] ?? 'idle',
+      backlogBytes: appended - replayed,
+      since: disk.startedAt,
+    },
+    log: {
+      files: count,
+      spares: disk.spareCount,
+      bytes: count * (config?.resource.segmentBytes ?? 0),
+      firstPosition: formatPosition(count > 0 ? shared.segment(first).start : 0),
+      segmentBytes: config?.resource.segmentBytes ?? 0,
+      currentFile: number === 0 ? null : segmentName(number, config?.node.name ?? ''),
+    },
+    waiting: disk.notices.waiting(),
+    messages: disk.notices.list(),
+    counters: Object.fromEntries(
+      DISK_COUNTERS.map((name, index) => [name, shared.counters[index] ?? 0]),
+    ) as Record<DiskCounter, number>,
+  };
+}

@@ -1,0 +1,39 @@
+/** What every thread of the disk process does first and last. */
+import {parentPort, workerData} from 'node:worker_threads';
+import {createFilesFromEnvironment} from '../core/fault-files.js';
+import {assert} from '../core/assert.js';
+import {DiskError, storeError} from '../core/errors.js';
+import type {Files} from '../core/files.js';
+import type {ThreadInput, ThreadMessage} from './messages.js';
+import {Shared} from './shared.js';
+
+/** Descriptor of the generation lock: inherited by children that change data, by no others. */
+export const GENERATION_FD = 8;
+
+export interface Thread {
+  readonly input: ThreadInput;
+  readonly shared: Shared;
+  readonly files: Files;
+  readonly send: (message: ThreadMessage) => void;
+}
+
+export function openThread(): Thread {
+  const port = parentPort;
+  assert(port !== null, 'this file is the program of a thread');
+  const input = workerData as ThreadInput;
+  return {
+    input,
+    shared: new Shared(input.memory),
+    files: createFilesFromEnvironment([GENERATION_FD]),
+    send: (message) => {
+      port.postMessage(message);
+    },
+  };
+}
+
+/** The message for an error that ends the process. Bugs are thrown on: the process dies, loudly. */
+export function fatalMessage(error: unknown, what: string): ThreadMessage {
+  const known = storeError(error, what);
+  if (!(known instanceof DiskError)) throw error;
+  return {kind: 'fatal', code: known.code, message: known.message, details: known.details};
+}

@@ -1,0 +1,42 @@
+/** The two-slot file `replay`: how far the image is, and which image it is. */
+import {DiskError} from '../core/errors.js';
+import type {FileIdentity, Files} from '../core/files.js';
+import {isObject} from '../core/json-file.js';
+import {TwoSlotFile} from '../core/two-slot.js';
+
+export interface ReplayState {
+  readonly schema: 1;
+  /** The image holds everything below. */
+  readonly from: number;
+  /** The image may hold blocks up to here; equal to `from` between batches. */
+  readonly to: number;
+  readonly image: FileIdentity;
+}
+
+/**
+ * Opens the file.
+ *
+ * @throws DiskError STATE_UNREADABLE where no slot is valid or the content is not a state
+ */
+export function openReplayState(
+  files: Files,
+  path: string,
+): {file: TwoSlotFile; state: ReplayState} {
+  const {file, value} = TwoSlotFile.open(files, path);
+  if (!isReplayState(value)) {
+    throw new DiskError('STATE_UNREADABLE', `${path} is not a replay state`, {file: path});
+  }
+
+  return {file, state: value};
+}
+
+function isReplayState(value: unknown): value is ReplayState {
+  if (!isObject(value) || value['schema'] !== 1) return false;
+  const {from, to, image} = value;
+  return (
+    Number.isSafeInteger(from) &&
+    Number.isSafeInteger(to) &&
+    isObject(image) &&
+    Number(from) <= Number(to)
+  );
+}

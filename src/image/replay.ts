@@ -1,0 +1,372 @@
+/**
+ * Replay: log -> image, sorted and merged. One piece of code for write-back on a primary, for
+ * fetched logs on a secondary and for recovery.
+ *
+ * A batch [from, to):
+ *   1. read its records from the log and check each (nothing above the durable position)
+ *   2. persist {from, to}: from here on only image + log [from, to] together are the state
+ *   3. zero, wait, write each block's newest copy in order of the disk
+ *   4. fdatasync of the image
+ *   5. persist {to, to}; publish `to`
+ *
+ * Any failure leaves {from, to} and the whole batch is written again: after an EIO of fdatasync
+ * the kernel calls its pages clean, so only writing them again makes the next fdatasync honest.
+ * A batch is idempotent; it ends at VERIFY, GAP, RESIZE and the end of a group.
+ */
+import {assert} from '../core/assert.js';
+import type {Clock} from '../core/clock.js';
+import {DiskError, errnoOf} from '../core/errors.js';
+import type {FileIdentity, Files} from '../core/files.js';
+import {BLOCK_BYTES} from '../core/limits.js';
+import {formatPosition} from '../core/position.js';
+import type {TwoSlotFile} from '../core/two-slot.js';
+import {GIB, MIB} from '../core/units.js';
+import {RecordCursor} from '../log/cursor.js';
+import {FLAG, RECORD, type Chain} from '../log/record.js';
+import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
+import {Batch} from './batch.js';
+import type {ReplayState} from './replay-state.js';
+
+/** A segment of the log that is open for reading. */
+export interface OpenSegment {
+  readonly fd: number;
+  readonly start: number;
+  /** Start of the next one; Infinity for the last. */
+  readonly end: number;
+}
+
+/** What replay needs to know of the rest of the disk. */
+export interface ReplayHost {
+  durable(): number;
+  appended(): number;
+  /** Segments that hold [from, to), in order. */
+  segments(from: number, to: number): OpenSegment[];
+  readHeader(segment: OpenSegment): SegmentHeader;
+  isPaused(): boolean;
+  /** Log or index need room: do not wait for more to merge. */
+  isForced(): boolean;
+  publish(from: number, to: number): void;
+  setState(state: ReplayRunState): void;
+  report(error: DiskError | undefined): void;
+}
+
+export type ReplayRunState = 'running' | 'idle' | 'paused' | 'failed';
+
+export interface ReplayOptions {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly host: ReplayHost;
+  readonly imageFd: number;
+  readonly identity: FileIdentity;
+  readonly stateFile: TwoSlotFile;
+  /** Persisted positions: the image may hold blocks up to `to` since a batch that broke off. */
+  readonly from: number;
+  readonly to: number;
+  /** Chain value at `from`. */
+  readonly chain: Readonly<Chain>;
+  readonly pacing?: Partial<ReplayPacing>;
+}
+
+/** When a batch begins: the longer it waits, the more is overwritten and merged before. */
+export interface ReplayPacing {
+  /** Begin at once with this much. */
+  readonly backlogBytes: number;
+  /** Begin when nothing was appended for this long. */
+  readonly quietMs: number;
+  /** Begin at the latest this long after the first record. */
+  readonly latestMs: number;
+  /** Most log in one batch. */
+  readonly batchBytes: number;
+  /** Pause after a failure. */
+  readonly retryMs: number;
+}
+
+export const PACING_DEFAULT: ReplayPacing = {
+  backlogBytes: 512 * MIB,
+  quietMs: 200,
+  latestMs: 10_000,
+  batchBytes: 2 * GIB,
+  retryMs: 1000,
+};
+
+const BUFFER_BYTES = MIB;
+/** The image is synced within a batch too, so that its dirty pages stay few. */
+const SYNC_BYTES = 256 * MIB;
+
+export class Replayer {
+  readonly #files: Files;
+  readonly #clock: Clock;
+  readonly #host: ReplayHost;
+  readonly #imageFd: number;
+  readonly #identity: FileIdentity;
+  readonly #stateFile: TwoSlotFile;
+  readonly #pacing: ReplayPacing;
+  readonly #batch = new Batch();
+  readonly #cursor: RecordCursor;
+  readonly #buffer = Buffer.alloc(BUFFER_BYTES);
+  #segments: OpenSegment[] = [];
+  #from: number;
+  /** Highest `to` that was ever persisted: a later batch may end before it. */
+  #to: number;
+  #chain: Chain;
+  #quietSince = 0;
+  #pendingSince = -1;
+  #lastAppended = -1;
+  #retryAt = 0;
+  batches = 0;
+  replayedBytes = 0;
+
+  constructor(options: ReplayOptions) {
+    this.#files = options.files;
+    this.#clock = options.clock;
+    this.#host = options.host;
+    this.#imageFd = options.imageFd;
+    this.#identity = options.identity;
+    this.#stateFile = options.stateFile;
+    this.#from = options.from;
+    this.#to = options.to;
+    this.#chain = {...options.chain};
+    this.#pacing = {...PACING_DEFAULT, ...options.pacing};
+    this.#cursor = new RecordCursor(options.files);
+  }
+
+  get position(): number {
+    return this.#from;
+  }
+
+  /**
+   * Replays one batch if it is time to.
+   *
+   * @returns milliseconds to wait before the next call; 0: there may be more at once
+   */
+  step(): number {
+    if (this.#host.isPaused()) return this.#idle('paused', Infinity);
+    const limit = this.#host.durable();
+    if (limit <= this.#from) {
+      this.#pendingSince = -1;
+      return this.#idle('idle', this.#host.appended() > this.#from ? 100 : Infinity);
+    }
+
+    const wait = this.#waitMs(limit);
+    if (wait > 0) return wait;
+    this.#host.setState('running');
+    try {
+      this.#replay(limit);
+      this.#host.report(undefined);
+      this.#pendingSince = -1;
+      return 0;
+    } catch (error) {
+      const reported = asReplayError(error);
+      if (reported === undefined) throw error;
+      this.#host.report(reported);
+      this.#retryAt = this.#clock.monotonicMs() + this.#pacing.retryMs;
+      return this.#idle('failed', this.#pacing.retryMs);
+    }
+  }
+
+  #idle(state: ReplayRunState, waitMs: number): number {
+    this.#host.setState(state);
+    return waitMs;
+  }
+
+  #waitMs(limit: number): number {
+    const now = this.#clock.monotonicMs();
+    if (now < this.#retryAt) return this.#retryAt - now;
+    const appended = this.#host.appended();
+    if (appended !== this.#lastAppended) {
+      this.#lastAppended = appended;
+      this.#quietSince = now;
+    }
+
+    if (this.#pendingSince < 0) this.#pendingSince = now;
+    if (this.#host.isForced() || limit - this.#from >= this.#pacing.backlogBytes) return 0;
+    const quiet = this.#quietSince + this.#pacing.quietMs - now;
+    const latest = this.#pendingSince + this.#pacing.latestMs - now;
+    return Math.max(0, Math.min(quiet, latest));
+  }
+
+  #replay(limit: number): void {
+    const from = this.#from;
+    const most = Math.min(limit, from + this.#pacing.batchBytes);
+    const to = this.#collect(from, most, limit);
+    assert(to > from, 'a batch goes forward');
+    assert(to <= limit, 'log before image');
+    this.#to = Math.max(to, this.#to);
+    this.#persist(from);
+    this.#host.publish(from, this.#to);
+    this.#apply();
+    this.#files.syncData(this.#imageFd);
+    this.#persist(to);
+    this.#from = to;
+    this.#chain = {low: this.#cursor.chain.low, high: this.#cursor.chain.high};
+    this.#host.publish(to, this.#to);
+    this.batches += 1;
+    this.replayedBytes += to - from;
+  }
+
+  #persist(from: number): void {
+    const state: ReplayState = {schema: 1, from, to: this.#to, image: this.#identity};
+    this.#stateFile.write(state);
+  }
+
+  /** Reads the records from `from` on, until `most` is reached. @returns where the batch ends */
+  #collect(from: number, most: number, limit: number): number {
+    this.#batch.reset();
+    this.#segments = this.#host.segments(from, limit);
+    let position = from;
+    let chain: Chain = this.#chain;
+    for (const segment of this.#segments) {
+      const cursor = this.#cursor;
+      const header = this.#host.readHeader(segment);
+      const end = Math.min(segment.end, limit);
+      cursor.open(segment.fd, header, position, chain, end);
+      while (cursor.next()) {
+        if (this.#take(cursor) || this.#batch.isFull || cursor.position >= most) {
+          return cursor.position;
+        }
+      }
+
+      position = cursor.position;
+      chain = {low: cursor.chain.low, high: cursor.chain.high};
+      if (position < end) throw damagedAt(position);
+    }
+
+    return position;
+  }
+
+  /** @returns true where the batch ends behind this record */
+  #take(cursor: RecordCursor): boolean {
+    const {record} = cursor;
+    switch (record.type) {
+      case RECORD.write: {
+        const block = record.diskOffset / BLOCK_BYTES;
+        this.#batch.addData(block, record.storedLength / BLOCK_BYTES, cursor.payloadPosition);
+        return false;
+      }
+
+      case RECORD.discard:
+      case RECORD.zero: {
+        const block = record.diskOffset / BLOCK_BYTES;
+        this.#batch.addZero(block, block + record.logicalLength / BLOCK_BYTES);
+        return false;
+      }
+
+      case RECORD.resize: {
+        this.#grow(record.diskOffset);
+        return true;
+      }
+
+      case RECORD.verify:
+      case RECORD.gap: {
+        return true;
+      }
+
+      default: {
+        return (record.flags & FLAG.groupEnd) !== 0;
+      }
+    }
+  }
+
+  #grow(sizeBytes: number): void {
+    if (this.#files.sizeOf(this.#imageFd) >= sizeBytes) return;
+    this.#files.truncate(this.#imageFd, sizeBytes);
+    this.#files.sync(this.#imageFd);
+  }
+
+  #apply(): void {
+    const {blocks, positions, count, zeros} = this.#batch.finish();
+    if (zeros.length > 0) this.#zero(zeros);
+    let index = 0;
+    let unsynced = 0;
+    while (index < count) {
+      // One run: blocks that follow each other on the disk, up to a buffer full.
+      const first = blocks[index] ?? 0;
+      let bytes = 0;
+      while (index < count && blocks[index] === first + bytes / BLOCK_BYTES) {
+        if (bytes === BUFFER_BYTES) break;
+        const run = logRun(blocks, positions, index, count, BUFFER_BYTES - bytes);
+        this.#readLog(positions[index] ?? 0, bytes, run * BLOCK_BYTES);
+        index += run;
+        bytes += run * BLOCK_BYTES;
+      }
+
+      this.#files.write(this.#imageFd, this.#buffer, 0, bytes, first * BLOCK_BYTES);
+      unsynced += bytes;
+      if (unsynced >= SYNC_BYTES) {
+        this.#files.syncData(this.#imageFd);
+        unsynced = 0;
+      }
+    }
+  }
+
+  #zero(ranges: readonly number[]): void {
+    try {
+      this.#files.punch(this.#imageFd, ranges);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      // The file system or device cannot: zeros mean zeros, so they are written.
+      const zeros = this.#buffer.fill(0);
+      for (let index = 0; index < ranges.length; index += 2) {
+        const start = ranges[index] ?? 0;
+        const end = start + (ranges[index + 1] ?? 0);
+        for (let offset = start; offset < end; offset += BUFFER_BYTES) {
+          const length = Math.min(BUFFER_BYTES, end - offset);
+          this.#files.write(this.#imageFd, zeros, 0, length, offset);
+        }
+      }
+    }
+  }
+
+  #readLog(position: number, bufferOffset: number, length: number): void {
+    const segment = this.#segments.findLast(({start}) => start <= position);
+    assert(segment !== undefined, 'the batch holds its segments');
+    const filePosition = SEGMENT_HEADER_BYTES + position - segment.start;
+    const got = this.#files.read(segment.fd, this.#buffer, bufferOffset, length, filePosition);
+    if (got < length) throw damagedAt(position);
+  }
+}
+
+/** How many blocks from `index` on follow each other on the disk and in the log. */
+function logRun(
+  blocks: Float64Array,
+  positions: Float64Array,
+  index: number,
+  count: number,
+  bytesMax: number,
+): number {
+  const most = Math.min(count - index, bytesMax / BLOCK_BYTES);
+  const block = blocks[index] ?? 0;
+  const position = positions[index] ?? 0;
+  let run = 1;
+  while (
+    run < most &&
+    blocks[index + run] === block + run &&
+    positions[index + run] === position + run * BLOCK_BYTES
+  ) {
+    run += 1;
+  }
+
+  return run;
+}
+
+function damagedAt(position: number): DiskError {
+  return new DiskError(
+    'LOG_CORRUPT',
+    `a record of the log that was durable cannot be read at ${formatPosition(position)}: ` +
+      `replay stopped there, reads go on`,
+    {position: formatPosition(position)},
+  );
+}
+
+/** Errors that stop replay without stopping the disk; undefined for bugs. */
+function asReplayError(error: unknown): DiskError | undefined {
+  if (error instanceof DiskError) return error;
+  const errno = errnoOf(error);
+  if (errno === undefined) return undefined;
+  return new DiskError(
+    errno === 'ENOSPC' || errno === 'EDQUOT' ? 'STORE_FULL' : 'IMAGE_IO',
+    `replay cannot write the image: ${errno}; the log keeps the data, the batch is tried again`,
+    {errno},
+    {cause: error},
+  );
+}

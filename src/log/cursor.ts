@@ -1,0 +1,173 @@
+/**
+ * Reads the records of one segment in order and believes nothing: a record counts only if magic,
+ * checksums, position, epoch and chain are right. The first that does not ends the segment;
+ * whether that is a torn tail or damage is the business of recovery.ts.
+ */
+import {BLOCK_BYTES, PAYLOAD_BYTES_MAX} from '../core/limits.js';
+import type {Files} from '../core/files.js';
+import {
+  chainAfter,
+  crcOf,
+  decodeRecord,
+  emptyRecord,
+  RECORD_HEADER_BYTES,
+  type Chain,
+  type RecordFields,
+} from './record.js';
+import {SEGMENT_HEADER_BYTES, type SegmentHeader} from './segment.js';
+
+const BUFFER_BYTES = 4 * (PAYLOAD_BYTES_MAX - 2 * BLOCK_BYTES);
+
+export class RecordCursor {
+  /** Fields of the record that `next` found. */
+  readonly record: RecordFields = emptyRecord();
+  /** Chain value at `position`. */
+  readonly chain: Chain = {low: 0, high: 0};
+  readonly #files: Files;
+  readonly #bytes = Buffer.alloc(BUFFER_BYTES);
+  #fd = -1;
+  #start = 0;
+  #end = 0;
+  #position = 0;
+  #payloadOffset = 0;
+  #epoch0 = 0;
+  #epoch1 = 0;
+  /** Stream position of the first byte in the buffer, and how many are valid. */
+  #bufferPosition = 0;
+  #bufferBytes = 0;
+  #record0 = 0;
+
+  constructor(files: Files) {
+    this.#files = files;
+  }
+
+  /**
+   * Begins at `position` of a segment.
+   *
+   * @param chain chain value at `position`
+   * @param end no record reaches beyond this position (the next segment's start, or its capacity)
+   */
+  open(
+    fd: number,
+    header: SegmentHeader,
+    position: number,
+    chain: Readonly<Chain>,
+    end: number,
+  ): void {
+    this.#fd = fd;
+    this.#start = header.start;
+    this.#end = end;
+    this.#position = position;
+    this.chain.low = chain.low;
+    this.chain.high = chain.high;
+    [this.#epoch0, this.#epoch1] = epochWords(header.epoch);
+    this.#bufferPosition = position;
+    this.#bufferBytes = 0;
+  }
+
+  /** Position behind the last record that `next` found: where the next one would begin. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Stream position of the payload of the current record. */
+  get payloadPosition(): number {
+    return this.#record0 + RECORD_HEADER_BYTES;
+  }
+
+  /** The buffer that holds the current payload at `payloadOffset`, until the next call. */
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  get payloadOffset(): number {
+    return this.#payloadOffset;
+  }
+
+  /** @returns false at the first record that is not valid, or at the end */
+  next(): boolean {
+    const {record} = this;
+    let offset = this.#available(RECORD_HEADER_BYTES);
+    if (offset < 0 || !decodeRecord(this.#bytes, offset, record)) return false;
+    if (record.position !== this.#position) return false;
+    if (record.epochLow0 !== this.#epoch0 || record.epochLow1 !== this.#epoch1) return false;
+    if (record.chainLow !== this.chain.low || record.chainHigh !== this.chain.high) return false;
+    const length = RECORD_HEADER_BYTES + record.storedLength;
+    if (this.#position + length > this.#end) return false;
+    offset = this.#available(length);
+    if (offset < 0) return false;
+    const payloadOffset = offset + RECORD_HEADER_BYTES;
+    if (crcOf(this.#bytes, payloadOffset, record.storedLength) !== record.payloadCrc) return false;
+    chainAfter(this.#bytes, offset, this.chain);
+    this.#record0 = this.#position;
+    this.#payloadOffset = payloadOffset;
+    this.#position += length;
+    return true;
+  }
+
+  /** Offset in the buffer of `length` bytes at the position, read if need be; -1 at the end. */
+  #available(length: number): number {
+    const offset = this.#position - this.#bufferPosition;
+    if (offset + length <= this.#bufferBytes) return offset;
+    const wanted = Math.min(BUFFER_BYTES, this.#end - this.#position);
+    if (wanted < length) return -1;
+    const filePosition = SEGMENT_HEADER_BYTES + this.#position - this.#start;
+    this.#bufferBytes = this.#files.read(this.#fd, this.#bytes, 0, wanted, filePosition);
+    this.#bufferPosition = this.#position;
+    return this.#bufferBytes < length ? -1 : 0;
+  }
+}
+
+/** Low 64 bits of an epoch (32 hex digits) as the two words of a record header. */
+export function epochWords(epoch: string): [number, number] {
+  return [Number.parseInt(epoch.slice(24), 16), Number.parseInt(epoch.slice(16, 24), 16)];
+}
+
+/** What lies in a segment at and behind a position without being part of the valid log. */
+export interface Remains {
+  /** Records with a right header, position and epoch, whatever their chain. */
+  readonly count: number;
+  /** Highest `durable` that any of them carries: proof that the log was durable up to there. */
+  readonly durable: number;
+}
+
+const SCAN_BYTES = 1024 * 1024;
+
+/**
+ * Looks for records behind the end of the valid log, at every 8 bytes. A record proves by its own
+ * checksum, epoch and position that it belongs here, without the ones before it.
+ *
+ * @param anyPosition for a file whose header is gone, so that nobody knows where it began: what a
+ *   record says about `durable` was true when it was written, wherever it lies
+ */
+export function findRemains(
+  files: Files,
+  fd: number,
+  header: SegmentHeader,
+  position: number,
+  anyPosition = false,
+): Remains {
+  const end = header.start + header.capacityBytes;
+  const [epoch0, epoch1] = epochWords(header.epoch);
+  const bytes = Buffer.alloc(SCAN_BYTES + RECORD_HEADER_BYTES);
+  const record = emptyRecord();
+  let count = 0;
+  let durable = 0;
+  for (let base = position; base < end; base += SCAN_BYTES) {
+    const wanted = Math.min(bytes.length, end - base);
+    const got = files.read(fd, bytes, 0, wanted, SEGMENT_HEADER_BYTES + base - header.start);
+    const last = Math.min(SCAN_BYTES, got - RECORD_HEADER_BYTES + 1);
+    for (let offset = 0; offset < last; offset += 8) {
+      if (bytes[offset] !== 0x4d || bytes[offset + 1] !== 0x52) continue;
+      if (!decodeRecord(bytes.subarray(0, got), offset, record)) continue;
+      if (!anyPosition && record.position !== base + offset) continue;
+      if (record.epochLow0 !== epoch0 || record.epochLow1 !== epoch1) continue;
+      count += 1;
+      durable = Math.max(durable, record.durable);
+    }
+
+    if (got < wanted) break;
+  }
+
+  return {count, durable};
+}

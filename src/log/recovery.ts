@@ -1,0 +1,260 @@
+/**
+ * Finds out where the log ends, after whatever happened. docs/RECOVERY.md explains it.
+ *
+ * p is the first position without a valid record; K the highest position that anybody proves to
+ * have been durable: the `durable` field of any record of this epoch in the log, also behind p,
+ * the headers of later segments, what replay had written down. Decision table (decideTail):
+ *
+ *   p against K   peers                    decision
+ *   p >= K        nobody has more          end: cut what lies behind p, with an event if anything did
+ *   p >= K        a peer has a longer one  take it: nothing is lost
+ *   p <  K        a peer reaches K         fetch [p, K)
+ *   p <  K        no peer does             stop: damage, nothing is cut and nothing is overwritten
+ */
+import {assert} from '../core/assert.js';
+import {DiskError} from '../core/errors.js';
+import type {Files} from '../core/files.js';
+import {formatPosition} from '../core/position.js';
+import {findRemains, RecordCursor} from './cursor.js';
+import {readLogDirectory, type SegmentFile} from './directory.js';
+import {RECORD, type Chain} from './record.js';
+
+export type TailDecision = 'end' | 'take' | 'fetch' | 'stop';
+
+export interface TailFacts {
+  /** p */
+  readonly validEnd: number;
+  /** K */
+  readonly proven: number;
+  /** Where the longest chain ends that a peer has of this history; undefined: no peer answered. */
+  readonly peerEnd: number | undefined;
+}
+
+export function decideTail(facts: TailFacts): TailDecision {
+  const peerEnd = facts.peerEnd ?? -1;
+  if (facts.validEnd >= facts.proven) return peerEnd > facts.validEnd ? 'take' : 'end';
+  return peerEnd >= facts.proven ? 'fetch' : 'stop';
+}
+
+export interface RecoveryInput {
+  readonly files: Files;
+  readonly directory: string;
+  readonly resourceId: string;
+  /** Persisted replay positions: the image is that of `from`, with blocks up to `to`. */
+  readonly from: number;
+  readonly to: number;
+  /** Size where the log is empty. */
+  readonly diskSizeBytes: number;
+  /** Called when the walk enters a segment, before its records. */
+  readonly onSegment: (segment: SegmentFile) => void;
+  /** Called for each valid record; the cursor holds it. */
+  readonly onRecord: (cursor: RecordCursor) => void;
+}
+
+export interface RecoveredLog {
+  /** Segments from the one that holds `from` on, in order. */
+  readonly segments: readonly SegmentFile[];
+  /** Older ones, not needed any more for replay. */
+  readonly older: readonly SegmentFile[];
+  /** Files that hold nothing of the log: to be used again. */
+  readonly spares: readonly {readonly name: string; readonly path: string}[];
+  readonly numberMax: number;
+  /** Where the log ends, and the chain value there. */
+  readonly position: number;
+  readonly chain: Chain;
+  /** Chain value at `from`. */
+  readonly fromChain: Chain;
+  /** Proven durable; what lies between it and `position` is in doubt until it is written again. */
+  readonly proven: number;
+  readonly diskSizeBytes: number;
+  /** Time of the newest record; 0 for none. */
+  readonly timeMs: number;
+  /** Epoch of the last segment; undefined for a new log. */
+  readonly epoch: string | undefined;
+  /** Records behind the end that were cut: writes that no flush covered. */
+  readonly tornRecords: number;
+}
+
+/**
+ * Walks the log from the segment that holds `from` to its end.
+ *
+ * @throws DiskError LOG_CORRUPT where the log is damaged below a position proven durable, or
+ *   where the segment of `from` is missing; nothing has been changed then
+ */
+export function recoverLog(input: RecoveryInput): RecoveredLog {
+  const {files, directory} = input;
+  assert(input.from <= input.to, 'replay goes forward');
+  const listing = readLogDirectory(files, directory, input.resourceId);
+  const {effective, superseded} = withoutSuperseded(listing.segments);
+  const first = firstNeeded(effective, input);
+  const segments = effective.slice(first);
+  const walk = walkSegments(input, segments);
+  const evidence = collectEvidence(input, segments, listing.spares, walk);
+  const proven = Math.max(input.to, evidence.durable, walk.durable);
+  const decision = decideTail({validEnd: walk.position, proven, peerEnd: undefined});
+  if (decision === 'stop') throw damaged(walk, proven, segments);
+
+  const kept = segments.slice(0, walk.used);
+  const cut = [...segments.slice(walk.used), ...superseded];
+  return {
+    segments: kept,
+    older: effective.slice(0, first),
+    spares: [...listing.spares, ...cut.map(({name, path}) => ({name, path}))],
+    numberMax: listing.numberMax,
+    position: walk.position,
+    chain: walk.chain,
+    fromChain: walk.fromChain,
+    proven,
+    diskSizeBytes: walk.diskSizeBytes,
+    timeMs: walk.timeMs,
+    epoch: kept.at(-1)?.header.epoch,
+    tornRecords: evidence.count,
+  };
+}
+
+/**
+ * A later segment that begins at or below the start of an earlier one has taken its place: an
+ * epoch in which nothing was written, or a tail that was moved after an I/O error.
+ */
+function withoutSuperseded(segments: readonly SegmentFile[]): {
+  effective: SegmentFile[];
+  superseded: SegmentFile[];
+} {
+  const effective: SegmentFile[] = [];
+  const superseded: SegmentFile[] = [];
+  let lowest = Infinity;
+  for (const segment of segments.toReversed()) {
+    if (segment.header.start < lowest) effective.unshift(segment);
+    else superseded.unshift(segment);
+    lowest = Math.min(lowest, segment.header.start);
+  }
+
+  return {effective, superseded};
+}
+
+/** Index of the segment to begin with: the last that starts at or below `from`. */
+function firstNeeded(segments: readonly SegmentFile[], input: RecoveryInput): number {
+  const first = segments.findLastIndex((segment) => segment.header.start <= input.from);
+  if (first >= 0) return first;
+  if (segments.length === 0 && input.to === 0) return 0;
+  throw new DiskError(
+    'LOG_CORRUPT',
+    `the log has no segment with position ${formatPosition(input.from)}, up to which the image ` +
+      `was written: bring the logfile back to ${input.directory}`,
+    {position: formatPosition(input.from), directory: input.directory},
+  );
+}
+
+interface Walk {
+  position: number;
+  chain: Chain;
+  /** How many segments belong to the log. */
+  used: number;
+  diskSizeBytes: number;
+  timeMs: number;
+  /** Highest `durable` of the records walked over. */
+  durable: number;
+  fromChain: Chain;
+}
+
+function walkSegments(input: RecoveryInput, segments: readonly SegmentFile[]): Walk {
+  const first = segments[0]?.header;
+  const walk: Walk = {
+    position: first?.start ?? 0,
+    chain: {low: first?.chain.low ?? 0, high: first?.chain.high ?? 0},
+    used: 0,
+    diskSizeBytes: first?.diskSizeBytes ?? input.diskSizeBytes,
+    timeMs: 0,
+    durable: 0,
+    fromChain: {low: first?.chain.low ?? 0, high: first?.chain.high ?? 0},
+  };
+  const cursor = new RecordCursor(input.files);
+  for (const [index, segment] of segments.entries()) {
+    const {header} = segment;
+    if (header.start !== walk.position) break;
+    if (header.chain.low !== walk.chain.low || header.chain.high !== walk.chain.high) break;
+    walk.used = index + 1;
+    input.onSegment(segment);
+    walkRecords(input, segment, segments[index + 1], cursor, walk);
+  }
+
+  return walk;
+}
+
+function walkRecords(
+  input: RecoveryInput,
+  segment: SegmentFile,
+  next: SegmentFile | undefined,
+  cursor: RecordCursor,
+  walk: Walk,
+): void {
+  const {header} = segment;
+  // After an I/O error the tail was moved: where the next segment begins, this one ends.
+  const end = Math.min(next?.header.start ?? Infinity, header.start + header.capacityBytes);
+  const fd = input.files.open(segment.path, 'read');
+  try {
+    cursor.open(fd, header, walk.position, walk.chain, end);
+    while (cursor.next()) {
+      if (cursor.record.type === RECORD.resize) walk.diskSizeBytes = cursor.record.diskOffset;
+      walk.timeMs = Math.max(walk.timeMs, cursor.record.timeMs);
+      walk.durable = Math.max(walk.durable, cursor.record.durable);
+      if (cursor.position === input.from) walk.fromChain = copyChain(cursor.chain);
+      input.onRecord(cursor);
+    }
+
+    walk.position = cursor.position;
+    walk.chain = copyChain(cursor.chain);
+  } finally {
+    input.files.close(fd);
+  }
+}
+
+function copyChain(chain: Readonly<Chain>): Chain {
+  return {low: chain.low, high: chain.high};
+}
+
+/** Everything in the directory that proves how far the log once was durable. */
+function collectEvidence(
+  input: RecoveryInput,
+  segments: readonly SegmentFile[],
+  spares: readonly {readonly path: string}[],
+  walk: Walk,
+): {count: number; durable: number} {
+  const last = segments[walk.used - 1];
+  if (last === undefined) return {count: 0, durable: 0};
+  let count = 0;
+  let durable = last.header.durable;
+  const add = (path: string, from: number, header = last.header, anyPosition = false): void => {
+    const fd = input.files.open(path, 'read');
+    try {
+      const remains = findRemains(input.files, fd, header, from, anyPosition);
+      count += remains.count;
+      durable = Math.max(durable, remains.durable);
+    } finally {
+      input.files.close(fd);
+    }
+  };
+
+  add(last.path, walk.position);
+  for (const segment of segments.slice(walk.used)) {
+    durable = Math.max(durable, segment.header.durable);
+    add(segment.path, segment.header.start, segment.header);
+  }
+
+  // A segment whose header was torn or rotted: its records still speak for themselves.
+  const named = spares.filter(({path}) => /\/log-[^/]*$/u.test(path));
+  const unknown = {...last.header, start: walk.position};
+  for (const spare of named) add(spare.path, walk.position, unknown, true);
+  return {count, durable};
+}
+
+function damaged(walk: Walk, proven: number, segments: readonly SegmentFile[]): DiskError {
+  const file = segments[walk.used - 1]?.name ?? segments[0]?.name ?? 'none';
+  return new DiskError(
+    'LOG_CORRUPT',
+    `the log is damaged at position ${formatPosition(walk.position)} in ${file}, though it was ` +
+      `durable up to ${formatPosition(proven)}: nothing was cut; fetch the good copy from a peer, ` +
+      `or see mars log verify`,
+    {position: formatPosition(walk.position), durable: formatPosition(proven), file},
+  );
+}
