@@ -44,6 +44,12 @@ export function renderOutcome(one: ResourceView): string {
   return `${one.name}: ${one.role}${attached}${place === null ? '' : `, use it at ${place}`}`;
 }
 
+/** What `resource create` made, and the next step. */
+export function renderCreated(one: ResourceView): string {
+  const next = one.role === 'primary' ? '' : `\nnext: mars primary ${one.name}`;
+  return `created, with its content in ${one.imagePath}\n${renderOutcome(one)}${next}`;
+}
+
 /** A line for each logfile; wider than 80 columns only by long node names. */
 export function renderLogList(log: LogList): string {
   const rows = log.files.map((file) => [

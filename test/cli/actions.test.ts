@@ -21,6 +21,8 @@ test('create sends whole bytes, an absolute path and settings', async ({node}) =
   const {exit, stdout} = await node.run('resource create', 'web', ...options, '--driver', 'kernel');
   assert.is(exit, 0);
   assert.match(stdout, /next: mars primary web/u);
+  await node.run('resource create', 'web', '--size', '1G', '--secondary');
+  assert.is((node.daemon.requests[1]?.body as {activate?: boolean}).activate, false);
   assert.equal(node.daemon.requests[0]?.body, {
     name: 'web',
     sizeBytes: 1_610_612_736,

@@ -120,6 +120,14 @@ test('install --dry-run prints units and writes nothing', async ({node}) => {
   assert.match((await node.run('daemon install', '--dry-run')).stdout, /^# \/etc\/systemd/u);
 });
 
+test('run tells of a daemon that runs already', async ({node}) => {
+  node.daemon.answers.set('GET /v1/daemon', DAEMON);
+  const {exit, code, stderr} = await node.run('daemon run');
+  assert.is(exit, 3);
+  assert.is(code, 'DAEMON_RUNNING');
+  assert.match(stderr, /pid 41/u);
+});
+
 test('run wants a node', async ({node}) => {
   fs.rmSync(path.join(node.home, 'node.json'));
   const {exit, code} = await node.run('daemon run');

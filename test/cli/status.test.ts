@@ -58,7 +58,10 @@ test('bad health without a message is explained by its state', () => {
 test('who waits says for what, since when, until when', () => {
   const waitingFor = {reason: 'space on /h', since: SINCE, until: '2026-11-22T10:06:00Z'};
   const text = renderStatus(fakeStatusDocument(fakeStatus('web', {waitingFor})), RENDER);
-  assert.match(text, /web waits for: space on \/h, since .* \(5\s+min\), at\s+the\s+latest\s+until/u);
+  assert.match(
+    text,
+    /web waits for: space on \/h, since .* \(5\s+min\), at\s+the\s+latest\s+until/u,
+  );
 });
 
 test('it fits 80 columns with the longest names and states', () => {

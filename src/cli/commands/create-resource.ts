@@ -6,6 +6,7 @@ import {storeError} from '../../core/errors.js';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon} from '../daemon.js';
 import {parseDiskSize, resourceArgument, timeoutFlag} from '../options.js';
+import {renderCreated} from '../render-resource.js';
 
 /** The name and the order of words that MARS admins know; DISK is the image. */
 export default class CreateResource extends MarsCommand {
@@ -35,7 +36,7 @@ export default class CreateResource extends MarsCommand {
     };
     const daemon = connectDaemon(flags.home);
     const view = await daemon.post<ResourceView>('/v1/resources', body, flags.timeout);
-    this.log(`${view.name} is created, image ${view.imagePath}; next: mars primary ${view.name}`);
+    this.log(renderCreated(view));
     return view;
   }
 }

@@ -1,7 +1,9 @@
 import {existsSync} from 'node:fs';
-import {DiskError} from '../../../core/errors.js';
+import type {DaemonStatus} from '../../../control/api.js';
+import {DiskError, isDiskError} from '../../../core/errors.js';
 import {homePaths} from '../../../core/home.js';
 import {MarsCommand} from '../../base-command.js';
+import {connectDaemon} from '../../daemon.js';
 import {becomeDaemon} from '../../daemon-program.js';
 import {requireRoot} from '../../root-user.js';
 
@@ -20,9 +22,21 @@ export default class DaemonRun extends MarsCommand {
       });
     }
 
+    await refuseSecond(flags.home);
     // A command ends when its reader goes away; a daemon does not end with who read its log.
     process.stdout.removeAllListeners('error');
     process.stdout.on('error', () => undefined);
     await becomeDaemon(flags.home);
+  }
+}
+
+/** The lock decides; this only tells it in the words of a command, with the pid. */
+async function refuseSecond(home: string): Promise<void> {
+  try {
+    const {pid} = await connectDaemon(home).get<DaemonStatus>('/v1/daemon');
+    if (pid === null) return;
+    throw new DiskError('DAEMON_RUNNING', `a daemon runs at ${home}: pid ${pid}`, {home, pid});
+  } catch (error) {
+    if (!isDiskError(error, 'DAEMON_UNREACHABLE')) throw error;
   }
 }

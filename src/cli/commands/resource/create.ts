@@ -10,12 +10,13 @@ import {
   resourceArgument,
   timeoutFlag,
 } from '../../options.js';
+import {renderCreated} from '../../render-resource.js';
 
 export default class ResourceCreate extends MarsCommand {
   static override args = {name: resourceArgument};
   static override description =
     'The image is a sparse file below the home, or the file or block device that --image names. ' +
-    'mars primary NAME then exposes it.';
+    'It becomes primary: its image and device can be used at once.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> web01 --size 10G',
     '<%= config.bin %> <%= command.id %> web01 --size 10G --image /dev/disk/by-id/wwn-0x5000',
@@ -32,6 +33,7 @@ export default class ResourceCreate extends MarsCommand {
     }),
     preallocate: Flags.boolean({description: 'reserve the space of the image now', default: false}),
     driver: driverFlag(),
+    secondary: Flags.boolean({description: 'do not expose it yet', default: false}),
     set: Flags.string({
       description: 'setting, as for mars resource set; may be given again',
       helpValue: 'key=value',
@@ -52,10 +54,11 @@ export default class ResourceCreate extends MarsCommand {
       settings: parseSettings(flags.set ?? []),
       ...(flags.image === undefined ? {} : {image: resolve(flags.image)}),
       ...(flags.driver === undefined ? {} : {driver: flags.driver}),
+      ...(flags.secondary ? {activate: false} : {}),
     };
     const daemon = connectDaemon(flags.home);
     const view = await daemon.post<ResourceView>('/v1/resources', body, flags.timeout);
-    this.log(`${view.name} is created, image ${view.imagePath}; next: mars primary ${view.name}`);
+    this.log(renderCreated(view));
     return view;
   }
 }
