@@ -97,8 +97,10 @@ export class ProgressBar {
         .padStart(3)} %`,
       `${mebibytes(this.#doneBytes)} of ${mebibytes(this.#totalBytes)} MiB`,
       `${mebibytes(rate)} MiB/s`,
-      left > 0 ? `${left} s left` : `${seconds.toFixed(1)} s`,
-    ].join('  ');
+      this.part < 0.03 ? '' : left > 0 ? `${left} s left` : `${seconds.toFixed(1)} s`,
+    ]
+      .join('  ')
+      .trimEnd();
     process.stdout.write(TTY ? `\r\u001b[2K${text}` : `${text}\n`);
   }
 }

@@ -74,8 +74,8 @@ test('fio finds what it wrote while the disk process is killed every 2 s', async
 });
 
 test('the fuse-native driver keeps data right, too', async (context) => {
-  await node.mars('resource', 'create', 'native', '--size', String(DISK_BYTES));
-  const result = await node.tryMars('primary', 'native', '--driver', 'fuse-native');
+  const options = ['--size', String(DISK_BYTES), '--driver', 'fuse-native'];
+  const result = await node.tryMars('resource', 'create', 'native', ...options);
   if (result.status !== 0) {
     skip(context, `no fuse-native here: ${result.stderr.split('\n')[0] ?? ''}`);
     return;

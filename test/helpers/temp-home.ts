@@ -122,10 +122,9 @@ export class TempHome {
     this.#daemonPid = undefined;
   }
 
-  /** Creates a resource and makes it primary; returns its loop device as a real path. */
+  /** Creates a resource, which makes it primary; returns its loop device as a real path. */
   async disk(name: string, size: string, ...options: string[]): Promise<string> {
     await this.mars('resource', 'create', name, '--size', size, ...options);
-    await this.mars('primary', name);
     return this.device(name);
   }
 
