@@ -206,13 +206,37 @@ export function lastFatal(paths: ResourcePaths): DiskError | undefined {
   return fatalIn(tailOf(paths.output, 0));
 }
 
-/** true while a holder or disk process of the resource lives (it holds the lock). */
+/**
+ * true while a holder or disk process of the resource lives. Asks the kernel for the lock, and so
+ * has it for a moment: only in the queue of the resource, where no holder starts meanwhile.
+ */
 export async function isLocked(paths: ResourcePaths): Promise<boolean> {
-  if (!fs.existsSync(paths.lock)) return false;
-  // A shared lock is taken and given back: only the daemon starts holders, one at a time.
-  const args = ['-n', '-s', '-E', String(HOLDER_LOCKED), paths.lock, 'true'];
-  const result = await runProgram('flock', args, 5000);
-  return result.status === HOLDER_LOCKED;
+  let fd: number;
+  try {
+    fd = fs.openSync(paths.lock, 'r');
+  } catch {
+    return false; // no holder ever ran
+  }
+
+  try {
+    const status = await new Promise<number | null>((resolve, reject) => {
+      const args = ['-n', '-s', '-E', String(HOLDER_LOCKED), '3'];
+      spawn('flock', args, {stdio: ['ignore', 'ignore', 'ignore', fd], cwd: '/'})
+        .once('error', reject)
+        .once('exit', resolve);
+    });
+    return status === HOLDER_LOCKED;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/**
+ * true while some process has the lock file open: the same for everybody else, at any time. Only a
+ * socket that is there but not served is worth the look through /proc.
+ */
+export function seemsAlive(paths: ResourcePaths): boolean {
+  return fs.existsSync(paths.socket) && holdersOfFile(paths.lock).length > 0;
 }
 
 /** Waits until nobody holds the lock. @returns false where the deadline came first */

@@ -29,8 +29,11 @@ export async function cleanLeftovers(
   const removed = [
     ...(await removeLoops(places)),
     ...(await removeMounts(context, places)),
-    ...removeFiles(places),
+    ...(removeDeviceLink(places.link) ? [places.link] : []),
   ];
+  // A socket and the like are left by an orderly end as well: no event.
+  const {socket, fifo, fuseFile} = places.paths;
+  for (const path of [socket, fifo, fuseFile]) fs.rmSync(path, {force: true});
   if (removed.length > 0) {
     const text = `remains of a crash or reboot were removed: ${removed.join(', ')}`;
     context.tell('CRASH_CLEANED', 'warning', name, text);
@@ -69,19 +72,6 @@ async function removeMounts(context: Context, places: Places): Promise<string[]>
     }
 
     removed.push(places.mountPoint);
-  }
-
-  return removed;
-}
-
-function removeFiles(places: Places): string[] {
-  const removed: string[] = [];
-  if (removeDeviceLink(places.link)) removed.push(places.link);
-  const {socket, fifo, fuseFile} = places.paths;
-  for (const path of [socket, fifo, fuseFile]) {
-    if (!fs.existsSync(path)) continue;
-    fs.rmSync(path, {force: true});
-    if (path === socket) removed.push(path);
   }
 
   return removed;

@@ -15,7 +15,7 @@ import type {
 } from '../control/api.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {ResourceFile} from '../core/home.js';
-import {deactivate, findDisk, ownPidsOf} from './activate.js';
+import {deactivate, ownPidsOf} from './activate.js';
 import type {Context} from './context.js';
 import {
   createResource,
@@ -248,9 +248,10 @@ export class MarsNode {
   async stopDisks(request: StopRequest): Promise<void> {
     const deadlineMs = performance.now() + request.timeoutSeconds * 1000;
     const resources = this.resources();
-    for (const {name, places} of resources) {
-      const {status} = await findDisk(places);
-      if (status?.mode === 'serve') await requireUnused(name, places, ownPidsOf(status));
+    for (const resource of resources) {
+      await resource.poll();
+      const {name, places, disk} = resource;
+      if (disk?.mode === 'serve') await requireUnused(name, places, ownPidsOf(disk));
     }
 
     // Nobody starts them again from here on.

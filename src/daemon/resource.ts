@@ -15,7 +15,7 @@ import {diskStatus} from '../control/disk-client.js';
 import {ownPidsOf} from './activate.js';
 import type {Context} from './context.js';
 import {usersOf} from './device.js';
-import {isLocked, type StartedHolder} from './holder.js';
+import {seemsAlive, type StartedHolder} from './holder.js';
 import {placesOf, type Places} from './places.js';
 import {writeResource} from './state.js';
 
@@ -142,9 +142,9 @@ export class Resource {
     }
 
     this.#disk = undefined;
-    if (await isLocked(paths)) this.#silentSince ??= this.#now();
+    if (seemsAlive(paths)) this.#silentSince ??= this.#now();
     else this.#silentSince = undefined;
-    if (this.writeBack?.ended === 0) this.#noteWrittenBack();
+    if (this.writeBack?.ended === 0 && this.#operation === undefined) this.#noteWrittenBack();
   }
 
   noteStatus(status: DiskStatus): void {
@@ -158,7 +158,9 @@ export class Resource {
     this.#disk = undefined;
     this.#last = last ?? this.#last;
     this.#silentSince = undefined;
+    this.writeBack = undefined;
     this.#openers.at = -Infinity;
+    fs.rmSync(this.places.paths.socket, {force: true});
     if (this.#last === undefined) return;
     try {
       writeJsonFile(endFile(this.places.paths), this.#last);
@@ -177,7 +179,8 @@ export class Resource {
   #noteWrittenBack(): void {
     this.writeBack = undefined;
     this.#writtenBack = true;
-    if (this.#last !== undefined) this.noteEnd({...this.#last, replayed: this.#last.position});
+    if (this.#last === undefined) fs.rmSync(this.places.paths.socket, {force: true});
+    else this.noteEnd({...this.#last, replayed: this.#last.position});
   }
 
   /** A disk is about to run: what was kept of the last end is no longer true. */

@@ -9,7 +9,6 @@
  *   any                 disk process started again            event; often: message DISK_FAILING
  */
 import {DiskError, isDiskError} from '../core/errors.js';
-import {findDisk} from './activate.js';
 import type {Context} from './context.js';
 import {deviceOf} from './device.js';
 import {lastFatal} from './holder.js';
@@ -50,7 +49,7 @@ export class Supervision {
     await this.#resource.poll();
     this.#noteRestarts();
     if (this.#resource.fault !== undefined) return;
-    await this.#noteSilence();
+    this.#noteSilence();
     if (this.#isBusy()) return;
     if (this.#needsActivation()) await this.#activateAgain(hadDisk);
     else if (this.#needsDevice()) await this.#repairDevice();
@@ -109,15 +108,13 @@ export class Supervision {
     }
   }
 
-  async #noteSilence(): Promise<void> {
+  #noteSilence(): void {
     const resource = this.#resource;
     if (resource.silentSince === undefined) {
       resource.hush('DISK_UNREACHABLE');
       return;
     }
 
-    const found = await findDisk(resource.places);
-    if (found.kind !== 'silent') return;
     const fatal = lastFatal(resource.places.paths);
     const cause = fatal === undefined ? '' : `; its last words: ${fatal.code}: ${fatal.message}`;
     const text = `the disk process does not answer; its holder starts it again${cause}`;
