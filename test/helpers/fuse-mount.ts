@@ -21,10 +21,6 @@ export interface MountOptions extends Partial<ServerOptions> {
   readonly sizeBytes: number;
   /** Start a new server when one dies by a signal, as the holder does. */
   readonly restart?: boolean;
-  /** Program to run instead of fuse-server.ts; it gets the same JSON. */
-  readonly server?: string;
-  /** The server mounts by itself, at `mountPoint` in its JSON. */
-  readonly mountsItself?: boolean;
 }
 
 export class FuseMount {
@@ -59,7 +55,7 @@ export class FuseMount {
       fs.mkdirSync(mount.mountPoint);
       fs.writeFileSync(mount.file, '');
       fs.truncateSync(mount.file, options.sizeBytes);
-      if (options.mountsItself !== true) {
+      if (options.driver !== 'fuse-native') {
         mount.#device = fs.openSync('/dev/fuse', 'r+');
         const result = spawnSync('mount', mountArguments(mount.mountPoint), {
           stdio: ['ignore', 'ignore', 'pipe', mount.#device],
@@ -103,7 +99,8 @@ export class FuseMount {
   }
 
   #start(resend: boolean): void {
-    const options: ServerOptions & {mountPoint: string} = {
+    const options: ServerOptions = {
+      driver: 'kernel',
       ...this.#options,
       file: this.file,
       initFile: this.initFile,
@@ -111,8 +108,7 @@ export class FuseMount {
       mountPoint: this.mountPoint,
     };
     this.starts += 1;
-    const program = this.#options.server ?? SERVER;
-    const args = ['--import', 'tsx', program, JSON.stringify(options)];
+    const args = ['--import', 'tsx', SERVER, JSON.stringify(options)];
     const server = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'pipe', this.#device ?? 'ignore'],
     });
@@ -148,4 +144,37 @@ export class FuseMount {
     if (this.#device !== undefined) fs.closeSync(this.#device);
     fs.rmSync(this.directory, {recursive: true, force: true});
   };
+}
+
+/** Mounts, uses, unmounts in order; whatever happens nothing is left. */
+export async function withMount(
+  options: MountOptions,
+  use: (mount: FuseMount) => Promise<void>,
+): Promise<void> {
+  const mount = await FuseMount.open(options);
+  try {
+    await use(mount);
+    await mount.close();
+    if (!/^end unmounted$/m.test(mount.output)) throw new Error(mount.output);
+  } catch (error) {
+    await mount.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** fio that writes and verifies, with direct I/O; throws where a block is not what was written. */
+export function fioVerify(device: string, ...args: string[]): Promise<string> {
+  return run(
+    'fio',
+    [
+      '--name=verify',
+      `--filename=${device}`,
+      '--ioengine=libaio',
+      '--direct=1',
+      '--verify=crc32c',
+      '--verify_fatal=1',
+      ...args,
+    ],
+    {timeoutMs: 120_000},
+  );
 }
