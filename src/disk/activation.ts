@@ -22,6 +22,7 @@ import {isSameImage, openImage} from '../image/image-file.js';
 import {openReplayState, type ReplayState} from '../image/replay-state.js';
 import type {RecordCursor} from '../log/cursor.js';
 import {RECORD, FLAG, type Chain} from '../log/record.js';
+import {indexPathOf} from '../log/index-file.js';
 import {recoverLog, type RecoveredLog} from '../log/recovery.js';
 import {makeReady, makeSpare, type SegmentPlan} from '../log/segment-files.js';
 import {segmentName, SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
@@ -76,6 +77,9 @@ export function activate(input: ActivationInput): ActiveDisk {
     diskSizeBytes: config.resource.sizeBytes,
     onSegment: ({header}) => {
       index.beginSegment(header.start, header.capacityBytes);
+    },
+    onIndex: ({pairs, extents, end}) => {
+      index.putLoaded(pairs, extents, end);
     },
     onRecord: (cursor) => {
       indexRecord(index, cursor, state.from);
@@ -230,7 +234,11 @@ function setSparesAside(files: Files, plan: SegmentPlan, recovered: RecoveredLog
   const named = [...recovered.spares, ...recovered.older].filter(({name}) =>
     name.startsWith('log-'),
   );
-  for (const {name, path} of named) files.rename(path, join(plan.directory, `spare-${name}`));
+  for (const {name, path} of named) {
+    files.rename(path, join(plan.directory, `spare-${name}`));
+    if (files.exists(indexPathOf(path))) files.unlink(indexPathOf(path));
+  }
+
   // Before anything is appended: the next recovery must not see what this one has cut.
   if (named.length > 0) files.syncDirectory(plan.directory);
 }

@@ -10,7 +10,9 @@ import type {Clock} from '../core/clock.js';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {makeReady, makeSpare, type SegmentPlan} from '../log/segment-files.js';
+import {indexPathOf} from '../log/index-file.js';
 import {segmentName} from '../log/segment.js';
+import {Sealer} from './sealer.js';
 import {WORD, type Shared} from './shared.js';
 
 /** Segments ready beyond the current one. */
@@ -37,6 +39,7 @@ export class Keeper {
   readonly #onTrouble: (errno: string | undefined) => void;
   readonly #onReady: () => void;
   readonly #spares: string[] = [];
+  readonly #sealer: Sealer;
   #making: Generator<void, void> | undefined;
   #makingPath = '';
   #made = 0;
@@ -50,6 +53,7 @@ export class Keeper {
     this.#plan = options.plan;
     this.#onTrouble = options.onTrouble;
     this.#onReady = options.onReady;
+    this.#sealer = new Sealer(options);
     for (const name of this.#files.list(this.#plan.directory)) {
       if (name.startsWith('spare-')) this.#adopt(join(this.#plan.directory, name));
     }
@@ -68,7 +72,7 @@ export class Keeper {
     const now = this.#clock.monotonicMs();
     if (now < this.#retryAt) return this.#retryAt - now;
     try {
-      const worked = this.#recycle() || this.#prepare() || this.#trim();
+      const worked = this.#recycle() || this.#prepare() || this.#trim() || this.#sealer.step();
       if (this.#troubled && this.#readyAhead() > 0) {
         this.#troubled = false;
         this.#onTrouble(undefined);
@@ -115,6 +119,7 @@ export class Keeper {
     const target = join(this.#plan.directory, name);
     this.#files.rename(path, target);
     if (!failed) this.#adopt(target);
+    if (this.#files.exists(indexPathOf(path))) this.#files.unlink(indexPathOf(path));
     return true;
   }
 

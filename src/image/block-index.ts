@@ -52,6 +52,27 @@ export class BlockIndex {
     this.#newest = position;
   }
 
+  /**
+   * Enters what an index file says of the segment that was begun last.
+   *
+   * @param pairs (block, offset / 8) in turn
+   * @param extents (first block, end block, position) in turn
+   * @param end position behind its last record
+   */
+  putLoaded(pairs: Uint32Array, extents: Float64Array, end: number): void {
+    const segment = this.#segments.at(-1);
+    assert(segment !== undefined, 'a segment was begun');
+    for (let at = 0; at < pairs.length; at += 2) {
+      segment.put(pairs[at] ?? 0, segment.start + (pairs[at + 1] ?? 0) * 8);
+    }
+
+    for (let at = 0; at < extents.length; at += 3) {
+      segment.putZero(extents[at] ?? 0, extents[at + 1] ?? 0, extents[at + 2] ?? 0);
+    }
+
+    if (pairs.length + extents.length > 0) this.#newest = Math.max(this.#newest, end - 1);
+  }
+
   /** Extents in the segment that is appended to: the log rotates at EXTENTS_MAX. */
   get openExtents(): number {
     return this.#segments.at(-1)?.extents.count ?? 0;

@@ -89,6 +89,18 @@ export class SegmentIndex {
     return this.extents.count === 0 ? -1 : this.extents.find(block);
   }
 
+  /** Zero extents as (first block, end block, position) in turn, for the index file. */
+  toExtents(): Float64Array {
+    const values = new Float64Array(this.extents.count * 3);
+    for (let index = 0; index < this.extents.count; index += 1) {
+      values[index * 3] = this.extents.startAt(index);
+      values[index * 3 + 1] = this.extents.endAt(index);
+      values[index * 3 + 2] = this.extents.valueAt(index);
+    }
+
+    return values;
+  }
+
   /** Entries as (block, offset / 8) pairs sorted by block, for the index file. */
   toSortedPairs(): Uint32Array {
     const keys = new Float64Array(this.#count);

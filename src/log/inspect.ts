@@ -66,15 +66,24 @@ export function describeSegment(
     let records = 0;
     let payloadBytes = 0;
     let telling = true;
-    while (cursor.next()) {
-      const type = typeName(cursor.record.type);
-      byType[type] = (byType[type] ?? 0) + 1;
-      records += 1;
-      payloadBytes += cursor.record.storedLength;
-      if (telling) telling = onRecord(describeRecord(cursor));
-    }
+    let remains = {count: 0, durable: 0};
+    let before: number;
+    do {
+      before = cursor.position;
+      while (cursor.next()) {
+        const type = typeName(cursor.record.type);
+        byType[type] = (byType[type] ?? 0) + 1;
+        records += 1;
+        payloadBytes += cursor.record.storedLength;
+        if (telling) telling = onRecord(describeRecord(cursor));
+      }
 
-    const remains = findRemains(files, fd, header, cursor.position);
+      remains = findRemains(files, fd, header, cursor.position);
+      // Records behind the end may have been appended while we looked: go on from there.
+      const {position, chain} = cursor;
+      cursor.open(fd, header, position, chain, header.start + header.capacityBytes);
+    } while (remains.count > 0 && cursor.position > before);
+
     return {
       file: basename(path),
       header,

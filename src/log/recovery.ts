@@ -17,6 +17,7 @@ import type {Files} from '../core/files.js';
 import {formatPosition} from '../core/position.js';
 import {findRemains, RecordCursor} from './cursor.js';
 import {readLogDirectory, type SegmentFile} from './directory.js';
+import {readIndexFile, type SegmentIndexFile} from './index-file.js';
 import {RECORD, type Chain} from './record.js';
 
 export type TailDecision = 'end' | 'take' | 'fetch' | 'stop';
@@ -47,6 +48,8 @@ export interface RecoveryInput {
   readonly diskSizeBytes: number;
   /** Called when the walk enters a segment, before its records. */
   readonly onSegment: (segment: SegmentFile) => void;
+  /** Called instead of `onRecord` where a sealed segment has a good index file. */
+  readonly onIndex: (index: SegmentIndexFile) => void;
   /** Called for each valid record; the cursor holds it. */
   readonly onRecord: (cursor: RecordCursor) => void;
 }
@@ -175,10 +178,39 @@ function walkSegments(input: RecoveryInput, segments: readonly SegmentFile[]): W
     if (header.chain.low !== walk.chain.low || header.chain.high !== walk.chain.high) break;
     walk.used = index + 1;
     input.onSegment(segment);
+    if (walkIndex(input, segment, segments[index + 1], walk)) continue;
     walkRecords(input, segment, segments[index + 1], cursor, walk);
   }
 
   return walk;
+}
+
+/**
+ * Takes a sealed segment by its index file instead of reading it. Only where the next segment
+ * joins it exactly, and it begins behind `from`: the chain value there has to be known.
+ *
+ * @returns false where it has to be read
+ */
+function walkIndex(
+  input: RecoveryInput,
+  segment: SegmentFile,
+  next: SegmentFile | undefined,
+  walk: Walk,
+): boolean {
+  const {header} = segment;
+  if (next === undefined || header.start < input.from) return false;
+  const index = readIndexFile(input.files, segment.path, header);
+  if (index?.end !== next.header.start) return false;
+  if (index.chain.low !== next.header.chain.low) return false;
+  if (index.chain.high !== next.header.chain.high) return false;
+  walk.position = index.end;
+  walk.chain = copyChain(index.chain);
+  walk.diskSizeBytes = index.diskSizeBytes;
+  walk.timeMs = Math.max(walk.timeMs, index.timeMs);
+  walk.durable = Math.max(walk.durable, index.durable);
+  if (index.end === input.from) walk.fromChain = copyChain(index.chain);
+  input.onIndex(index);
+  return true;
 }
 
 function walkRecords(
