@@ -11,6 +11,7 @@ export class Postgres {
   readonly #programs: string;
   readonly #cluster: string;
   readonly #socketDirectory: string;
+  #killed = false;
 
   private constructor(programs: string, cluster: string, socketDirectory: string) {
     this.#programs = programs;
@@ -44,6 +45,17 @@ export class Postgres {
   }
 
   async start(): Promise<void> {
+    if (this.#killed) {
+      // In a container without an init, killed servers stay as zombies, which PostgreSQL takes for
+      // running ones: we know better.
+      const locks = [
+        path.join(this.#cluster, 'postmaster.pid'),
+        path.join(this.#socketDirectory, '.s.PGSQL.5432.lock'),
+      ];
+      for (const lock of locks) fs.rmSync(lock, {force: true});
+      this.#killed = false;
+    }
+
     const options = `-k ${this.#socketDirectory} -c listen_addresses= -c shared_buffers=64MB`;
     await this.#run('pg_ctl', [
       'start',
@@ -87,6 +99,7 @@ export class Postgres {
   async kill(): Promise<void> {
     const {processes} = findLeftovers(this.#cluster, undefined);
     for (const {pid} of processes) await killAndWait(pid);
+    this.#killed = true;
   }
 
   /** Unaligned rows without headings. */
