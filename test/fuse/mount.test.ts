@@ -1,3 +1,5 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {
@@ -21,6 +23,17 @@ const TEXT = [
 test('mount is called with descriptor 3, root only, and reads of up to 1 MiB', () => {
   assert.is(mountOptions(), 'fd=3,rootmode=40000,user_id=0,group_id=0,max_read=1048576');
   assert.equal(mountArguments('/m'), ['-i', '-t', 'fuse', '-o', mountOptions(), 'mars', '/m']);
+});
+
+test('the holder, which is a shell script, mounts with the same words', () => {
+  const script = fs.readFileSync(
+    path.join(import.meta.dirname, '..', '..', 'src', 'disk', 'holder.sh'),
+    'utf8',
+  );
+  const command = script.replaceAll(/\\\n\s*/g, '');
+  const [words] = /mount -i -t [^;\n]*/.exec(command) ?? [''];
+  const wanted = mountArguments('').slice(0, 5).join(' ');
+  assert.ok(words.startsWith(`mount ${wanted} `), words);
 });
 
 test('others are let in only where the kernel checks the modes', () => {
