@@ -11,6 +11,7 @@ import {
   decodeRecord,
   emptyRecord,
   RECORD_HEADER_BYTES,
+  RECORD_MAGIC,
   type Chain,
   type RecordFields,
 } from './record.js';
@@ -132,6 +133,8 @@ export interface Remains {
 }
 
 const SCAN_BYTES = 1024 * 1024;
+const MAGIC = Buffer.alloc(4);
+MAGIC.writeUInt32LE(RECORD_MAGIC);
 
 /**
  * Looks for records behind the end of the valid log, at every 8 bytes. A record proves by its own
@@ -156,11 +159,15 @@ export function findRemains(
   for (let base = position; base < end; base += SCAN_BYTES) {
     const wanted = Math.min(bytes.length, end - base);
     const got = files.read(fd, bytes, 0, wanted, SEGMENT_HEADER_BYTES + base - header.start);
-    const last = Math.min(SCAN_BYTES, got - RECORD_HEADER_BYTES + 1);
-    for (let offset = 0; offset < last; offset += 8) {
-      if (bytes[offset] !== 0x4d || bytes[offset + 1] !== 0x52) continue;
-      if (!decodeRecord(bytes.subarray(0, got), offset, record)) continue;
-      if (!anyPosition && record.position !== base + offset) continue;
+    const valid = bytes.subarray(0, got);
+    // The magic is looked for natively: most of a segment is zeros, or records of another life.
+    for (
+      let at = valid.indexOf(MAGIC);
+      at >= 0 && at < SCAN_BYTES;
+      at = valid.indexOf(MAGIC, at + 1)
+    ) {
+      if (at % 8 !== 0 || !decodeRecord(valid, at, record)) continue;
+      if (!anyPosition && record.position !== base + at) continue;
       if (record.epochLow0 !== epoch0 || record.epochLow1 !== epoch1) continue;
       count += 1;
       durable = Math.max(durable, record.durable);

@@ -25,10 +25,18 @@ export interface SegmentFile {
   readonly fileBytes: number;
 }
 
+/** A file that holds nothing of the log. */
+export interface SpareFile {
+  readonly name: string;
+  readonly path: string;
+  /** Named as a segment, but its header is torn or rotten: its records may still prove something. */
+  readonly isUnreadable: boolean;
+}
+
 export interface LogDirectory {
   /** In stream order. */
   readonly segments: readonly SegmentFile[];
-  readonly spares: readonly {readonly name: string; readonly path: string}[];
+  readonly spares: readonly SpareFile[];
   /** Highest number in any name or header: new numbers begin behind it. */
   readonly numberMax: number;
 }
@@ -44,13 +52,16 @@ export function readLogDirectory(
   resourceId: string,
 ): LogDirectory {
   const segments: SegmentFile[] = [];
-  const spares: {name: string; path: string}[] = [];
+  const spares: SpareFile[] = [];
   let numberMax = 0;
   for (const name of files.list(directory)) {
     const path = join(directory, name);
     const parsed = parseSegmentName(name);
     if (parsed === undefined) {
-      if (name.startsWith('spare-') && !name.endsWith('.idx')) spares.push({name, path});
+      if (name.startsWith('spare-') && !name.endsWith('.idx')) {
+        spares.push({name, path, isUnreadable: false});
+      }
+
       continue;
     }
 
@@ -60,7 +71,7 @@ export function readLogDirectory(
       numberMax = Math.max(numberMax, file.header.number);
       segments.push(file);
     } else {
-      spares.push({name, path});
+      spares.push({name, path, isUnreadable: file === undefined});
     }
   }
 

@@ -16,7 +16,7 @@ import {DiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {formatPosition} from '../core/position.js';
 import {findRemains, RecordCursor} from './cursor.js';
-import {readLogDirectory, type SegmentFile} from './directory.js';
+import {readLogDirectory, type SegmentFile, type SpareFile} from './directory.js';
 import {readIndexFile, type SegmentIndexFile} from './index-file.js';
 import {RECORD, type Chain} from './record.js';
 
@@ -60,7 +60,7 @@ export interface RecoveredLog {
   /** Older ones, not needed any more for replay. */
   readonly older: readonly SegmentFile[];
   /** Files that hold nothing of the log: to be used again. */
-  readonly spares: readonly {readonly name: string; readonly path: string}[];
+  readonly spares: readonly SpareFile[];
   readonly numberMax: number;
   /** Where the log ends, and the chain value there. */
   readonly position: number;
@@ -102,7 +102,7 @@ export function recoverLog(input: RecoveryInput): RecoveredLog {
   return {
     segments: kept,
     older: effective.slice(0, first),
-    spares: [...listing.spares, ...cut.map(({name, path}) => ({name, path}))],
+    spares: [...listing.spares, ...cut.map(({name, path}) => ({name, path, isUnreadable: false}))],
     numberMax: listing.numberMax,
     position: walk.position,
     chain: walk.chain,
@@ -249,7 +249,7 @@ function copyChain(chain: Readonly<Chain>): Chain {
 function collectEvidence(
   input: RecoveryInput,
   segments: readonly SegmentFile[],
-  spares: readonly {readonly path: string}[],
+  spares: readonly SpareFile[],
   walk: Walk,
 ): {count: number; durable: number} {
   const last = segments[walk.used - 1];
@@ -274,7 +274,7 @@ function collectEvidence(
   }
 
   // A segment whose header was torn or rotted: its records still speak for themselves.
-  const named = spares.filter(({path}) => /\/log-[^/]*$/u.test(path));
+  const named = spares.filter(({isUnreadable}) => isUnreadable);
   const unknown = {...last.header, start: walk.position};
   for (const spare of named) add(spare.path, walk.position, unknown, true);
   return {count, durable};
