@@ -1,0 +1,96 @@
+/**
+ * One life of a disk process on the simulated disk: the real front, committer, keeper and replay,
+ * wired as the process wires them, but each thread a step function that the simulator calls.
+ */
+import type {Clock} from '../../src/core/clock.js';
+import type {Files} from '../../src/core/files.js';
+import {resourcePaths} from '../../src/core/home.js';
+import {MIB} from '../../src/core/units.js';
+import {activate, type ActiveDisk} from '../../src/disk/activation.js';
+import {Committer} from '../../src/disk/committer.js';
+import type {DiskConfig} from '../../src/disk/config.js';
+import {Front, type FrontNotice} from '../../src/disk/front.js';
+import {Keeper} from '../../src/disk/keeper.js';
+import {createReplayHost} from '../../src/disk/replay-host.js';
+import {Shared, SHARED_BYTES} from '../../src/disk/shared.js';
+import type {Responder} from '../../src/fuse/handler.js';
+import {openReplayState} from '../../src/image/replay-state.js';
+import {Replayer} from '../../src/image/replay.js';
+
+export interface LifeOptions {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly config: DiskConfig;
+  readonly random: (size: number) => Buffer;
+  readonly responder: Responder;
+  readonly batchBytes: number;
+  readonly note: (text: string) => void;
+}
+
+export interface Life {
+  readonly shared: Shared;
+  readonly disk: ActiveDisk;
+  readonly front: Front;
+  readonly committer: Committer;
+  readonly keeper: Keeper;
+  readonly replayer: Replayer;
+}
+
+/** Activates the disk: everything that happens before the first request is answered. */
+export function beginLife(options: LifeOptions): Life {
+  const {files, clock, config, responder, note} = options;
+  const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
+  const disk = activate({
+    files,
+    clock,
+    config,
+    shared,
+    random: options.random,
+    acceptImage: false,
+    serve: true,
+  });
+  // The replay thread opens the file for itself.
+  disk.stateFile.close();
+  const {replayFile} = resourcePaths(config.home, config.resource.name);
+  const front = new Front({
+    files,
+    clock,
+    shared,
+    disk,
+    responder,
+    durableWrites: config.resource.durability === 'write',
+    statusJson: () => '{}',
+    notify: (notice: FrontNotice) => {
+      note(`front: ${JSON.stringify(notice)}`);
+    },
+  });
+  const onFailure = (errno: string): void => {
+    note(`commit failed: ${errno}`);
+  };
+  const keeper = new Keeper({
+    files,
+    clock,
+    shared,
+    plan: disk.plan,
+    onTrouble: (errno) => {
+      note(`keeper: ${errno ?? 'well again'}`);
+    },
+    onReady: () => undefined,
+  });
+  const replayer = new Replayer({
+    files,
+    clock,
+    host: createReplayHost(files, shared, (error) => {
+      note(`replay: ${error?.message ?? 'well again'}`);
+    }),
+    imageFd: disk.imageFd,
+    identity: disk.identity,
+    stateFile: openReplayState(files, replayFile).file,
+    from: disk.state.from,
+    to: disk.state.to,
+    chain: disk.fromChain,
+    pacing: {batchBytes: options.batchBytes, backlogBytes: MIB},
+  });
+  const committer = new Committer({files, clock, shared, responder, onFailure});
+  return {shared, disk, front, committer, keeper, replayer};
+}

@@ -1,0 +1,260 @@
+/**
+ * Judges a simulated disk by the model: every read, every position, the whole disk after a death,
+ * the bytes of the image at the end. It knows what is in doubt and what was promised.
+ */
+import {assert} from '../../src/core/assert.js';
+import {formatPosition} from '../../src/core/position.js';
+import {MIB} from '../../src/core/units.js';
+import {WORD, type Shared} from '../../src/disk/shared.js';
+import {MODEL_PAGE_BYTES, ModelDisk, type Version} from './model-disk.js';
+import type {Death} from './script.js';
+
+const SECTOR_BYTES = 512;
+const READ_BYTES_MAX = MIB;
+/** Disks up to this size are compared whole, larger ones where they were ever written. */
+const WHOLE_BYTES_MAX = 16 * MIB;
+const GUARD = 0xccccccccccccccccn;
+
+/** What the simulator found wrong. */
+export class SimFailure extends Error {
+  override readonly name = 'SimFailure';
+}
+
+/** A change without its place in the log. */
+export type Change = Omit<Version, 'begin' | 'end'>;
+
+/** The disk as the oracle sees it. */
+export interface Witness {
+  /** @returns 0 or an errno */
+  read(offset: number, length: number, target: Buffer, targetOffset: number): number;
+  /** An error for the user needs a fault that explains it; throws where there was none. */
+  excuse(what: string): void;
+}
+
+/** What a start found out. */
+export interface Recovery {
+  readonly death: Death;
+  /** Where the log ends now. */
+  readonly position: number;
+  readonly from: number;
+  readonly diskSizeBytes: number;
+}
+
+export class Oracle {
+  readonly model: ModelDisk;
+  readonly #witness: Witness;
+  /** Changes that failed, or were under way when the process died: there or not. */
+  #doubts: Version[] = [];
+  /** Highest position that a flush has promised. */
+  #flushed = 0;
+  #replayed = 0;
+  #durable = 0;
+
+  constructor(sizeBytes: number, witness: Witness) {
+    this.model = new ModelDisk(sizeBytes);
+    this.#witness = witness;
+  }
+
+  get flushed(): number {
+    return this.#flushed;
+  }
+
+  /** Everything below `position` was told to be durable. */
+  promise(position: number): void {
+    this.#flushed = Math.max(this.#flushed, position);
+  }
+
+  /** An acknowledged change, which the log has between these positions. */
+  accept(change: Change, begin: number, end: number): void {
+    // After an I/O error the log may have gone on elsewhere: never below what the model has.
+    this.model.apply({...change, begin: Math.max(begin, this.model.end), end});
+  }
+
+  /** A change of which nobody knows whether it happened. */
+  doubt(change: Change): void {
+    const at = this.model.end;
+    this.#doubts.push({...change, begin: at, end: at});
+  }
+
+  checkPositions(shared: Shared, writerPosition: number): void {
+    const [appended, durable] = [shared.appended.get(), shared.durable.get()];
+    const [replayTo, replayed] = [shared.replayTo.get(), shared.replayed.get()];
+    const facts = `replayed ${replayed} to ${replayTo}, durable ${durable}, appended ${appended}`;
+    if (!(replayed <= replayTo && replayTo <= durable && durable <= appended)) {
+      throw new SimFailure(`positions are out of order: ${facts}`);
+    }
+
+    if (durable < this.#durable || replayed < this.#replayed) {
+      throw new SimFailure(`a position went back: ${facts}`);
+    }
+
+    if (shared.get(WORD.logDefective) === 0 && writerPosition !== appended) {
+      throw new SimFailure(`the log ends at ${writerPosition}: ${facts}`);
+    }
+
+    this.#durable = durable;
+    this.#replayed = replayed;
+    // Nobody can be thrown back behind what is in the image.
+    if (this.#doubts.length === 0) this.model.settle(Math.min(replayed, this.#flushed));
+  }
+
+  /** After a start: finds the one position at which the disk equals the model. */
+  judgeRecovery({death, position, from, diskSizeBytes}: Recovery): void {
+    if (position < this.#flushed) {
+      const flushed = formatPosition(this.#flushed);
+      throw new SimFailure(
+        `flushed to ${flushed}, but the log ends at ${formatPosition(position)}`,
+      );
+    }
+
+    const known = this.model.end;
+    if (death === 'kill' && position < known) {
+      const acknowledged = formatPosition(known);
+      const end = formatPosition(position);
+      throw new SimFailure(`acknowledged to ${acknowledged}, but the log ends at ${end}`);
+    }
+
+    if (from < this.#replayed) throw new SimFailure(`replayed to ${this.#replayed}, now ${from}`);
+    const lost = this.model.rewind(position);
+    this.#doubts = [...lost, ...this.#doubts].filter(({begin, end}) => {
+      return begin < position || (begin === end && begin === position);
+    });
+    this.#judgeSize(diskSizeBytes);
+    this.#settleDoubts();
+    this.compareAll();
+    this.#replayed = from;
+    this.#durable = 0;
+  }
+
+  compare(offset: number, length: number): void {
+    const count = Math.min(length, this.model.sizeBytes - offset);
+    if (count <= 0) return;
+    const expected = this.model.read(offset, count);
+    const found = this.#read(offset, count);
+    if (found === undefined || found.equals(expected)) return;
+    this.#explain(offset, found, expected, 'read');
+  }
+
+  compareAll(): void {
+    const {sizeBytes} = this.model;
+    if (sizeBytes <= WHOLE_BYTES_MAX) {
+      for (let at = 0; at < sizeBytes; at += READ_BYTES_MAX) this.compare(at, READ_BYTES_MAX);
+      return;
+    }
+
+    for (const page of this.model.touchedPages()) {
+      this.compare(page * MODEL_PAGE_BYTES, MODEL_PAGE_BYTES);
+    }
+
+    this.compare(sizeBytes - MODEL_PAGE_BYTES, MODEL_PAGE_BYTES);
+  }
+
+  /** The image alone, byte for byte: no log, no index. */
+  compareImage(peek: (offset: number, length: number) => Buffer): void {
+    const {sizeBytes} = this.model;
+    const pages = new Set(this.model.touchedPages());
+    if (sizeBytes <= WHOLE_BYTES_MAX) {
+      for (let page = 0; page * MODEL_PAGE_BYTES < sizeBytes; page += 1) pages.add(page);
+    }
+
+    for (const page of pages) {
+      const at = page * MODEL_PAGE_BYTES;
+      if (at >= sizeBytes) continue;
+      const count = Math.min(MODEL_PAGE_BYTES, sizeBytes - at);
+      const expected = this.model.read(at, count);
+      const found = Buffer.alloc(count);
+      peek(at, count).copy(found);
+      if (!found.equals(expected)) this.#explain(at, found, expected, 'image');
+    }
+  }
+
+  #judgeSize(diskSizeBytes: number): void {
+    if (diskSizeBytes === this.model.sizeBytes) return;
+    const {end} = this.model;
+    const resize = this.#doubts.find(
+      ({kind, offset}) => kind === 'resize' && offset === diskSizeBytes,
+    );
+    if (resize === undefined) {
+      throw new SimFailure(`size ${diskSizeBytes}, expected ${this.model.sizeBytes}`);
+    }
+
+    this.model.apply({...resize, begin: end, end});
+  }
+
+  /** What was in doubt is decided by what is there now; then there is no doubt left. */
+  #settleDoubts(): void {
+    const doubts = this.#doubts.filter(({kind}) => kind !== 'resize');
+    const [only] = doubts;
+    if (doubts.length === 1 && only?.kind === 'write') this.#judgeWhole(only);
+    const {end} = this.model;
+    for (const {offset, length} of doubts) {
+      const last = Math.min(offset + length, this.model.sizeBytes);
+      for (let at = offset; at < last; at += READ_BYTES_MAX) {
+        const count = Math.min(READ_BYTES_MAX, last - at);
+        if (!this.#isTouched(at, count)) continue;
+        this.compare(at, count);
+        const found = this.#read(at, count);
+        if (found !== undefined) this.model.write(at, found, end, end);
+      }
+    }
+
+    this.#doubts = [];
+  }
+
+  /** A write is one record: it is there, or it is not. */
+  #judgeWhole({offset, length, bytes}: Version): void {
+    const found = this.#read(offset, length);
+    assert(bytes !== undefined, 'a write has its bytes');
+    if (found === undefined || found.equals(bytes)) return;
+    if (!found.equals(this.model.read(offset, length))) {
+      throw new SimFailure(`a part of the write at ${offset}, ${length} bytes, is there`);
+    }
+  }
+
+  /** A discard of terabytes is looked at where there ever was anything. */
+  #isTouched(offset: number, length: number): boolean {
+    if (this.model.sizeBytes <= WHOLE_BYTES_MAX) return true;
+    const first = Math.floor(offset / MODEL_PAGE_BYTES);
+    const end = Math.ceil((offset + length) / MODEL_PAGE_BYTES);
+    return this.model.touchedPages().some((page) => first <= page && page < end);
+  }
+
+  #read(offset: number, length: number): Buffer | undefined {
+    const target = Buffer.alloc(length + 16, 0xcc);
+    const errno = this.#witness.read(offset, length, target, 8);
+    if (errno !== 0) {
+      this.#witness.excuse(`a read was refused with errno ${errno}`);
+      return undefined;
+    }
+
+    if (target.readBigUInt64LE(0) !== GUARD || target.readBigUInt64LE(length + 8) !== GUARD) {
+      throw new SimFailure(`a read of ${length} bytes wrote beyond its buffer`);
+    }
+
+    return target.subarray(8, 8 + length);
+  }
+
+  /** Each sector is what the model says, or what a change in doubt would have made of it. */
+  #explain(offset: number, found: Buffer, expected: Buffer, what: string): void {
+    for (let at = 0; at < found.length; at += SECTOR_BYTES) {
+      const sector = found.subarray(at, at + SECTOR_BYTES);
+      if (sector.equals(expected.subarray(at, at + SECTOR_BYTES))) continue;
+      if (this.#doubts.some((change) => sectorOf(change, offset + at)?.equals(sector))) continue;
+      const words = `expected ${stampOf(expected, at)}, found ${stampOf(found, at)}`;
+      throw new SimFailure(`${what} at ${offset + at}: ${words}`);
+    }
+  }
+}
+
+function sectorOf({offset, length, bytes}: Change, at: number): Buffer | undefined {
+  if (at < offset || at + SECTOR_BYTES > offset + length) return undefined;
+  return bytes?.subarray(at - offset, at - offset + SECTOR_BYTES) ?? Buffer.alloc(SECTOR_BYTES);
+}
+
+function stampOf(bytes: Buffer, at: number): string {
+  if (bytes.readUInt32LE(at + 8) !== 0x6d617273) {
+    return `0x${bytes.toString('hex', at, at + 8)}`;
+  }
+
+  return `write ${bytes.readUInt32LE(at)}+${bytes.readUInt32LE(at + 4)}`;
+}

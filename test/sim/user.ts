@@ -1,0 +1,171 @@
+/**
+ * The user of a simulated disk: sends requests as the kernel would, remembers what was answered,
+ * and tells the oracle what was acknowledged, promised, or is in doubt.
+ */
+import {WORD} from '../../src/disk/shared.js';
+import {
+  PENDING,
+  WRITE_HEADROOM_BYTES,
+  WRITE_TAILROOM_BYTES,
+  type Responder,
+} from '../../src/fuse/handler.js';
+import {MIB} from '../../src/core/units.js';
+import type {Life} from './life.js';
+import {stampedBytes} from './model-disk.js';
+import {SimFailure, type Change, type Oracle} from './oracle.js';
+
+/** A request that is not answered yet. */
+interface OpenRequest {
+  readonly kind: string;
+  /** Undefined for a flush. */
+  readonly change: Change | undefined;
+  /** Position that is durable when this is answered. */
+  readonly target: number;
+  /** In the log already: only durability is waited for. */
+  readonly applied: boolean;
+}
+
+export interface UserOptions {
+  readonly oracle: Oracle;
+  readonly durableWrites: boolean;
+  readonly living: () => Life;
+  /** Runs a call on the front's thread. */
+  readonly asFront: <T>(call: () => T) => T;
+  readonly excuse: (what: string) => void;
+  readonly say: (text: string) => void;
+}
+
+export class User implements Responder {
+  readonly #options: UserOptions;
+  readonly #oracle: Oracle;
+  readonly #buffer = Buffer.alloc(WRITE_HEADROOM_BYTES + MIB + WRITE_TAILROOM_BYTES);
+  #open = new Map<number, OpenRequest>();
+  #lastUnique = 0;
+  #lastStamp = 0;
+
+  constructor(options: UserOptions) {
+    this.#options = options;
+    this.#oracle = options.oracle;
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  isOpen(unique: number): boolean {
+    return this.#open.has(unique);
+  }
+
+  /** @returns a request that has to be waited for, or undefined */
+  write(offset: number, length: number): number | undefined {
+    if (offset + length > this.#oracle.model.sizeBytes || length > MIB) return undefined;
+    this.#lastStamp += 1;
+    const bytes = stampedBytes(length, this.#lastStamp);
+    // The buffer is used again at once, as the real one: whoever keeps it reads other bytes.
+    this.#buffer.fill(0xee);
+    bytes.copy(this.#buffer, WRITE_HEADROOM_BYTES);
+    const {front} = this.#options.living();
+    const waiting = this.#change({kind: 'write', offset, length, bytes}, 'write', (unique) =>
+      front.write(offset, length, this.#buffer, WRITE_HEADROOM_BYTES, unique, 0),
+    );
+    this.#buffer.fill(0xdd);
+    return waiting;
+  }
+
+  zero(kind: 'discard' | 'zero', offset: number, length: number): number | undefined {
+    const end = Math.min(offset + length, this.#oracle.model.sizeBytes);
+    if (end <= offset) return undefined;
+    const change: Change = {kind: 'zero', offset, length: end - offset, bytes: undefined};
+    const {front} = this.#options.living();
+    return this.#change(change, kind, (unique) =>
+      front.zero(offset, length, kind === 'discard', unique, 0),
+    );
+  }
+
+  flush(): number | undefined {
+    const {front} = this.#options.living();
+    const unique = this.#nextUnique();
+    const target = this.#oracle.model.end;
+    const result = this.#options.asFront(() => front.flush(unique, 0));
+    if (result === PENDING) {
+      this.#open.set(unique, {kind: 'flush', change: undefined, target, applied: true});
+      return unique;
+    }
+
+    if (result === 0) this.#oracle.promise(target);
+    else this.#options.excuse(`a flush was refused with errno ${result}`);
+    return undefined;
+  }
+
+  answerWrite(uniqueLow: number, _uniqueHigh: number, writtenBytes: number): void {
+    const request = this.#open.get(uniqueLow);
+    if (request !== undefined && request.change?.length !== writtenBytes) {
+      throw new SimFailure(`a ${request.kind} was answered with ${writtenBytes} bytes`);
+    }
+
+    this.answer(uniqueLow, 0, 0);
+  }
+
+  answer(uniqueLow: number, _uniqueHigh: number, errno: number): void {
+    const request = this.#open.get(uniqueLow);
+    if (request === undefined) throw new SimFailure(`request ${uniqueLow} was answered twice`);
+    this.#open.delete(uniqueLow);
+    const {kind, change, target, applied} = request;
+    if (errno !== 0) {
+      this.#options.excuse(`a ${kind} was answered with errno ${errno}`);
+      if (change !== undefined && !applied) this.#oracle.doubt(change);
+      return;
+    }
+
+    const end = this.#options.living().front.log.position;
+    if (change !== undefined && !applied) this.#oracle.accept(change, this.#oracle.model.end, end);
+    // A write that is durable when it is acknowledged is as good as flushed.
+    if (kind === 'flush' || (this.#options.durableWrites && applied)) this.#oracle.promise(target);
+  }
+
+  /** The process died: what it had not answered is in doubt. */
+  forget(): void {
+    for (const {change, applied} of this.#open.values()) {
+      if (change !== undefined && !applied) this.#oracle.doubt(change);
+    }
+
+    this.#open = new Map();
+  }
+
+  #change(change: Change, kind: string, call: (unique: number) => number): number | undefined {
+    const {front, shared} = this.#options.living();
+    const unique = this.#nextUnique();
+    const begin = front.log.position;
+    let result = 0;
+    try {
+      result = this.#options.asFront(() => call(unique));
+    } catch (error) {
+      this.#oracle.doubt(change);
+      throw error;
+    }
+
+    if (result === 0) {
+      this.#oracle.accept(change, begin, front.log.position);
+      return undefined;
+    }
+
+    if (result !== PENDING) {
+      this.#options.say(`  refused with errno ${result}`);
+      this.#options.excuse(`a ${kind} was refused with errno ${result}`);
+      this.#oracle.doubt(change);
+      return undefined;
+    }
+
+    const applied = shared.get(WORD.parked) === 0;
+    const target = front.log.position;
+    if (applied) this.#oracle.accept(change, begin, target);
+    this.#open.set(unique, {kind, change, target, applied});
+    // One change at a time where it is not known when a parked one enters the log.
+    return !applied || this.#options.durableWrites ? unique : undefined;
+  }
+
+  #nextUnique(): number {
+    this.#lastUnique += 1;
+    return this.#lastUnique;
+  }
+}

@@ -1,0 +1,504 @@
+/**
+ * One node and its user: carries out a script on the real code over a simulated disk and has the
+ * oracle judge it all the time. What must hold, always:
+ *
+ *   - every read equals the model
+ *   - durable <= appended, replayed <= replayTo <= durable; no position goes back
+ *   - after the death of the process: everything acknowledged is there
+ *   - after the death of the machine: everything flushed is there, and the whole disk equals the
+ *     model at one exact position
+ *   - at the end, when all is replayed, the bytes of the image are those of the model
+ *   - every request is answered; files, descriptors and memory stay within their bounds
+ *
+ * An operation that failed with EIO, or whose process died in it, may be there or not.
+ */
+import {DiskError, errnoOf} from '../../src/core/errors.js';
+import {resourcePaths} from '../../src/core/home.js';
+import {formatPosition} from '../../src/core/position.js';
+import {MIB} from '../../src/core/units.js';
+import {COMMAND} from '../../src/disk/front.js';
+import {WORD} from '../../src/disk/shared.js';
+import {beginLife, type Life} from './life.js';
+import {Oracle, SimFailure, type Change} from './oracle.js';
+import {below, chance, createRandom, pick} from './random.js';
+import type {Random} from './random.js';
+import {diskConfig, prepareDisk, SIM_HOME, SIM_NAME} from './sim-config.js';
+import type {Action, ActorName, Death, Script, Step} from './script.js';
+import {SimClock} from './sim-clock.js';
+import {SimCrash, SimDisk} from './sim-disk.js';
+import {User} from './user.js';
+
+const ACTORS: readonly ActorName[] = ['commit', 'replay', 'keeper'];
+/** Steps after which whoever still waits is stuck. */
+const PATIENCE = 4000;
+/** The same where something outside has to change first. */
+const PATIENCE_EXCUSED = 200;
+/** Log, two ready, six spares, and what is on its way. */
+const FILES_MAX = 12;
+const DESCRIPTORS_MAX = 16;
+
+/** How much of what a run contained: a campaign without crashes proves nothing. */
+export interface WorldStatistics {
+  operations: number;
+  calls: number;
+  kills: number;
+  powerLosses: number;
+  deathsInRecovery: number;
+  faults: number;
+  batches: number;
+  rotations: number;
+  tornTails: number;
+  simulatedMs: number;
+}
+
+export class World {
+  readonly trace: string[] = [];
+  readonly statistics: WorldStatistics = {
+    operations: 0,
+    calls: 0,
+    kills: 0,
+    powerLosses: 0,
+    deathsInRecovery: 0,
+    faults: 0,
+    batches: 0,
+    rotations: 0,
+    tornTails: 0,
+    simulatedMs: 0,
+  };
+  readonly #script: Script;
+  readonly #paths = resourcePaths(SIM_HOME, SIM_NAME);
+  readonly #disk: SimDisk;
+  readonly #clock = new SimClock();
+  readonly #oracle: Oracle;
+  readonly #user: User;
+  #random: Random;
+  #life: Life | undefined;
+  #acting: (ActorName | 'front')[] = [];
+  #doom: Death | undefined;
+  #logFaults = false;
+
+  constructor(script: Script) {
+    const {config, seed} = script;
+    this.#script = script;
+    this.#random = createRandom(seed);
+    this.#disk = new SimDisk({random: () => this.#random()});
+    const excuse = (what: string): void => {
+      // An error for the user needs a fault that explains it.
+      if (this.#disk.faults.injected === 0) throw new SimFailure(`${what} without a fault`);
+    };
+    this.#oracle = new Oracle(config.sizeBytes, {
+      read: (offset, length, target, targetOffset) =>
+        this.#asFront(() => this.#living.front.read(offset, length, target, targetOffset)),
+      excuse,
+    });
+    this.#user = new User({
+      oracle: this.#oracle,
+      durableWrites: config.durability === 'write',
+      living: () => this.#living,
+      asFront: (call) => this.#asFront(call),
+      excuse,
+      say: (text) => {
+        this.#say(text);
+      },
+    });
+    prepareDisk(this.#disk, config.sizeBytes);
+    if (config.capacityBytes > 0) this.#disk.capacityBytes = config.capacityBytes;
+    this.#disk.beforeCall = (actor) => {
+      this.#interleave(actor);
+    };
+  }
+
+  /**
+   * Carries out the whole script.
+   *
+   * @throws SimFailure, or whatever the code threw
+   */
+  run(): void {
+    try {
+      this.#start('kill');
+      for (const step of this.#script.steps) this.#step(step);
+      this.#finish();
+    } finally {
+      this.statistics.calls = this.#disk.calls;
+      this.statistics.faults = this.#disk.faults.injected;
+      this.statistics.simulatedMs = this.#clock.monotonicMs();
+    }
+  }
+
+  #step({seed, action}: Step): void {
+    this.#random = createRandom(seed);
+    this.statistics.operations += 1;
+    this.#clock.advance(1 + below(this.#random, 5));
+    this.#say(describe(action));
+    try {
+      this.#act(action);
+      this.#attend();
+      this.#check();
+    } catch (error) {
+      if (!(error instanceof SimCrash)) throw error;
+      this.#say(`  ${error.message}`);
+    }
+
+    // Code that hides an error may have hidden a death.
+    if (this.#disk.dead) this.#die(this.#doom ?? 'kill');
+  }
+
+  #act(action: Action): void {
+    switch (action.kind) {
+      case 'write': {
+        this.#waitFor(this.#user.write(action.offset, action.length));
+        return;
+      }
+
+      case 'discard':
+      case 'zero': {
+        this.#waitFor(this.#user.zero(action.kind, action.offset, action.length));
+        return;
+      }
+
+      case 'flush': {
+        const request = this.#user.flush();
+        if (chance(this.#random, 0.7)) this.#waitFor(request);
+        return;
+      }
+
+      case 'read': {
+        this.#oracle.compare(action.offset, Math.min(action.length, MIB));
+        return;
+      }
+
+      case 'compare': {
+        this.#oracle.compareAll();
+        return;
+      }
+
+      case 'rotate':
+      case 'resize':
+      case 'pause':
+      case 'resume': {
+        this.#administer(action);
+        return;
+      }
+
+      case 'step': {
+        for (let count = 0; count < action.count; count += 1) this.#runActor(action.actor);
+        return;
+      }
+
+      case 'wait': {
+        this.#clock.advance(action.milliseconds);
+        if (chance(this.#random, 0.2)) this.#clock.jump(below(this.#random, 20_000) - 10_000);
+        for (const actor of ACTORS) this.#runActor(actor);
+        return;
+      }
+
+      case 'restart':
+      case 'die': {
+        this.#die(action.kind === 'die' ? action.death : 'kill');
+        return;
+      }
+
+      default: {
+        this.#torment(action);
+      }
+    }
+  }
+
+  #administer(action: Action): void {
+    if (action.kind === 'rotate') this.#command(COMMAND.rotate, 0);
+    else if (action.kind === 'resize') this.#resize(action.sizeBytes);
+    else this.#living.shared.set(WORD.replayPaused, action.kind === 'pause' ? 1 : 0);
+  }
+
+  /** What happens to the disk and the machine, not by the user. */
+  #torment(action: Action): void {
+    if (action.kind === 'doom') {
+      this.#doom = action.death;
+      this.#disk.crashAfter(action.calls);
+    } else if (action.kind === 'fault') {
+      const {path, calls, fault, after, count} = action;
+      if (!path.includes('image')) this.#logFaults = true;
+      this.#disk.faults.add({path: new RegExp(path, 'u'), calls, kind: fault, after, count});
+    } else if (action.kind === 'heal') this.#disk.faults.clear();
+    // After a failed sync of the log its tail exists in the cache alone.
+    else if (action.kind === 'evict' && !this.#logFaults) this.#disk.evict();
+  }
+
+  #command(command: number, argument: number): void {
+    const {shared} = this.#living;
+    shared.commandArgument.set(argument);
+    shared.set(WORD.command, command);
+    this.#attend();
+  }
+
+  #resize(sizeBytes: number): void {
+    if (sizeBytes <= this.#oracle.model.sizeBytes) return;
+    const {disk, front, shared} = this.#living;
+    // As the process does it: the image grows first.
+    try {
+      this.#disk.truncate(disk.imageFd, sizeBytes);
+      this.#disk.sync(disk.imageFd);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      return;
+    }
+
+    const begin = front.log.position;
+    const change: Change = {kind: 'resize', offset: sizeBytes, length: 0, bytes: undefined};
+    try {
+      this.#command(COMMAND.resize, sizeBytes);
+    } catch (error) {
+      this.#oracle.doubt(change);
+      throw error;
+    }
+
+    if (shared.get(WORD.commandResult) === 1) {
+      this.#oracle.accept(change, begin, front.log.position);
+    }
+  }
+
+  // Threads.
+
+  get #living(): Life {
+    if (this.#life === undefined) throw new SimFailure('nobody lives');
+    return this.#life;
+  }
+
+  #asFront<T>(call: () => T): T {
+    const before = this.#disk.actor;
+    this.#acting.push('front');
+    this.#disk.actor = 'front';
+    try {
+      return call();
+    } finally {
+      this.#acting.pop();
+      this.#disk.actor = before;
+    }
+  }
+
+  /** The front between two requests. */
+  #attend(): void {
+    if (this.#acting.includes('front')) return;
+    const {front} = this.#living;
+    this.#asFront(() => {
+      front.afterRequest();
+    });
+  }
+
+  #runActor(actor: ActorName): void {
+    const life = this.#life;
+    if (life === undefined || this.#acting.includes(actor)) return;
+    const before = this.#disk.actor;
+    this.#acting.push(actor);
+    this.#disk.actor = actor;
+    try {
+      if (actor === 'commit') life.committer.step();
+      else if (actor === 'keeper') life.keeper.step();
+      else life.replayer.step();
+    } finally {
+      this.#acting.pop();
+      this.#disk.actor = before;
+    }
+  }
+
+  /** Called before every call to the disk: other threads may run now. */
+  #interleave(actor: string): void {
+    const {interleaving} = this.#script.config;
+    if (actor === 'main' || interleaving === 0 || !chance(this.#random, interleaving)) return;
+    this.#clock.advance(below(this.#random, 300));
+    const other = pick(this.#random, ['front', ...ACTORS] as const);
+    if (other !== 'front') this.#runActor(other);
+    else if (!this.#acting.includes('front') && this.#life !== undefined) this.#interrupt();
+  }
+
+  /** The user does something small while another thread is in the middle of a step. */
+  #interrupt(): void {
+    const span = Math.min(this.#oracle.model.sizeBytes, MIB) / 4096 - 8;
+    const offset = below(this.#random, span) * 4096;
+    const length = 512 * (1 + below(this.#random, 32));
+    const kind = pick(this.#random, ['write', 'write', 'read', 'flush', 'attend'] as const);
+    this.#say(`  meanwhile: ${kind} ${offset} ${length}`);
+    // A write that has to be waited for cannot be, in here.
+    const canWrite = this.#script.config.durability === 'flush';
+    if (kind === 'write' && canWrite && this.#user.openCount < 64) this.#user.write(offset, length);
+    else if (kind === 'read') this.#oracle.compare(offset, length);
+    else if (kind === 'flush') this.#user.flush();
+    else this.#attend();
+  }
+
+  #waitFor(unique: number | undefined): void {
+    if (unique === undefined) return;
+    for (let patience = 0; patience < PATIENCE; patience += 1) {
+      if (!this.#user.isOpen(unique)) return;
+      this.#clock.advance(20);
+      for (const actor of ACTORS) this.#runActor(actor);
+      this.#attend();
+      if (patience > PATIENCE_EXCUSED && this.#mayWait) return;
+    }
+
+    throw new SimFailure(`request ${unique} was never answered`);
+  }
+
+  /** Nothing of ours can make room, mend a device, or resume: the user waits on. */
+  get #mayWait(): boolean {
+    const {capacityBytes} = this.#script.config;
+    const paused = this.#living.shared.get(WORD.replayPaused) !== 0;
+    return capacityBytes > 0 || this.#logFaults || this.#disk.faults.injected > 0 || paused;
+  }
+
+  #check(): void {
+    if (this.#life === undefined) return;
+    this.#oracle.checkPositions(this.#life.shared, this.#life.front.log.position);
+  }
+
+  // Deaths.
+
+  #die(death: Death): void {
+    this.#say(`  the ${death === 'kill' ? 'process' : 'machine'} dies`);
+    this.statistics.batches += this.#life?.replayer.batches ?? 0;
+    this.#user.forget();
+    this.#life = undefined;
+    this.#acting = [];
+    this.#doom = undefined;
+    this.#end(death);
+    this.#start(death);
+  }
+
+  #end(death: Death): void {
+    if (death === 'kill') {
+      this.statistics.kills += 1;
+      this.#disk.kill();
+    } else {
+      this.statistics.powerLosses += 1;
+      this.#disk.crash();
+    }
+  }
+
+  /** Starts the process; deaths on the way are part of the game, faults are mended in the end. */
+  #start(death: Death): void {
+    let worst = death;
+    for (let attempt = 0; ; attempt += 1) {
+      const next = pick(this.#random, ['kill', 'power'] as const);
+      if (attempt < 3 && chance(this.#random, 0.25)) {
+        this.#disk.crashAfter(1 + below(this.#random, 60));
+      }
+
+      try {
+        this.#live();
+        this.#judge(worst);
+        return;
+      } catch (error) {
+        if (!(error instanceof SimCrash) && !this.#disk.dead) {
+          this.#mend(error, attempt);
+          continue;
+        }
+
+        this.#say(`  the ${next === 'kill' ? 'process' : 'machine'} dies in recovery`);
+        this.statistics.deathsInRecovery += 1;
+        this.#life = undefined;
+        this.#acting = [];
+        this.#end(next);
+        if (next === 'power') worst = 'power';
+      }
+    }
+  }
+
+  #live(): void {
+    this.#disk.actor = 'main';
+    this.#life = beginLife({
+      files: this.#disk,
+      clock: this.#clock,
+      config: diskConfig(this.#script),
+      random: (size) => Buffer.from(Array.from({length: size}, () => below(this.#random, 256))),
+      batchBytes: this.#script.config.batchBytes,
+      note: (text) => {
+        if (text.includes('rotated')) this.statistics.rotations += 1;
+        this.#say(`  ${text}`);
+      },
+      responder: this.#user,
+    });
+    this.#disk.crashAfter(undefined);
+  }
+
+  #judge(death: Death): void {
+    const {recovered, state, diskSizeBytes} = this.#living.disk;
+    const {position, tornRecords} = recovered;
+    if (tornRecords > 0) this.statistics.tornTails += 1;
+    this.#say(
+      `  alive: log ends at ${formatPosition(position)}, model at ` +
+        `${formatPosition(this.#oracle.model.end)}, flushed ${formatPosition(this.#oracle.flushed)}, ` +
+        `image ${formatPosition(state.from)}..${formatPosition(state.to)}, torn ${tornRecords}`,
+    );
+    this.#oracle.judgeRecovery({death, position, from: state.from, diskSizeBytes});
+    this.#check();
+  }
+
+  /** A start that was refused needs a reason that can be mended; damage never has one. */
+  #mend(error: unknown, attempt: number): void {
+    const operating = error instanceof DiskError || errnoOf(error) !== undefined;
+    const damage = error instanceof DiskError && error.code === 'LOG_CORRUPT';
+    const excused = this.#disk.faults.injected > 0 || this.#script.config.capacityBytes > 0;
+    if (!operating || damage || !excused || attempt > 20) throw error;
+    this.#say(`  start refused: ${String(error)}`);
+    this.#disk.faults.clear();
+    this.#disk.capacityBytes = Infinity;
+    this.#disk.kill();
+  }
+
+  // The end.
+
+  #finish(): void {
+    this.#random = createRandom(this.#script.seed ^ 0x5a5a);
+    this.#say('the end: all is mended, and replayed to the last byte');
+    this.#disk.faults.clear();
+    this.#disk.crashAfter(undefined);
+    this.#disk.capacityBytes = Infinity;
+    this.#disk.beforeCall = undefined;
+    if (this.#living.shared.get(WORD.logDefective) !== 0) this.#die('kill');
+    this.#living.shared.set(WORD.replayPaused, 0);
+    this.#drain();
+    this.#oracle.compareAll();
+    this.#die('kill');
+    this.#drain();
+    if (this.#user.openCount > 0) throw new SimFailure('a request was never answered');
+    const {image} = this.#paths;
+    this.#oracle.compareImage((offset, length) => this.#disk.peek(image, offset, length, true));
+    this.#checkBounds();
+  }
+
+  #drain(): void {
+    const {shared, keeper} = this.#living;
+    for (let patience = 0; patience < PATIENCE; patience += 1) {
+      this.#clock.advance(1000);
+      this.#attend();
+      for (const actor of ACTORS) this.#runActor(actor);
+      this.#check();
+      const replayed = shared.replayed.get() === shared.appended.get();
+      if (replayed && this.#user.openCount === 0 && keeper.step() !== 0) return;
+    }
+
+    throw new SimFailure('it never came to rest');
+  }
+
+  #checkBounds(): void {
+    const names = this.#disk
+      .peekNames(this.#paths.logDirectory)
+      .filter((name) => !name.startsWith('bad-'));
+    if (names.length > FILES_MAX) {
+      throw new SimFailure(`${names.length} files are left in the log: ${names.join(' ')}`);
+    }
+
+    if (this.#disk.descriptorCount > DESCRIPTORS_MAX) {
+      throw new SimFailure(`${this.#disk.descriptorCount} descriptors are open`);
+    }
+  }
+
+  #say(text: string): void {
+    this.trace.push(text);
+  }
+}
+
+function describe(action: Action): string {
+  const {kind, ...rest} = action;
+  return `${kind} ${Object.values(rest).join(' ')}`.trim();
+}
