@@ -111,6 +111,9 @@ export class Keeper {
     if (shared.segmentEnd - first < 2) return false;
     const {number, end} = shared.segment(first);
     if (end > shared.replayed.get()) return false;
+    // The header of the next segment is durable only together with a record behind it: until
+    // then this one is what proves where the log ends.
+    if (end >= shared.durable.get()) return false;
     shared.set(WORD.segmentFirst, first + 1);
     const path = this.#pathOf(number);
     if (!this.#files.exists(path)) return true;
