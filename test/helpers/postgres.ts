@@ -57,18 +57,15 @@ export class Postgres {
     }
 
     const options = `-k ${this.#socketDirectory} -c listen_addresses= -c shared_buffers=64MB`;
-    await this.#run('pg_ctl', [
-      'start',
-      '-w',
-      '-t',
-      '60',
-      '-D',
-      this.#cluster,
-      '-l',
-      path.join(this.#socketDirectory, 'server.log'),
-      '-o',
-      options,
-    ]);
+    const log = path.join(this.#socketDirectory, 'server.log');
+    const words = ['start', '-w', '-t', '60', '-D', this.#cluster, '-l', log, '-o', options];
+    try {
+      await this.#run('pg_ctl', words);
+    } catch (error) {
+      throw new Error(`${String(error)}\n${fs.readFileSync(log, 'utf8').slice(-2000)}`, {
+        cause: error,
+      });
+    }
   }
 
   /** `immediate` is PostgreSQL's crash: it recovers at the next start. */
