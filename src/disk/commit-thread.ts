@@ -1,5 +1,6 @@
 /** The commit thread: fdatasync of the log, answers to FSYNC. */
 import {systemClock} from '../core/clock.js';
+import {createPortResponder} from '../fuse/port-responder.js';
 import {createKernelResponder} from '../fuse/responder.js';
 import {Committer} from './committer.js';
 import {WORD} from './shared.js';
@@ -10,7 +11,10 @@ const committer = new Committer({
   files,
   clock: systemClock,
   shared,
-  responder: createKernelResponder(input.fuseFd),
+  responder:
+    input.answers === undefined
+      ? createKernelResponder(input.fuseFd)
+      : createPortResponder(input.answers),
   onFailure: (errno) => {
     send({kind: 'commit-failed', errno});
   },

@@ -3,6 +3,7 @@ import {systemClock} from '../core/clock.js';
 import {resourcePaths} from '../core/home.js';
 import {runKernelSession} from '../fuse/kernel-session.js';
 import {createKernelResponder} from '../fuse/responder.js';
+import {activatedMessage} from './activated-message.js';
 import {activate} from './activation.js';
 import {readDiskConfig} from './config.js';
 import {COUNTER} from './counters.js';
@@ -24,17 +25,7 @@ try {
     serve: input.serve,
   });
   disk.stateFile.close();
-  send({
-    kind: 'active',
-    epoch: disk.epoch,
-    imageFd: disk.imageFd,
-    identity: disk.identity,
-    from: disk.state.from,
-    to: disk.state.to,
-    fromChain: disk.fromChain,
-    tornRecords: disk.recovered.tornRecords,
-    position: disk.recovered.position,
-  });
+  send(activatedMessage(disk));
   if (input.serve) {
     const front = new Front({
       files,

@@ -1,4 +1,5 @@
 /** What the threads of a disk process tell the main thread; rare, never per request. */
+import type {MessagePort} from 'node:worker_threads';
 import type {ErrorCode} from '../core/codes.js';
 import type {Severity} from '../core/disk-status.js';
 import type {ErrorDetails} from '../core/errors.js';
@@ -12,6 +13,8 @@ export interface ThreadInput {
   readonly home: string;
   readonly name: string;
   readonly fuseFd: number;
+  /** Where answers go for a driver that answers on the main thread; undefined: to `fuseFd`. */
+  readonly answers?: MessagePort;
   /** True for a process that takes over a mount from a dead one. */
   readonly resend: boolean;
   readonly serve: boolean;

@@ -1,5 +1,5 @@
 /** The main thread: starts the threads, keeps the log supplied, answers for all of them. */
-import {Worker} from 'node:worker_threads';
+import {MessageChannel, Worker} from 'node:worker_threads';
 import {assert} from '../core/assert.js';
 import type {Clock} from '../core/clock.js';
 import type {ErrorCode} from '../core/codes.js';
@@ -50,7 +50,8 @@ export class DiskProcess {
   activated: Activated | undefined;
   config: DiskConfig | undefined;
   readonly #memory = new SharedArrayBuffer(SHARED_BYTES);
-  readonly #bell: Bell;
+  /** Makes the front look at commands and parked writes. */
+  #wake: () => void;
   #keeper: Keeper | undefined;
   #keeperTimer: NodeJS.Timeout | undefined;
   #replay: Worker | undefined;
@@ -64,7 +65,10 @@ export class DiskProcess {
     this.notices = new Notices(options.clock);
     this.startedAt = new Date(options.clock.wallMs()).toISOString();
     this.holderPid = options.holderPid;
-    this.#bell = new Bell(options.mount);
+    const bell = new Bell(options.mount);
+    this.#wake = () => {
+      bell.ring();
+    };
   }
 
   start(): void {
@@ -85,12 +89,14 @@ export class DiskProcess {
       serve: mode === 'serve',
       acceptImage: this.options.acceptImage,
     };
+    this.#replay = this.#startThread('replay', input);
     if (this.options.driver === 'kernel' || mode === 'replay') {
       this.#startThread('front', input);
+      this.#startThread('commit', input);
+    } else {
+      this.#startNative(input);
     }
 
-    this.#startThread('commit', input);
-    this.#replay = this.#startThread('replay', input);
     watchHolder(this);
     serveSocket(this).catch((error: unknown) => {
       this.#fatal(error);
@@ -171,9 +177,33 @@ export class DiskProcess {
     appendEvent(eventsFile, clock.wallMs(), {...input, node, resource: name});
   }
 
+  #startNative(input: ThreadInput): void {
+    const {files, clock, mount} = this.options;
+    const {config, shared} = this;
+    assert(config !== undefined, 'the configuration was read');
+    const {port1, port2} = new MessageChannel();
+    this.#startThread('commit', {...input, answers: port2});
+    const take = (message: ThreadMessage): void => {
+      this.#take(message);
+    };
+    import('./native-front.js')
+      .then(({startNativeFront}) =>
+        startNativeFront({files, clock, config, shared, input, mount, answers: port1, take}),
+      )
+      .then(
+        (wake) => {
+          this.#wake = wake;
+        },
+        (error: unknown) => {
+          this.#fatal(error);
+        },
+      );
+  }
+
   #startThread(role: 'front' | 'commit' | 'replay', input: ThreadInput): Worker {
     const worker = new Worker(new URL(`./${role}-thread.js`, import.meta.url), {
       workerData: input,
+      transferList: input.answers === undefined ? [] : [input.answers],
       // The front has few objects; a small young generation is a small pause.
       resourceLimits: {maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 4},
     });
@@ -219,7 +249,7 @@ export class DiskProcess {
       }
 
       case 'commit-failed': {
-        this.#bell.ring();
+        this.#wake();
         break;
       }
 
@@ -282,7 +312,7 @@ export class DiskProcess {
         this.notices.logTrouble(errno);
       },
       onReady: () => {
-        this.#bell.ring();
+        this.#wake();
       },
     });
     this.#runKeeper();
@@ -325,7 +355,7 @@ export class DiskProcess {
         });
       }
 
-      this.#bell.ring();
+      this.#wake();
       await sleep(5);
     }
 
