@@ -89,3 +89,16 @@ export function renderFailure(error: DiskError, command?: string): string {
   if (error.code === 'BUG' && error.cause instanceof Error) lines.push(error.cause.stack ?? '');
   return lines.join('\n');
 }
+
+/**
+ * A path that the user typed and that is not there is a wrong word, not an I/O error.
+ *
+ * @param expected what should have been at the path: `a logfile`
+ */
+export function refinePathError(error: unknown, path: string, expected: string): unknown {
+  const errno = isDiskError(error, 'STORE_IO') ? error.details['errno'] : undefined;
+  const found = {ENOENT: 'nothing is there', ENOTDIR: 'nothing is there', EISDIR: 'a directory'};
+  if (typeof errno !== 'string' || !Object.hasOwn(found, errno)) return error;
+  const what = found[errno as keyof typeof found];
+  return new DiskError('USAGE', `expected ${expected}, found ${what}: ${path}`, {}, {cause: error});
+}

@@ -161,7 +161,7 @@ function renderDetails(one: ResourceStatus): string[] {
     ['position', one.position],
     ['durable', one.durable],
     ['replayed', one.replayed],
-    ['log', `${one.log.files} files, ${formatBytes(one.log.bytes)} of ${formatCap(one)}`],
+    ['log', `${one.log.files} logfiles, ${formatBytes(one.log.bytes)} of ${formatCap(one)}`],
     ['log from', one.log.firstPosition],
     ['restorable from', one.restorableFrom === null ? null : formatTime(one.restorableFrom)],
   ];
