@@ -45,15 +45,20 @@ const ALLOCATE_TIMEOUT_MS = 300_000;
 export function planImage(wish: ImageWish): ImagePlan {
   const path = resolveSafely(wish.path, wish.places);
   const stat = statOrUndefined(path);
-  checkUnused(wish, path);
   if (stat === undefined) {
     if (path.startsWith('/dev/')) throw invalid(wish.path, 'there is no such block device');
+    // A resource whose image is gone still owns the place.
+    checkUnused(wish, path);
     return {path, kind: 'missing', extend: false};
   }
 
-  if (stat.isFile()) return planFile(wish, path, stat);
-  if (stat.isBlockDevice()) return planBlock(wish, path);
-  throw invalid(wish.path, 'it is neither a regular file nor a block device');
+  if (!stat.isFile() && !stat.isBlockDevice()) {
+    throw invalid(wish.path, 'it is neither a regular file nor a block device');
+  }
+
+  if (stat.isBlockDevice()) checkStableName(wish, path);
+  checkUnused(wish, path);
+  return stat.isFile() ? planFile(wish, path, stat) : planBlock(wish, path);
 }
 
 function statOrUndefined(path: string): fs.Stats | undefined {
@@ -85,14 +90,19 @@ function planFile(wish: ImageWish, path: string, stat: fs.Stats): ImagePlan {
   return {path, kind: 'file', extend: false};
 }
 
-function planBlock(wish: ImageWish, path: string): ImagePlan {
-  const stable = STABLE_DIRECTORY.test(wish.path);
-  if (!stable && UNSTABLE_NAME.test(basename(path)) && dirname(path) === '/dev') {
-    const links = stableLinks(path);
-    const advice = links.length === 0 ? '' : `, such as ${links[0] ?? ''}`;
-    throw invalid(wish.path, `the name can be another disk tomorrow: use a stable name${advice}`);
-  }
+function isStableName(path: string): boolean {
+  return STABLE_DIRECTORY.test(path);
+}
 
+function checkStableName(wish: ImageWish, path: string): void {
+  const unstable = UNSTABLE_NAME.test(basename(path)) && dirname(path) === '/dev';
+  if (!unstable || isStableName(wish.path)) return;
+  const link = stableLinks(path)[0];
+  const advice = link === undefined ? '' : `, such as ${link}`;
+  throw invalid(wish.path, `the name can be another disk tomorrow: use a stable name${advice}`);
+}
+
+function planBlock(wish: ImageWish, path: string): ImagePlan {
   let fd: number;
   try {
     // O_EXCL without O_CREAT: the kernel refuses a device that is mounted, swap or below another.
@@ -111,7 +121,7 @@ function planBlock(wish: ImageWish, path: string): ImagePlan {
 
   checkCapacity(wish, path, sizeBytes);
   if (!wish.force) checkEmpty(path, sizeBytes);
-  return {path: stable ? wish.path : path, kind: 'block', extend: false};
+  return {path: isStableName(wish.path) ? wish.path : path, kind: 'block', extend: false};
 }
 
 /** The links below /dev/disk that lead to a device: for the advice. */

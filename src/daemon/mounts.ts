@@ -50,6 +50,6 @@ export function isBelow(path: string, directory: string): boolean {
 /** true for a mount that a disk process of mars serves, of this home or of another one. */
 export function isOurs(mount: Mount): boolean {
   return (
-    mount.type === 'fuse.mars' || (mount.type.startsWith('fuse') && /^mars\b/u.test(mount.source))
+    mount.type === 'fuse.mars' || (mount.type === 'fuse' && /^mars(,|:|$)/u.test(mount.source))
   );
 }

@@ -42,9 +42,9 @@ test('a created resource is primary and its image is served', async ({node}) => 
   assert.is(fs.statSync(join(node.home, 'resources/web01/resource.json')).mode & 0o777, 0o600);
   const status = await node.call<StatusDocument>('GET', 'status');
   assert.is(status.resources[0]?.state, 'UpToDate');
-  assert.is(status.resources[0].health, 'ok');
-  assert.is(status.resources[0].designatedPrimary, 'alpha');
-  assert.is(status.resources[0].openCount, 0);
+  assert.is(status.resources[0]?.health, 'ok');
+  assert.is(status.resources[0]?.designatedPrimary, 'alpha');
+  assert.is(status.resources[0]?.openCount, 0);
   await rejectsWith('RESOURCE_EXISTS', node.call('POST', 'resources', {name: 'web01', ...size}));
 });
 

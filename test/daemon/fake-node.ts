@@ -61,14 +61,16 @@ export async function startFakeNode(home = makeHome()): Promise<FakeNode> {
   const node: FakeNode = {
     home,
     daemon,
-    call: (method, path, body) =>
-      callSocket({
+    call: <T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown) =>
+      callSocket<T>({
         socket: paths.daemonSocket,
         method,
         path: `/v1/${path}`,
         ...(body === undefined ? {} : {body}),
         timeoutMs: 20_000,
         unreachable: 'DAEMON_UNREACHABLE',
+      }).catch((error: unknown) => {
+        throw printable(error);
       }),
     steer: (file, text) => {
       const path = join(home, 'fake', file);
@@ -119,13 +121,20 @@ export async function until(
   }
 }
 
+/** uvu prints the `details` of an error as text, and ends without a word where they are an object. */
+function printable(error: unknown): unknown {
+  return isDiskError(error)
+    ? Object.assign(error, {details: JSON.stringify(error.details)})
+    : error;
+}
+
 /** @throws Error unless `promise` fails with this code; returns the error otherwise */
 export async function rejectsWith(code: string, promise: Promise<unknown>): Promise<Error> {
   try {
     await promise;
   } catch (error) {
     if (isDiskError(error) && error.code === code) return error;
-    throw error;
+    throw new Error(`expected ${code}, got ${String(error)}`, {cause: error});
   }
 
   throw new Error(`expected ${code}, got no error`);
