@@ -39,7 +39,7 @@ export class Postgres {
     fs.mkdirSync(cluster, {mode: 0o700});
     await run('chown', ['postgres', cluster]);
     const server = new Postgres(programs, cluster, socketDirectory);
-    await server.#run('initdb', ['-D', cluster, '-A', 'trust', '--no-sync', '--no-locale']);
+    await server.#run('initdb', ['-D', cluster, '-A', 'trust', '--no-locale']);
     await server.start();
     return server;
   }
