@@ -29,5 +29,7 @@ function nameProblem(name: string): string | undefined {
   if (RESERVED.has(name)) return 'the word is reserved';
   if (!PATTERN.test(name))
     return 'use letters, digits, _ . and -, and begin with a letter or digit';
+  // It becomes the end of file names, where these say what kind of file it is.
+  if (/\.(?:idx|tmp)$/u.test(name)) return 'it ends in .idx or .tmp';
   return undefined;
 }

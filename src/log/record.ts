@@ -185,7 +185,8 @@ export function decodeRecord(bytes: Buffer, offset: number, record: RecordFields
   record.epochLow0 = bytes.readUInt32LE(offset + 48);
   record.epochLow1 = bytes.readUInt32LE(offset + 52);
   record.durable = getPair(bytes, offset + 56);
-  record.timeMs = getPair(bytes, offset + 64) / 1e6;
+  // A double holds nanoseconds to 256 ns: rounded, the millisecond is the one that was written.
+  record.timeMs = Math.round(getPair(bytes, offset + 64) / 1e6);
   record.headSkip = bytes.readUInt32LE(offset + 80);
   record.tailSkip = bytes.readUInt32LE(offset + 84);
   record.chainLow = bytes.readUInt32LE(offset + 104);

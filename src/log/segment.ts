@@ -166,6 +166,8 @@ export function segmentName(number: number, originName: string): string {
 /** @returns number and origin, or undefined for any other file */
 export function parseSegmentName(name: string): {number: number; originName: string} | undefined {
   const match = /^log-(\d{9,15})-([a-zA-Z0-9][a-zA-Z0-9_.-]*)$/u.exec(name);
-  if (match?.[1] === undefined || match[2] === undefined || name.endsWith('.idx')) return undefined;
+  if (match?.[1] === undefined || match[2] === undefined) return undefined;
+  // Index files, and such as a crash left half made; no node has a name that ends so (core/names).
+  if (/\.(?:idx|tmp)$/u.test(name)) return undefined;
   return {number: Number(match[1]), originName: match[2]};
 }
