@@ -109,7 +109,7 @@ for (const [journal, synchronous] of [
       'sqlite3',
       ['-bail', file],
       (number) =>
-        (number === 1 ? 'PRAGMA synchronous=FULL;\n' : '') +
+        (number === 1 ? `PRAGMA synchronous=${synchronous};\n` : '') +
         `INSERT INTO t VALUES(${number}, '${'v'.repeat(number % 500)}');\n` +
         `SELECT 'done ' || ${number} WHERE ${number} IN (SELECT max(n) FROM t);\n`,
     );

@@ -6,6 +6,10 @@ import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
+const COMMAND_MS_MAX = 10_000;
+/** Gigabytes of images and logs, on a busy disk that discards what is removed. */
+const REMOVAL_MS_MAX = 120_000;
+
 export interface Mount {
   readonly point: string;
   readonly type: string;
@@ -64,7 +68,7 @@ export function removeLeftovers(directory: string, testId: string | undefined): 
   for (const loop of loopsBelow(directory)) limited('losetup', ['-d', loop]);
   killAll(processesOf(directory, testId));
   if (mountsBelow(directory).length > 0) return;
-  limited('rm', ['-rf', '--one-file-system', directory]);
+  limited('rm', ['-rf', '--one-file-system', directory], REMOVAL_MS_MAX);
 }
 
 /** Mounts below a directory, or at it, in the order in which they were made. */
@@ -152,8 +156,8 @@ function abortFuse(connection: number): void {
   }
 }
 
-function limited(command: string, args: readonly string[]): void {
-  spawnSync(command, args, {timeout: 10_000, killSignal: 'SIGKILL', stdio: 'ignore'});
+function limited(command: string, args: readonly string[], timeoutMs = COMMAND_MS_MAX): void {
+  spawnSync(command, args, {timeout: timeoutMs, killSignal: 'SIGKILL', stdio: 'ignore'});
 }
 
 function isBelow(file: string, directory: string): boolean {
