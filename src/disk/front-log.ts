@@ -2,10 +2,16 @@
  * The log as the front uses it: the writer, the open segments, rotation, and what happens when
  * the device below fails.
  *
- * An I/O error of the log (write or fdatasync) is answered by moving the tail that is not durable
- * to another file: it is read back (it is in the page cache), each record's checksums are looked
- * at, and it is appended with the same positions to a ready segment, whose start is then the end
- * of the segment that failed. Nothing is acknowledged twice and no fsync is answered falsely.
+ *   what failed               what is done
+ *   write(2) of a record      the segment ends there, the log goes on in the next ready one; what
+ *                             was appended before is synced where it is
+ *   write(2), ENOSPC          nothing: the request is parked and tried again
+ *   header of the next one    that file is passed over
+ *   fdatasync                 the tail that is not durable moves (disk/move-tail), and only then
+ *                             is there another fdatasync; without ready segments it waits
+ *   again and again           the log is given up: every write and flush is refused, loudly
+ *
+ * Nothing is acknowledged twice and no fsync is answered falsely.
  */
 import {join} from 'node:path';
 import {assert} from '../core/assert.js';
@@ -13,18 +19,13 @@ import type {Clock} from '../core/clock.js';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {COMMIT_BYTES_MAX} from '../core/limits.js';
-import {ERRNO} from '../fuse/handler.js';
 import {RecordCursor} from '../log/cursor.js';
 import {RECORD, RECORD_HEADER_BYTES, type Chain} from '../log/record.js';
-import {
-  decodeSegmentHeader,
-  SEGMENT_HEADER_BYTES,
-  segmentName,
-  type SegmentHeader,
-} from '../log/segment.js';
+import {SEGMENT_HEADER_BYTES, segmentName, type SegmentHeader} from '../log/segment.js';
 import type {LogWriter, RecordBody} from '../log/writer.js';
 import {indexRecord, type ActiveDisk} from './activation.js';
 import type {FrontNotice} from './front.js';
+import {readTail, writeTail, type MovedSegment} from './move-tail.js';
 import type {LogReader} from './read.js';
 import {WORD, type Shared} from './shared.js';
 
@@ -44,7 +45,10 @@ interface HeldSegment {
 }
 
 /** Files that may fail one after the other before the log is given up. */
-const MOVES_MAX = 3;
+const FAILURES_MAX = 3;
+
+/** An append that found no segment to go to: the request waits. */
+export const NO_SEGMENT = -1;
 
 export class FrontLog implements LogReader {
   diskSizeBytes: number;
@@ -58,6 +62,10 @@ export class FrontLog implements LogReader {
   #committedBytes: number;
   /** Ready segments that failed when they were to be begun. */
   #passedOver = 0;
+  /** Failures since the last append that went well. */
+  #failures = 0;
+  /** The current segment failed: nothing more is appended to it. */
+  #ended = false;
 
   constructor(options: FrontLogOptions) {
     this.#files = options.files;
@@ -79,10 +87,10 @@ export class FrontLog implements LogReader {
   }
 
   fits(storedLength: number): boolean {
-    return this.#writer.fits(storedLength);
+    return !this.#ended && this.#writer.fits(storedLength);
   }
 
-  /** @returns stream position of the payload, or minus an errno */
+  /** @returns stream position of the payload, or NO_SEGMENT */
   appendWrite(
     bytes: Buffer,
     payloadOffset: number,
@@ -91,36 +99,22 @@ export class FrontLog implements LogReader {
     headSkip: number,
     tailSkip: number,
   ): number {
-    for (;;) {
-      try {
-        const position = this.#writer.appendWrite(
-          bytes,
-          payloadOffset,
-          storedLength,
-          diskOffset,
-          headSkip,
-          tailSkip,
-          this.#shared.durable.get(),
-        );
-        this.#publish();
-        return position;
-      } catch (error) {
-        if (!this.#survives(error, storedLength)) return -ERRNO.EIO;
-      }
-    }
+    return this.#append(storedLength, () =>
+      this.#writer.appendWrite(
+        bytes,
+        payloadOffset,
+        storedLength,
+        diskOffset,
+        headSkip,
+        tailSkip,
+        this.#shared.durable.get(),
+      ),
+    );
   }
 
-  /** @returns stream position behind the header, or minus an errno */
+  /** @returns stream position behind the header, or NO_SEGMENT */
   appendPlain(body: RecordBody): number {
-    for (;;) {
-      try {
-        const position = this.#writer.appendPlain(body, this.#shared.durable.get());
-        this.#publish();
-        return position;
-      } catch (error) {
-        if (!this.#survives(error, 0)) return -ERRNO.EIO;
-      }
-    }
+    return this.#append(0, () => this.#writer.appendPlain(body, this.#shared.durable.get()));
   }
 
   readAt(position: number, target: Buffer, targetOffset: number, length: number): void {
@@ -133,13 +127,12 @@ export class FrontLog implements LogReader {
 
   /** Goes on in the next ready segment. @returns false where none is ready */
   rotate(): boolean {
-    const number = this.#shared.get(WORD.currentNumber) + 1;
-    if (this.#shared.get(WORD.readyUpTo) < number) return false;
-    const body = {type: RECORD.seal, logicalLength: 0, diskOffset: 0};
-    const sealed = this.#writer.fits(0) || this.#sealFits();
-    if (sealed && this.appendPlain(body) < 0) return false;
-    this.#beginSegment(number);
-    this.#notify({kind: 'rotated', number});
+    const shared = this.#shared;
+    if (shared.get(WORD.logDefective) !== 0 || shared.get(WORD.commitFailed) !== 0) return false;
+    if (shared.get(WORD.readyUpTo) < this.#nextNumber()) return false;
+    if (!this.#ended && this.#sealFits()) this.#seal();
+    if (!this.#beginNext()) return false;
+    this.#notify({kind: 'rotated', number: shared.get(WORD.currentNumber)});
     return true;
   }
 
@@ -154,34 +147,52 @@ export class FrontLog implements LogReader {
     }
   }
 
-  /** Moves everything that is not durable to another file. @returns false: the log is given up */
-  moveTail(errno: string): boolean {
-    this.#notify({kind: 'log-error', errno});
-    const durable = this.#shared.durable.get();
+  /**
+   * After a failed fdatasync: moves everything that is not durable to other files.
+   *
+   * @returns false where it has to be tried again, or the log was given up
+   */
+  moveTail(): boolean {
+    const shared = this.#shared;
+    if (shared.get(WORD.logDefective) !== 0) return false;
+    const {plan} = this.#disk;
+    const durable = shared.durable.get();
     const end = this.position;
-    const old = this.#segments.filter((segment, at) => {
-      return (this.#segments[at + 1]?.start ?? Infinity) > durable && segment.start <= end;
+    const old = this.#segments.filter(({start}, at) => {
+      return (this.#segments[at + 1]?.start ?? Infinity) > durable && start < end;
     });
-    const tail = this.#readTail(old, durable, end);
-    for (let attempt = 1; attempt <= MOVES_MAX && tail !== undefined; attempt += 1) {
-      try {
-        if (this.#writeTail(tail, durable)) {
-          this.#shared.set(WORD.badFrom, old[0]?.number ?? 0);
-          this.#shared.set(WORD.badUpTo, old.at(-1)?.number ?? 0);
-          this.#notify({kind: 'log-moved', number: this.#shared.get(WORD.currentNumber)});
-          return true;
-        }
-      } catch (error) {
-        if (errnoOf(error) === undefined) throw error;
-        // That file fails as well: its number is passed over.
-        this.#passedOver += 1;
+    const capacityBytes = plan.fileBytes - SEGMENT_HEADER_BYTES;
+    const parts = readTail(this.#files, old, durable, end, capacityBytes);
+    if (parts === undefined) return this.#giveUp('EIO');
+    const number = this.#nextNumber();
+    const ready = shared.get(WORD.readyUpTo) - number + 1;
+    if (ready < parts.length) {
+      const wanted = parts.length + this.#passedOver;
+      if (shared.get(WORD.readyWanted) !== wanted) {
+        shared.set(WORD.readyWanted, wanted);
+        this.#notify({kind: 'segments-wanted'});
       }
+
+      return false;
     }
 
-    // Loudly: every write and flush is refused from here on, nothing waits in silence.
-    this.#shared.set(WORD.logDefective, 1);
-    this.#notify({kind: 'log-defective', errno});
-    return false;
+    const result = writeTail(this.#files, plan, parts, (at, {start, chain}) =>
+      this.#header(number + at, start, chain),
+    );
+    if ('errno' in result) {
+      this.#notify({kind: 'log-error', errno: result.errno});
+      this.#passedOver += parts.length;
+      this.#failures += 1;
+      return this.#failures < FAILURES_MAX ? false : this.#giveUp(result.errno);
+    }
+
+    for (const moved of result.moved) this.#adopt(moved);
+    this.#markBad(old[0]?.number ?? 0, old.at(-1)?.number ?? 0);
+    shared.set(WORD.readyWanted, 0);
+    this.#passedOver = 0;
+    this.#ended = false;
+    this.#notify({kind: 'log-moved', number: shared.get(WORD.currentNumber)});
+    return true;
   }
 
   #sealFits(): boolean {
@@ -204,13 +215,105 @@ export class FrontLog implements LogReader {
     }
   }
 
-  #beginSegment(number: number): void {
+  #append(storedLength: number, write: () => number): number {
+    for (;;) {
+      try {
+        const position = write();
+        this.#failures = 0;
+        this.#publish();
+        return position;
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno === undefined) throw error;
+        // A part that was appended before its padding failed is there, and is told so.
+        this.#publish();
+        if (errno === 'ENOSPC') return NO_SEGMENT;
+        this.#end(errno);
+        if (this.#failures >= FAILURES_MAX) this.#giveUp(errno);
+        if (!this.#beginNext() || !this.fits(storedLength)) return NO_SEGMENT;
+      }
+    }
+  }
+
+  /** A seal that cannot be written is done without: the next segment says where this one ended. */
+  #seal(): void {
+    try {
+      const body = {type: RECORD.seal, logicalLength: 0, diskOffset: 0};
+      this.#writer.appendPlain(body, this.#shared.durable.get());
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      this.#end(errno);
+    }
+
+    this.#publish();
+  }
+
+  /** Nothing more is appended to the current segment. */
+  #end(errno: string): void {
+    const number = this.#shared.get(WORD.currentNumber);
+    this.#failures += 1;
+    this.#ended = true;
+    this.#markBad(number, number);
+    this.#notify({kind: 'log-error', errno});
+  }
+
+  /** Loudly: every write and flush is refused from here on, nothing waits in silence. */
+  #giveUp(errno: string): false {
+    this.#shared.set(WORD.logDefective, 1);
+    this.#notify({kind: 'log-defective', errno});
+    return false;
+  }
+
+  #markBad(from: number, upTo: number): void {
+    this.#shared.set(WORD.badFrom, from);
+    this.#shared.set(WORD.badUpTo, upTo);
+  }
+
+  #nextNumber(): number {
+    return this.#shared.get(WORD.currentNumber) + 1 + this.#passedOver;
+  }
+
+  /** @returns false where no segment is ready */
+  #beginNext(): boolean {
+    const shared = this.#shared;
+    if (shared.get(WORD.logDefective) !== 0) return false;
+    while (shared.get(WORD.readyUpTo) >= this.#nextNumber()) {
+      if (this.#beginSegment(this.#nextNumber())) {
+        this.#passedOver = 0;
+        this.#ended = false;
+        return true;
+      }
+
+      this.#passedOver += 1;
+    }
+
+    return false;
+  }
+
+  /** @returns false where the file cannot be opened or its header not be written */
+  #beginSegment(number: number): boolean {
+    const {plan} = this.#disk;
+    const header = this.#header(number, this.position, this.#writer.chain);
+    let fd = -1;
+    try {
+      fd = this.#files.open(join(plan.directory, segmentName(number, plan.originName)), 'write');
+      this.#writer.beginSegment(fd, header);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      this.#notify({kind: 'log-error', errno});
+      if (fd >= 0) this.#files.close(fd);
+      return false;
+    }
+
+    this.#hold(fd, header);
+    return true;
+  }
+
+  #header(number: number, start: number, chain: Readonly<Chain>): SegmentHeader {
     const {plan, epoch, epochStart} = this.#disk;
-    const path = join(plan.directory, segmentName(number, plan.originName));
-    const fd = this.#files.open(path, 'write');
-    const start = this.position;
-    const previous = this.#writer.header;
-    const header: SegmentHeader = {
+    return {
       started: true,
       resourceId: plan.resourceId,
       originId: plan.originId,
@@ -218,101 +321,31 @@ export class FrontLog implements LogReader {
       originName: plan.originName,
       number,
       start,
-      chain: {...this.#writer.chain},
+      chain: {low: chain.low, high: chain.high},
       durable: this.#shared.durable.get(),
       epochStart,
       createdMs: this.#clock.wallMs(),
       diskSizeBytes: this.diskSizeBytes,
-      alignmentBytes: previous?.alignmentBytes ?? 8,
+      alignmentBytes: this.#writer.header?.alignmentBytes ?? 8,
       capacityBytes: plan.fileBytes - SEGMENT_HEADER_BYTES,
     };
-    this.#writer.beginSegment(fd, header);
-    this.#disk.index.beginSegment(start, header.capacityBytes);
+  }
+
+  #hold(fd: number, {number, start, capacityBytes}: SegmentHeader): void {
+    this.#disk.index.beginSegment(start, capacityBytes);
     this.#segments.push({ordinal: this.#shared.segmentEnd, number, fd, start});
     this.#shared.pushSegment(number, fd, start);
   }
 
-  /** @returns true where the append may be tried again */
-  #survives(error: unknown, storedLength: number): boolean {
-    const errno = errnoOf(error);
-    if (errno === undefined) throw error;
-    return this.moveTail(errno) && (this.fits(storedLength) || this.#beginNext());
-  }
-
-  /** @returns false where no segment is ready */
-  #writeTail(tail: Tail, durable: number): boolean {
-    const end = this.position;
-    this.#writer.rewind(durable, tail.chain);
-    if (!this.#beginNext()) return false;
-    for (const {bytes, chain} of tail.records) {
-      // No SEAL between them: the records keep their positions.
-      if (!this.#writer.fits(bytes.length) && !this.#beginNext()) return false;
-      this.#writer.appendVerbatim(bytes, 0, bytes.length, chain);
-    }
-
-    assert(this.position >= end || tail.records.length > 0, 'the whole tail has moved');
-    this.#reindex(durable);
-    this.#publish();
-    return true;
-  }
-
-  #beginNext(): boolean {
-    const number = this.#shared.get(WORD.currentNumber) + 1 + this.#passedOver;
-    if (this.#shared.get(WORD.readyUpTo) < number) return false;
-    this.#beginSegment(number);
-    this.#passedOver = 0;
-    return true;
-  }
-
-  /** Copies the records of [durable, end) out of the segments that hold them. */
-  #readTail(segments: readonly HeldSegment[], durable: number, end: number): Tail | undefined {
+  /** A moved part: its records lie in another file now, and are entered again under it. */
+  #adopt({fd, header, part}: MovedSegment): void {
+    this.#hold(fd, header);
+    this.#writer.adoptSegment(fd, header);
     const cursor = new RecordCursor(this.#files);
-    const records: {bytes: Buffer; chain: Chain}[] = [];
-    let chain: Chain | undefined;
-    for (const [at, segment] of segments.entries()) {
-      const header = this.#headerOf(segment);
-      if (header === undefined) return undefined;
-      const limit = Math.min(segments[at + 1]?.start ?? Infinity, end);
-      cursor.open(segment.fd, header, segment.start, header.chain, limit);
-      if (segment.start === durable) chain = {...header.chain};
-      while (cursor.position < limit && cursor.next()) {
-        if (cursor.position === durable) chain = {...cursor.chain};
-        if (cursor.position <= durable) continue;
-        const offset = cursor.payloadOffset - RECORD_HEADER_BYTES;
-        const length = RECORD_HEADER_BYTES + cursor.record.storedLength;
-        const bytes = Buffer.from(cursor.bytes.subarray(offset, offset + length));
-        records.push({bytes, chain: {...cursor.chain}});
-      }
-
-      if (cursor.position < limit) return undefined;
-    }
-
-    return chain && {chain, records};
+    const last = part.records.at(-1);
+    const end = last === undefined ? part.start : last.position + last.bytes.length;
+    cursor.open(fd, header, part.start, header.chain, end);
+    while (cursor.position < end && cursor.next()) indexRecord(this.#disk.index, cursor, 0);
+    assert(cursor.position === end, 'what was written a moment ago can be read');
   }
-
-  #headerOf(segment: HeldSegment): SegmentHeader | undefined {
-    const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
-    this.#files.read(segment.fd, bytes, 0, bytes.length, 0);
-    return decodeSegmentHeader(bytes);
-  }
-
-  /** The moved records lie in other files now: enter them again under these. */
-  #reindex(from: number): void {
-    const cursor = new RecordCursor(this.#files);
-    for (const [at, segment] of this.#segments.entries()) {
-      const end = Math.min(this.#segments[at + 1]?.start ?? Infinity, this.position);
-      if (segment.start < from) continue;
-      const header = this.#headerOf(segment);
-      assert(header !== undefined, 'a segment that was just begun has its header');
-      cursor.open(segment.fd, header, segment.start, header.chain, end);
-      while (cursor.position < end && cursor.next()) indexRecord(this.#disk.index, cursor, 0);
-    }
-  }
-}
-
-/** Records that are not durable yet, as they are in the log. */
-interface Tail {
-  /** Chain value in front of the first. */
-  readonly chain: Chain;
-  readonly records: readonly {readonly bytes: Buffer; readonly chain: Chain}[];
 }

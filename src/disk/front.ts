@@ -48,6 +48,7 @@ export interface FrontOptions {
 export type FrontNotice =
   | {readonly kind: 'rotated'; readonly number: number}
   | {readonly kind: 'parked'}
+  | {readonly kind: 'segments-wanted'}
   | {readonly kind: 'unparked'}
   | {readonly kind: 'log-error'; readonly errno: string}
   | {readonly kind: 'log-moved'; readonly number: number}
@@ -199,6 +200,7 @@ export class Front implements DiskHandler {
   /** Room in log and index for a record with this payload; rotates when the segment is full. */
   #makeRoom(storedLength: number): boolean {
     const {log} = this;
+    if (this.#shared.get(WORD.commitFailed) !== 0) return false;
     if (log.fits(storedLength) && this.#disk.index.openExtents < EXTENTS_MAX) return true;
     this.#takeReplayed();
     if (this.#disk.index.memoryBytes > INDEX_BYTES_MAX) {
@@ -232,7 +234,7 @@ export class Front implements DiskHandler {
       headSkip,
       tailSkip,
     );
-    if (position < 0) return -position;
+    if (position < 0) return this.#refusal();
     this.#disk.index.put(diskOffset / BLOCK_BYTES, storedLength / BLOCK_BYTES, position);
     this.#count(COUNTER.writes, 1);
     this.#count(COUNTER.writtenBytes, length);
@@ -304,7 +306,7 @@ export class Front implements DiskHandler {
       logicalLength: endWhole - firstWhole,
       diskOffset: firstWhole,
     });
-    if (position < 0) return -position;
+    if (position < 0) return this.#refusal();
     this.#disk.index.putZero(firstWhole / BLOCK_BYTES, endWhole / BLOCK_BYTES, position);
     this.#count(COUNTER.discards, 1);
     return 0;
@@ -365,8 +367,15 @@ export class Front implements DiskHandler {
     this.#notify({kind: 'unparked'});
   }
 
+  /** An append found no segment: it waits for one, unless the log was given up. */
+  #refusal(): number {
+    return this.#shared.get(WORD.logDefective) === 0 ? NO_ROOM : ERRNO.EIO;
+  }
+
+  /** Until the tail has moved nothing is appended, and nobody is told that it is durable. */
   #handleCommitFailure(): void {
-    this.log.moveTail('fdatasync');
+    const moved = this.log.moveTail();
+    if (!moved && this.#shared.get(WORD.logDefective) === 0) return;
     this.#shared.set(WORD.commitFailed, 0);
     this.#shared.signal(WORD.commitSignal);
   }

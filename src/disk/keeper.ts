@@ -136,7 +136,8 @@ export class Keeper {
       return true;
     }
 
-    if (this.#readyAhead() >= READY_AHEAD) return false;
+    const wanted = Math.max(READY_AHEAD, this.#shared.get(WORD.readyWanted));
+    if (this.#readyAhead() >= wanted) return false;
     const spare = this.#spares.pop();
     if (spare === undefined) {
       this.#made += 1;
@@ -156,7 +157,8 @@ export class Keeper {
     }
 
     this.#shared.set(WORD.readyUpTo, number);
-    if (this.#shared.get(WORD.parked) !== 0) this.#onReady();
+    const awaited = this.#shared.get(WORD.parked) !== 0 || this.#shared.get(WORD.readyWanted) > 0;
+    if (awaited) this.#onReady();
     return true;
   }
 

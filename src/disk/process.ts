@@ -229,6 +229,7 @@ export class DiskProcess {
         break;
       }
 
+      case 'segments-wanted':
       case 'rotated': {
         this.#runKeeper();
         break;

@@ -53,6 +53,8 @@ export const WORD = {
   badFrom: 35,
   badUpTo: 39,
   diskSize: 36,
+  /** Segments that the front wants ready at once, for a tail that has to move; 0: no wish. */
+  readyWanted: 41,
   counters: 40,
 } as const;
 

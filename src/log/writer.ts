@@ -81,11 +81,13 @@ export class LogWriter {
     assert(header.started, 'the header is complete');
     const bytes = encodeSegmentHeader(header);
     this.#files.write(fd, bytes, 0, bytes.length, 0);
-    this.#fd = fd;
-    this.#header = header;
-    this.#alignmentBytes = header.alignmentBytes;
-    this.#reserveBytes = reserveFor(header.alignmentBytes);
-    [this.#record.epochLow0, this.#record.epochLow1] = epochWords(header.epoch);
+    this.#take(fd, header);
+  }
+
+  /** Goes on behind the records that were moved to `fd`: position and chain stay as they are. */
+  adoptSegment(fd: number, header: SegmentHeader): void {
+    assert(header.start <= this.#position, 'the moved records end where the log does');
+    this.#take(fd, header);
   }
 
   /** Whether a record with this payload still fits the segment. */
@@ -141,23 +143,12 @@ export class LogWriter {
     return this.#append(this.#small, 0);
   }
 
-  /**
-   * Appends bytes that are valid records already: the tail of a log that moves to another file
-   * after an I/O error. Positions and chain stay as they are.
-   */
-  appendVerbatim(bytes: Buffer, offset: number, length: number, chain: Readonly<Chain>): void {
-    this.#files.write(this.#fd, bytes, offset, length, this.#filePosition());
-    this.#position += length;
-    this.#chain.low = chain.low;
-    this.#chain.high = chain.high;
-  }
-
-  /** Goes back to an earlier point of the log, before its tail is moved. */
-  rewind(position: number, chain: Readonly<Chain>): void {
-    assert(position <= this.#position, 'rewind goes back');
-    this.#position = position;
-    this.#chain.low = chain.low;
-    this.#chain.high = chain.high;
+  #take(fd: number, header: SegmentHeader): void {
+    this.#fd = fd;
+    this.#header = header;
+    this.#alignmentBytes = header.alignmentBytes;
+    this.#reserveBytes = reserveFor(header.alignmentBytes);
+    [this.#record.epochLow0, this.#record.epochLow1] = epochWords(header.epoch);
   }
 
   #append(bytes: Buffer, offset: number): number {
