@@ -187,11 +187,11 @@ export class Oracle {
     const [only] = doubts;
     if (doubts.length === 1 && only?.kind === 'write') this.#judgeWhole(only);
     const {end} = this.model;
-    for (const {offset, length} of doubts) {
+    for (const {kind, offset, length} of doubts) {
       const last = Math.min(offset + length, this.model.sizeBytes);
       for (let at = offset; at < last; at += READ_BYTES_MAX) {
         const count = Math.min(READ_BYTES_MAX, last - at);
-        if (!this.#isTouched(at, count)) continue;
+        if (kind === 'zero' && !this.#isTouched(at, count)) continue;
         this.compare(at, count);
         const found = this.#read(at, count);
         if (found !== undefined) this.model.write(at, found, end, end);
