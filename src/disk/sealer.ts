@@ -13,8 +13,10 @@ import type {SegmentPlan} from '../log/segment-files.js';
 import {encodeBinding, segmentName, type SegmentHeader} from '../log/segment.js';
 import type {Shared, SharedSegment} from './shared.js';
 
-/** A segment that is still there so long after it was sealed gets its index. */
-const SETTLED_MS = 5000;
+/** Sealed segments get their index when the log has not rotated for so long ... */
+const SETTLED_MS = 2000;
+/** ... or when so many younger ones have gathered: replay is paused or far behind. */
+const YOUNGER_SEGMENTS = 8;
 
 export interface SealerOptions {
   readonly files: Files;
@@ -28,9 +30,10 @@ export class Sealer {
   readonly #clock: Clock;
   readonly #shared: Shared;
   readonly #plan: SegmentPlan;
-  /** Ordinal of the next segment to look at, and since when it is sealed as far as we know. */
+  /** Ordinal of the next segment to look at. */
   #ordinal = 0;
-  #sealedSince = -1;
+  #segmentEndSeen = -1;
+  #rotatedAt = 0;
   #work: Generator<void, SealedSegment | undefined> | undefined;
   #header: SegmentHeader | undefined;
 
@@ -67,9 +70,14 @@ export class Sealer {
     if (this.#ordinal + 1 >= shared.segmentEnd) return undefined;
     const segment = shared.segment(this.#ordinal);
     if (segment.end > shared.durable.get()) return undefined;
+    if (this.#ordinal + YOUNGER_SEGMENTS < shared.segmentEnd) return segment;
     const now = this.#clock.monotonicMs();
-    if (this.#sealedSince < 0) this.#sealedSince = now;
-    return now - this.#sealedSince < SETTLED_MS ? undefined : segment;
+    if (this.#segmentEndSeen !== shared.segmentEnd) {
+      this.#segmentEndSeen = shared.segmentEnd;
+      this.#rotatedAt = now;
+    }
+
+    return now - this.#rotatedAt < SETTLED_MS ? undefined : segment;
   }
 
   #begin(segment: SharedSegment, path: string): boolean {
@@ -131,6 +139,5 @@ export class Sealer {
     this.#work = undefined;
     this.#header = undefined;
     this.#ordinal += 1;
-    this.#sealedSince = -1;
   }
 }

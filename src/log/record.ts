@@ -34,6 +34,7 @@ import {PAYLOAD_BYTES_MAX} from '../core/limits.js';
 export const RECORD_HEADER_BYTES = 128;
 export const RECORD_MAGIC = 0x4345524d;
 const HEADER_WORDS = RECORD_HEADER_BYTES / 4;
+const CRC_OFFSET = RECORD_HEADER_BYTES - 4;
 const TWO_32 = 2 ** 32;
 
 export const RECORD = {
@@ -102,18 +103,58 @@ export function emptyRecord(): RecordFields {
   };
 }
 
-/** CRC-32 of `length` bytes. Views are cached by the callers that care. */
+// All fields are words at multiples of four: a word array is far faster than Buffer's readers. The
+// format is little-endian and so is every machine that Node and FUSE run on together.
+assert(new Uint8Array(Uint32Array.of(1).buffer)[0] === 1, 'this machine is little-endian');
+
+/** The words of the buffer that was asked for last: a thread uses one or two buffers for ever. */
+let wordsBuffer: Buffer | undefined;
+let words: Uint32Array = new Uint32Array(0);
+
+function wordsOf(bytes: Buffer): Uint32Array {
+  if (bytes === wordsBuffer) return words;
+  assert(bytes.byteOffset % 4 === 0, 'record buffers are aligned');
+  words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+  wordsBuffer = bytes;
+  return words;
+}
+
+/** The view that was asked for last: most records of a disk have one size at one place. */
+let viewBuffer: Buffer | undefined;
+let viewOffset = 0;
+let view: Uint8Array = new Uint8Array(0);
+
+/** CRC-32 (zlib) of `length` bytes. */
 export function crcOf(bytes: Buffer, offset: number, length: number): number {
-  return crc32(bytes.subarray(offset, offset + length));
+  if (bytes !== viewBuffer || offset !== viewOffset || length !== view.length) {
+    view = bytes.subarray(offset, offset + length);
+    viewBuffer = bytes;
+    viewOffset = offset;
+  }
+
+  return crc32(view);
 }
 
-function putPair(bytes: Buffer, offset: number, value: number): void {
+function headerCrcOf(bytes: Buffer, offset: number): number {
+  return crc32(bytes.subarray(offset, offset + CRC_OFFSET));
+}
+
+function putPair(target: Uint32Array, at: number, value: number): void {
   const high = Math.floor(value / TWO_32);
-  bytes.writeUInt32LE(value - high * TWO_32, offset);
-  bytes.writeUInt32LE(high, offset + 4);
+  target[at] = value - high * TWO_32;
+  target[at + 1] = high;
 }
 
-/** Encodes the header of `record` at `offset` and leaves the chain value behind it in `chain`. */
+/** May exceed 2^53 for damaged bytes: callers compare, they never index with it unchecked. */
+function getPair(source: Uint32Array, at: number): number {
+  return (source[at] ?? 0) + (source[at + 1] ?? 0) * TWO_32;
+}
+
+/**
+ * Encodes the header of `record` at `offset` and leaves the chain value behind it in `chain`.
+ *
+ * @param offset multiple of 4
+ */
 export function encodeRecord(
   bytes: Buffer,
   offset: number,
@@ -123,29 +164,32 @@ export function encodeRecord(
   assert(record.storedLength <= PAYLOAD_BYTES_MAX, 'payload over PAYLOAD_BYTES_MAX');
   assert(record.storedLength % 8 === 0, 'payload is a multiple of 8');
   assert(record.position % 8 === 0, 'positions are multiples of 8');
-  bytes.writeUInt32LE(RECORD_MAGIC, offset);
-  bytes.writeUInt16LE(record.type, offset + 4);
-  bytes.writeUInt16LE(RECORD_HEADER_BYTES, offset + 6);
-  bytes.writeUInt32LE(record.flags, offset + 8);
-  bytes.writeUInt32LE(0, offset + 12);
-  bytes.writeUInt32LE(record.storedLength, offset + 16);
-  bytes.writeUInt32LE(record.payloadCrc, offset + 20);
-  putPair(bytes, offset + 24, record.logicalLength);
-  putPair(bytes, offset + 32, record.diskOffset);
-  putPair(bytes, offset + 40, record.position);
-  bytes.writeUInt32LE(record.epochLow0, offset + 48);
-  bytes.writeUInt32LE(record.epochLow1, offset + 52);
-  putPair(bytes, offset + 56, record.durable);
+  assert(offset % 4 === 0, 'headers are aligned in memory');
+  const header = wordsOf(bytes);
+  const at = offset / 4;
+  header[at] = RECORD_MAGIC;
+  header[at + 1] = record.type | (RECORD_HEADER_BYTES << 16);
+  header[at + 2] = record.flags;
+  header[at + 3] = 0;
+  header[at + 4] = record.storedLength;
+  header[at + 5] = record.payloadCrc;
+  putPair(header, at + 6, record.logicalLength);
+  putPair(header, at + 8, record.diskOffset);
+  putPair(header, at + 10, record.position);
+  header[at + 12] = record.epochLow0;
+  header[at + 13] = record.epochLow1;
+  putPair(header, at + 14, record.durable);
   // Beyond 2^53 a double still holds these nanoseconds to 256 ns, and never out of order.
-  putPair(bytes, offset + 64, record.timeMs * 1e6);
-  bytes.fill(0, offset + 72, offset + 80);
-  bytes.writeUInt32LE(record.headSkip, offset + 80);
-  bytes.writeUInt32LE(record.tailSkip, offset + 84);
-  bytes.fill(0, offset + 88, offset + 104);
-  bytes.writeUInt32LE(record.chainLow, offset + 104);
-  bytes.writeUInt32LE(record.chainHigh, offset + 108);
-  bytes.fill(0, offset + 112, offset + 124);
-  bytes.writeUInt32LE(crcOf(bytes, offset, 124), offset + 124);
+  putPair(header, at + 16, record.timeMs * 1e6);
+  header[at + 18] = 0;
+  header[at + 19] = 0;
+  header[at + 20] = record.headSkip;
+  header[at + 21] = record.tailSkip;
+  header.fill(0, at + 22, at + 26);
+  header[at + 26] = record.chainLow;
+  header[at + 27] = record.chainHigh;
+  header.fill(0, at + 28, at + 31);
+  header[at + 31] = headerCrcOf(bytes, offset);
   chainAfter(bytes, offset, chain);
 }
 
@@ -155,48 +199,49 @@ export function encodeRecord(
  * so the value covers everything up to here; two unlike functions make 64 bits out of it.
  */
 export function chainAfter(bytes: Buffer, offset: number, chain: Chain): void {
+  const header = wordsOf(bytes);
+  const at = offset / 4;
   let mix = 0x9747b28c;
-  for (let word = 0; word < HEADER_WORDS; word += 1) {
-    mix = Math.imul(mix ^ bytes.readUInt32LE(offset + word * 4), 0x5bd1e995);
+  for (let word = at; word < at + HEADER_WORDS; word += 1) {
+    mix = Math.imul(mix ^ (header[word] ?? 0), 0x5bd1e995);
     mix ^= mix >>> 15;
   }
 
-  chain.low = bytes.readUInt32LE(offset + 124);
+  chain.low = header[at + HEADER_WORDS - 1] ?? 0;
   chain.high = mix >>> 0;
 }
 
 /**
  * Decodes the header at `offset` into `record`.
  *
+ * @param offset multiple of 4
  * @returns false unless magic, length and checksum are right; `record` is then undefined
  */
 export function decodeRecord(bytes: Buffer, offset: number, record: RecordFields): boolean {
   if (offset + RECORD_HEADER_BYTES > bytes.length) return false;
-  if (bytes.readUInt32LE(offset) !== RECORD_MAGIC) return false;
-  if (bytes.readUInt16LE(offset + 6) !== RECORD_HEADER_BYTES) return false;
-  if (bytes.readUInt32LE(offset + 124) !== crcOf(bytes, offset, 124)) return false;
-  record.type = bytes.readUInt16LE(offset + 4);
-  record.flags = bytes.readUInt32LE(offset + 8);
-  record.storedLength = bytes.readUInt32LE(offset + 16);
-  record.payloadCrc = bytes.readUInt32LE(offset + 20);
-  record.logicalLength = getPair(bytes, offset + 24);
-  record.diskOffset = getPair(bytes, offset + 32);
-  record.position = getPair(bytes, offset + 40);
-  record.epochLow0 = bytes.readUInt32LE(offset + 48);
-  record.epochLow1 = bytes.readUInt32LE(offset + 52);
-  record.durable = getPair(bytes, offset + 56);
+  const header = wordsOf(bytes);
+  const at = offset / 4;
+  if (header[at] !== RECORD_MAGIC) return false;
+  const typeAndLength = header[at + 1] ?? 0;
+  if (typeAndLength >>> 16 !== RECORD_HEADER_BYTES) return false;
+  if (header[at + HEADER_WORDS - 1] !== headerCrcOf(bytes, offset)) return false;
+  record.type = typeAndLength & 0xffff;
+  record.flags = header[at + 2] ?? 0;
+  record.storedLength = header[at + 4] ?? 0;
+  record.payloadCrc = header[at + 5] ?? 0;
+  record.logicalLength = getPair(header, at + 6);
+  record.diskOffset = getPair(header, at + 8);
+  record.position = getPair(header, at + 10);
+  record.epochLow0 = header[at + 12] ?? 0;
+  record.epochLow1 = header[at + 13] ?? 0;
+  record.durable = getPair(header, at + 14);
   // A double holds nanoseconds to 256 ns: rounded, the millisecond is the one that was written.
-  record.timeMs = Math.round(getPair(bytes, offset + 64) / 1e6);
-  record.headSkip = bytes.readUInt32LE(offset + 80);
-  record.tailSkip = bytes.readUInt32LE(offset + 84);
-  record.chainLow = bytes.readUInt32LE(offset + 104);
-  record.chainHigh = bytes.readUInt32LE(offset + 108);
+  record.timeMs = Math.round(getPair(header, at + 16) / 1e6);
+  record.headSkip = header[at + 20] ?? 0;
+  record.tailSkip = header[at + 21] ?? 0;
+  record.chainLow = header[at + 26] ?? 0;
+  record.chainHigh = header[at + 27] ?? 0;
   return record.storedLength <= PAYLOAD_BYTES_MAX && record.storedLength % 8 === 0;
-}
-
-/** May exceed 2^53 for damaged bytes: callers compare, they never index with it unchecked. */
-function getPair(bytes: Buffer, offset: number): number {
-  return bytes.readUInt32LE(offset) + bytes.readUInt32LE(offset + 4) * TWO_32;
 }
 
 /** Chain values in JSON and in file headers: 16 hex digits, high word first. */
