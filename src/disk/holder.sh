@@ -104,7 +104,12 @@ while :; do
   lived=$(($(centiseconds) - began))
   say "disk process of generation $generation ended with $status after ${lived}0 ms"
   if [ $status -eq 70 ] && [ "$generation" -eq 1 ]; then
-    [ "$driver" = kernel ] && [ "$mode" = serve ] && umount -i "$mount"
+    if [ "$driver" = kernel ] && [ "$mode" = serve ]; then
+      # Nobody reads requests any more: until the last descriptor is gone and the kernel aborts the
+      # connection, whoever looks at the mount waits for ever, umount too.
+      exec 3<&-
+      umount -i -c "$mount"
+    fi
     exit 70
   fi
   if [ "$lived" -lt 100 ]; then quick=$((quick + 1)); else quick=0; fi

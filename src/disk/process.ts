@@ -203,6 +203,8 @@ export class DiskProcess {
   #startThread(role: 'front' | 'commit' | 'replay', input: ThreadInput): Worker {
     const worker = new Worker(new URL(`./${role}-thread.js`, import.meta.url), {
       workerData: input,
+      // Threads share descriptors: Node would close those that a thread opened when that one ends.
+      trackUnmanagedFds: false,
       transferList: input.answers === undefined ? [] : [input.answers],
       // The front has few objects; a small young generation is a small pause.
       resourceLimits: {maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 4},
