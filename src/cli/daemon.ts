@@ -1,7 +1,7 @@
 /** How commands talk to the daemon of a home: typed by the caller, errors with the next step. */
 import {existsSync} from 'node:fs';
-import {createInterface} from 'node:readline';
-import {callSocket, openSocket, type Call} from '../control/client.js';
+import type {Readable} from 'node:stream';
+import {callSocket, errorFromAnswer, openSocket, type Call} from '../control/client.js';
 import {DiskError, errnoOf, isDiskError} from '../core/errors.js';
 import {homePaths} from '../core/home.js';
 import type {EventLine} from '../core/disk-status.js';
@@ -57,11 +57,37 @@ async function* readLines(socket: string, path: string, home: string): AsyncGene
     throw explainUnreachable(error, home);
   });
   try {
-    for await (const line of createInterface({input: response})) {
+    if (response.statusCode !== 200) throw errorFromAnswer(await readJson(response), call);
+    for await (const line of splitLines(response, home)) {
       if (line.trim() !== '') yield JSON.parse(line) as EventLine;
     }
   } finally {
     response.destroy();
+  }
+}
+
+/** Whole lines; what the daemon had not ended when it went away is left out. */
+async function* splitLines(response: Readable, home: string): AsyncGenerator<string> {
+  let rest = '';
+  try {
+    for await (const text of response.setEncoding('utf8') as AsyncIterable<string>) {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
+  } catch (error) {
+    const message = `the daemon of ${home} went away: what happens now is in its events later`;
+    throw new DiskError('DAEMON_UNREACHABLE', message, {home}, {cause: error});
+  }
+}
+
+async function readJson(response: Readable): Promise<unknown> {
+  let text = '';
+  for await (const part of response.setEncoding('utf8') as AsyncIterable<string>) text += part;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

@@ -6,7 +6,7 @@ import {DiskError} from '../core/errors.js';
 
 /** Runs one command line to its end, and sets the exit status. */
 export async function runCli(typed: readonly string[], config: Config): Promise<void> {
-  const words = moveGlobalFlags(typed);
+  const words = moveGlobalFlags(translateHelp(typed));
   // `mars events | head` ends when head does.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
@@ -18,6 +18,12 @@ export async function runCli(typed: readonly string[], config: Config): Promise<
   } catch (error) {
     await handle(refineError(error as Error, words, config));
   }
+}
+
+/** `mars help status` and `mars version` are what people type as well. */
+function translateHelp(words: readonly string[]): readonly string[] {
+  if (words[0] === 'help') return [...words.slice(1), '--help'];
+  return words[0] === 'version' && words.length === 1 ? ['--version'] : words;
 }
 
 /** `mars --home DIR status` is what people type; oclif wants the command's words first. */

@@ -113,7 +113,8 @@ function parseAnswer(text: string, call: Call): unknown {
   }
 }
 
-function errorFromAnswer(answer: unknown, call: Call): DiskError {
+/** The error that the other side answered with a status that is not 200. */
+export function errorFromAnswer(answer: unknown, call: Call): DiskError {
   const error = isObject(answer) ? answer['error'] : undefined;
   const code = isObject(error) ? error['code'] : undefined;
   if (!isObject(error) || typeof code !== 'string' || !isErrorCode(code)) {

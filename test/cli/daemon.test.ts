@@ -5,6 +5,7 @@ import path from 'node:path';
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
 import type {EventLine} from '../../src/core/disk-status.js';
+import {DiskError} from '../../src/core/errors.js';
 import {homePaths} from '../../src/core/home.js';
 import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
 import {runCommand} from '../helpers/run-command.js';
@@ -147,6 +148,34 @@ test('events are a line each, for people and as JSON', async ({node}) => {
   assert.match(stdout, /^2026-11-22 10:00:00Z info +web ROLE_PRIMARY web is primary\n/u);
   const json = await node.run('events', 'web', '--follow', '--json');
   assert.is(json.stdout, lines);
+});
+
+test('a refusal in place of events is an error', async ({node}) => {
+  node.daemon.answers.set('GET /v1/events?resource=web', () => {
+    throw new DiskError('RESOURCE_UNKNOWN', 'there is no resource web');
+  });
+  const {document, exit} = await node.json('events', 'web');
+  assert.is(exit, 3);
+  assert.match(JSON.stringify(document), /RESOURCE_UNKNOWN/u);
+});
+
+test('events that end in the middle end with 4, after the whole lines', async ({node}) => {
+  const server = http.createServer((_request, response) => {
+    response.write('{"schema": 1, "text": "whole"}\n{"schema": 1, "te', () => {
+      response.destroy();
+    });
+  });
+  const socket = homePaths(node.home).daemonSocket;
+  await node.daemon.stop();
+  fs.rmSync(socket, {force: true});
+  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  try {
+    const {stdout, exit} = await node.run('events', '--follow', '--json');
+    assert.is(exit, 4);
+    assert.match(stdout, /^\{"schema":1,"text":"whole"\}\n\{"schema":1,"error":.*\}\n$/u);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
 });
 
 test('doctor lists each check; what is missing comes first', async ({node}) => {

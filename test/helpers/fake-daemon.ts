@@ -54,6 +54,11 @@ export class FakeDaemon {
     });
   }
 
+  /** As a daemon that is killed. */
+  cutConnections(): void {
+    this.#server.closeAllConnections();
+  }
+
   get lines(): string[] {
     return this.requests.map(({line}) => line);
   }

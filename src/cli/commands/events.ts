@@ -21,6 +21,11 @@ export default class Events extends MarsCommand {
   };
   static override summary = 'show what happened on this node';
 
+  /** An error is one more line. */
+  override logJson(json: unknown): void {
+    process.stdout.write(`${JSON.stringify(json)}\n`);
+  }
+
   async run(): Promise<void> {
     const {args, flags} = await this.parse(Events);
     const query = new URLSearchParams();
