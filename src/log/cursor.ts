@@ -139,26 +139,53 @@ MAGIC.writeUInt32LE(RECORD_MAGIC);
 /**
  * Looks for records behind the end of the valid log, at every 8 bytes. A record proves by its own
  * checksum, epoch and position that it belongs here, without the ones before it.
- *
- * @param anyPosition for a file whose header is gone, so that nobody knows where it began: what a
- *   record says about `durable` was true when it was written, wherever it lies
  */
 export function findRemains(
   files: Files,
   fd: number,
   header: SegmentHeader,
   position: number,
-  anyPosition = false,
 ): Remains {
-  const end = header.start + header.capacityBytes;
   const [epoch0, epoch1] = epochWords(header.epoch);
+  const shift = SEGMENT_HEADER_BYTES - header.start;
+  const remains = {count: 0, durable: 0};
+  scan(files, fd, position + shift, header.capacityBytes + SEGMENT_HEADER_BYTES, (record, at) => {
+    if (record.position + shift !== at) return;
+    if (record.epochLow0 !== epoch0 || record.epochLow1 !== epoch1) return;
+    remains.count += 1;
+    remains.durable = Math.max(remains.durable, record.durable);
+  });
+  return remains;
+}
+
+/**
+ * Looks for records in a file whose header is gone, so that nobody knows its epoch and where it
+ * began. What a record says about `durable` was true when it was written, wherever it lies.
+ *
+ * @param end position where the valid log ends: records of an earlier life of the file are below
+ */
+export function findStrayRecords(files: Files, fd: number, end: number): Remains {
+  const remains = {count: 0, durable: 0};
+  scan(files, fd, SEGMENT_HEADER_BYTES, files.sizeOf(fd), (record) => {
+    if (record.position >= end) remains.count += 1;
+    remains.durable = Math.max(remains.durable, record.durable);
+  });
+  return remains;
+}
+
+/** Calls `take` for each valid record header at a multiple of 8 in [from, to) of the file. */
+function scan(
+  files: Files,
+  fd: number,
+  from: number,
+  to: number,
+  take: (record: Readonly<RecordFields>, at: number) => void,
+): void {
   const bytes = Buffer.alloc(SCAN_BYTES + RECORD_HEADER_BYTES);
   const record = emptyRecord();
-  let count = 0;
-  let durable = 0;
-  for (let base = position; base < end; base += SCAN_BYTES) {
-    const wanted = Math.min(bytes.length, end - base);
-    const got = files.read(fd, bytes, 0, wanted, SEGMENT_HEADER_BYTES + base - header.start);
+  for (let base = from; base < to; base += SCAN_BYTES) {
+    const wanted = Math.min(bytes.length, to - base);
+    const got = files.read(fd, bytes, 0, wanted, base);
     const valid = bytes.subarray(0, got);
     // The magic is looked for natively: most of a segment is zeros, or records of another life.
     for (
@@ -166,15 +193,9 @@ export function findRemains(
       at >= 0 && at < SCAN_BYTES;
       at = valid.indexOf(MAGIC, at + 1)
     ) {
-      if (at % 8 !== 0 || !decodeRecord(valid, at, record)) continue;
-      if (!anyPosition && record.position !== base + at) continue;
-      if (record.epochLow0 !== epoch0 || record.epochLow1 !== epoch1) continue;
-      count += 1;
-      durable = Math.max(durable, record.durable);
+      if (at % 8 === 0 && decodeRecord(valid, at, record)) take(record, base + at);
     }
 
     if (got < wanted) break;
   }
-
-  return {count, durable};
 }

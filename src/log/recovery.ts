@@ -15,7 +15,7 @@ import {assert} from '../core/assert.js';
 import {DiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {formatPosition} from '../core/position.js';
-import {findRemains, RecordCursor} from './cursor.js';
+import {findRemains, findStrayRecords, RecordCursor, type Remains} from './cursor.js';
 import {readLogDirectory, type SegmentFile, type SpareFile} from './directory.js';
 import {readIndexFile, type SegmentIndexFile} from './index-file.js';
 import {RECORD, type Chain} from './record.js';
@@ -253,13 +253,12 @@ function collectEvidence(
   walk: Walk,
 ): {count: number; durable: number} {
   const last = segments[walk.used - 1];
-  if (last === undefined) return {count: 0, durable: 0};
   let count = 0;
-  let durable = last.header.durable;
-  const add = (path: string, from: number, header = last.header, anyPosition = false): void => {
+  let durable = last?.header.durable ?? 0;
+  const add = (path: string, find: (fd: number) => Remains): void => {
     const fd = input.files.open(path, 'read');
     try {
-      const remains = findRemains(input.files, fd, header, from, anyPosition);
+      const remains = find(fd);
       count += remains.count;
       durable = Math.max(durable, remains.durable);
     } finally {
@@ -267,16 +266,20 @@ function collectEvidence(
     }
   };
 
-  add(last.path, walk.position);
-  for (const segment of segments.slice(walk.used)) {
-    durable = Math.max(durable, segment.header.durable);
-    add(segment.path, segment.header.start, segment.header);
+  if (last !== undefined) {
+    add(last.path, (fd) => findRemains(input.files, fd, last.header, walk.position));
+  }
+
+  for (const {header, path} of segments.slice(walk.used)) {
+    durable = Math.max(durable, header.durable);
+    add(path, (fd) => findRemains(input.files, fd, header, header.start));
   }
 
   // A segment whose header was torn or rotted: its records still speak for themselves.
-  const named = spares.filter(({isUnreadable}) => isUnreadable);
-  const unknown = {...last.header, start: walk.position};
-  for (const spare of named) add(spare.path, walk.position, unknown, true);
+  for (const {path} of spares.filter(({isUnreadable}) => isUnreadable)) {
+    add(path, (fd) => findStrayRecords(input.files, fd, walk.position));
+  }
+
   return {count, durable};
 }
 

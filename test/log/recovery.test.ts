@@ -1,0 +1,504 @@
+/** The decision table, and recovery over logs that are whole, torn, damaged, moved or foreign. */
+import {test} from 'uvu';
+import * as assert from 'uvu/assert';
+import {crc32} from 'node:zlib';
+import {isDiskError} from '../../src/core/errors.js';
+import {RECORD} from '../../src/log/record.js';
+import {decideTail} from '../../src/log/recovery.js';
+import {makeReady} from '../../src/log/segment-files.js';
+import {encodeSegmentHeader, SEGMENT_HEADER_BYTES} from '../../src/log/segment.js';
+import type {SimDisk} from '../sim/sim-disk.js';
+import {
+  epochOf,
+  flipBit,
+  LogBuilder,
+  makeSimDisk,
+  overwrite,
+  readFile,
+  snapshot,
+  type BuiltRecord,
+} from './log-builder.js';
+import {recover} from './recover.js';
+
+test('the decision table holds for every row', () => {
+  for (let validEnd = 0; validEnd < 5; validEnd += 1) {
+    for (let proven = 0; proven < 5; proven += 1) {
+      for (const peerEnd of [undefined, 0, 1, 2, 3, 4, 5]) {
+        const decision = decideTail({validEnd, proven, peerEnd});
+        const reach = peerEnd ?? -1;
+        // Never an end in front of what is proven, and never a stop where somebody can help.
+        if (decision === 'end') assert.ok(validEnd >= proven && reach <= validEnd);
+        else if (decision === 'take') assert.ok(validEnd >= proven && reach > validEnd);
+        else if (decision === 'fetch') assert.ok(validEnd < proven && reach >= proven);
+        else assert.ok(validEnd < proven && reach < proven);
+      }
+    }
+  }
+});
+
+function isDamage(position: number): (error: unknown) => boolean {
+  return (error) =>
+    isDiskError(error, 'LOG_CORRUPT') &&
+    error.details['position'] === position.toString(16).padStart(16, '0');
+}
+
+/** Recovery refuses at `position`, and has changed nothing. */
+function assertStops(files: SimDisk, position: number, options = {}): void {
+  const before = snapshot(files);
+  assert.throws(() => recover(files, options), isDamage(position));
+  assert.equal(snapshot(files), before);
+  assert.is(files.descriptorCount, 0);
+}
+
+interface Made {
+  readonly files: SimDisk;
+  readonly log: LogBuilder;
+  readonly records: readonly BuiltRecord[];
+}
+
+function makeLog(fill: (log: LogBuilder) => void): Made {
+  const files = makeSimDisk();
+  const log = new LogBuilder({files});
+  fill(log);
+  log.close();
+  return {files, log, records: log.records};
+}
+
+function at(records: readonly BuiltRecord[], index: number): BuiltRecord {
+  const record = records.at(index);
+  assert.ok(record);
+  return record;
+}
+
+test('an empty directory is a new log', () => {
+  const result = recover(makeSimDisk());
+  assert.is(result.position, 0);
+  assert.equal(result.chain, {low: 0, high: 0});
+  assert.is(result.epoch, undefined);
+  assert.is(result.segments.length, 0);
+  assert.is(result.numberMax, 0);
+});
+
+test('a whole log is walked to its end over segments and epochs', () => {
+  const {files, log, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.plain(RECORD.resize, 512);
+    log.plain(RECORD.seal);
+    log.beginSegment(2);
+    log.write(3, 2, 2);
+    log.flush();
+    log.beginEpoch(2, 3);
+    log.plain(RECORD.discard, 1, 2);
+  });
+  const result = recover(files);
+  assert.equal(
+    result.ends,
+    records.map(({end}) => end),
+  );
+  assert.is(result.position, log.writer.position);
+  assert.equal(result.chain, {...log.writer.chain});
+  assert.is(result.diskSizeBytes, 512 * 4096);
+  assert.is(result.epoch, epochOf(2));
+  assert.is(result.tornRecords, 0);
+  assert.is(result.numberMax, 3);
+  assert.is(result.proven, at(records, -2).end);
+  assert.is(result.timeMs, Date.UTC(2026, 10, 22) + records.length - 1);
+});
+
+test('the walk begins at the segment that holds the replay position', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.beginSegment(2);
+    for (const stamp of [1, 2, 3]) log.small(40, stamp);
+    log.flush();
+    log.beginSegment(3);
+    log.small(40, 1);
+  });
+  for (const record of records.slice(1)) {
+    const result = recover(files, {from: record.end, to: record.end});
+    assert.equal(result.fromChain, record.chain);
+    assert.is(result.position, at(records, -1).end);
+    assert.is(result.older[0]?.header.number, 1);
+  }
+
+  // Where one segment ends the next begins: no need to read the one before.
+  const between = recover(files, {from: at(records, 0).end, to: at(records, 0).end});
+  assert.equal(
+    between.segments.map(({header}) => header.number),
+    [2, 3],
+  );
+  assert.equal(between.fromChain, at(records, 0).chain);
+});
+
+/** Three flushed records, then three that no flush covers. */
+function makeTail(): Made {
+  return makeLog((log) => {
+    log.beginEpoch(1, 1);
+    for (const stamp of [1, 2, 3]) log.small(40, stamp);
+    log.flush();
+    for (const stamp of [4, 5, 6]) log.small(40, stamp);
+  });
+}
+
+test('a tail torn at any byte is cut to its last whole record, nothing durable is lost', () => {
+  const {files, records} = makeTail();
+  const path = at(records, 0).file;
+  const whole = readFile(files, path);
+  const flushed = at(records, 2).end;
+  const end = at(records, -1);
+  const zeros = Buffer.alloc(whole.length);
+  const garbage = Buffer.alloc(whole.length, 0xa5);
+  const from = at(records, 3).offset;
+  for (let cut = end.offset + 168; cut >= from; cut -= 1) {
+    const expected = records.filter(({offset}) => offset + 168 <= cut).at(-1);
+    for (const filler of [zeros, garbage]) {
+      overwrite(files, path, cut, filler.subarray(cut, end.offset + 168));
+      const result = recover(files, {from: 0, to: flushed});
+      assert.is(result.position, expected?.end, `cut at ${cut}`);
+      assert.equal(result.chain, expected?.chain);
+      assert.ok(result.position >= flushed);
+      overwrite(files, path, 0, whole);
+    }
+  }
+});
+
+test('a file torn off at any byte of its tail, as by truncation, ends at its last whole record', () => {
+  const {files, records} = makeTail();
+  const path = at(records, 0).file;
+  const fd = files.open(path, 'write');
+  for (let cut = at(records, -1).offset + 168; cut >= at(records, 3).offset; cut -= 1) {
+    files.truncate(fd, cut);
+    const expected = records.filter(({offset}) => offset + 168 <= cut).at(-1);
+    assert.is(recover(files, {from: 0, to: at(records, 2).end}).position, expected?.end);
+  }
+});
+
+test('every bit of a record below what replay has written down: damage, and nothing is changed', () => {
+  const {files, records} = makeTail();
+  const {file, offset, position} = at(records, 1);
+  for (let bit = offset * 8; bit < (offset + 168) * 8; bit += 1) {
+    flipBit(files, file, bit);
+    const before = readFile(files, file);
+    assert.throws(() => recover(files, {from: 0, to: at(records, 2).end}), isDamage(position));
+    assert.ok(readFile(files, file).equals(before));
+    flipBit(files, file, bit);
+  }
+});
+
+test('every bit of a record below what later records prove: damage', () => {
+  const {files, records} = makeTail();
+  const {file, offset, position} = at(records, 2);
+  for (let bit = offset * 8; bit < (offset + 168) * 8; bit += 1) {
+    flipBit(files, file, bit);
+    assert.throws(() => recover(files), isDamage(position));
+    flipBit(files, file, bit);
+  }
+
+  assertStopsAfter(files, file, offset * 8, position);
+});
+
+function assertStopsAfter(files: SimDisk, file: string, bit: number, position: number): void {
+  flipBit(files, file, bit);
+  assertStops(files, position);
+}
+
+test('every bit of a record above the durable position: cut in front of it, told how many', () => {
+  const {files, records} = makeTail();
+  const {file, offset, position} = at(records, 4);
+  for (let bit = offset * 8; bit < (offset + 168) * 8; bit += 1) {
+    flipBit(files, file, bit);
+    const result = recover(files);
+    assert.is(result.position, position);
+    assert.ok(result.tornRecords === 1 || result.tornRecords === 2);
+    flipBit(files, file, bit);
+  }
+});
+
+test('a hole in the middle of what no flush covers is a torn tail, not damage', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    for (let stamp = 1; stamp <= 8; stamp += 1) log.write(stamp, stamp);
+  });
+  const hole = at(records, 3);
+  overwrite(files, hole.file, hole.offset, Buffer.alloc(4224));
+  const result = recover(files);
+  assert.is(result.position, hole.position);
+  assert.is(result.tornRecords, 4);
+});
+
+test('a hole below the durable position that a record behind it proves stops recovery', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    for (let stamp = 1; stamp <= 4; stamp += 1) log.write(stamp, stamp);
+    log.flush();
+    log.write(9, 9);
+  });
+  const hole = at(records, 3);
+  overwrite(files, hole.file, hole.offset, Buffer.alloc(4224));
+  assertStops(files, hole.position);
+});
+
+test('rot in the last group commit cannot be told from a torn tail: it is cut', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.flush();
+  });
+  flipBit(files, at(records, 0).file, (at(records, 0).offset + 130) * 8);
+  assert.is(recover(files).position, 0);
+});
+
+test('records of the life before in a file that is used again are never believed', () => {
+  const files = makeSimDisk();
+  const old = new LogBuilder({files});
+  old.beginEpoch(1, 1);
+  for (let stamp = 1; stamp <= 15; stamp += 1) old.write(stamp, stamp);
+  old.flush();
+  old.close();
+  const log = new LogBuilder({files, position: old.writer.position, chain: old.writer.chain});
+  log.epoch = old.epoch;
+  files.rename('/log/log-000000001-alpha', '/log/spare-1');
+  log.beginSegment(2, '/log/spare-1');
+  const from = log.writer.position;
+  for (let count = 0; count < 15; count += 1) {
+    const result = recover(files, {from, to: from});
+    assert.is(result.position, log.writer.position, `${count} records`);
+    assert.is(result.tornRecords, 0);
+    log.write(count, 100 + count);
+  }
+});
+
+test('a ready segment full of old records is a spare and no torn tail', () => {
+  const files = makeSimDisk();
+  const log = new LogBuilder({files});
+  log.beginEpoch(1, 1);
+  for (let stamp = 1; stamp <= 10; stamp += 1) log.write(stamp, stamp);
+  log.flush();
+  log.beginSegment(2);
+  log.write(1, 20);
+  const replayed = at(log.records, 9).end;
+  files.rename('/log/log-000000001-alpha', '/log/spare-1');
+  makeReady(files, log.plan, '/log/spare-1', 3);
+  const result = recover(files, {from: replayed, to: replayed});
+  assert.is(result.position, log.writer.position);
+  assert.is(result.tornRecords, 0);
+  assert.equal(
+    result.spares.map(({name}) => name),
+    ['log-000000003-alpha'],
+  );
+});
+
+test('a started header that power loss tore costs nothing: no record in it was durable', () => {
+  const {files, records, log} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.flush();
+    log.small(40, 2);
+    log.beginSegment(2);
+    log.small(40, 3);
+    log.small(40, 4);
+  });
+  overwrite(files, '/log/log-000000002-alpha', 0, Buffer.alloc(SEGMENT_HEADER_BYTES));
+  const result = recover(files);
+  assert.is(result.position, at(records, 1).end);
+  assert.is(result.tornRecords, 2);
+  assert.is(result.numberMax, 2);
+  assert.ok(result.position < log.writer.position);
+});
+
+test('a header that rotted is damage where its records prove that they were durable', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.beginSegment(2);
+    log.small(40, 3);
+    log.flush();
+    log.small(40, 4);
+  });
+  flipBit(files, '/log/log-000000002-alpha', 800);
+  assertStops(files, at(records, 0).end);
+});
+
+test('a rotted header of a new epoch is damage as well', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.flush();
+    log.beginEpoch(2, 2);
+    log.small(40, 3);
+    log.flush();
+    log.small(40, 4);
+  });
+  flipBit(files, '/log/log-000000002-alpha', 800);
+  assertStops(files, at(records, 0).end);
+});
+
+test('a rotted header of the only segment is no new log', () => {
+  const {files} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 3);
+    log.flush();
+    log.small(40, 4);
+  });
+  flipBit(files, '/log/log-000000001-alpha', 800);
+  assertStops(files, 0);
+});
+
+test('a segment of another resource is a spare', () => {
+  const {files, log, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.flush();
+  });
+  const header = log.writer.header;
+  assert.ok(header);
+  const foreign = {...header, number: 2, start: 168, resourceId: '99'.repeat(16)};
+  const fd = files.open('/log/log-000000002-alpha', 'create');
+  files.write(fd, encodeSegmentHeader(foreign), 0, SEGMENT_HEADER_BYTES, 0);
+  files.close(fd);
+  const result = recover(files);
+  assert.is(result.position, at(records, -1).end);
+  assert.equal(
+    result.spares.map(({name}) => name),
+    ['log-000000002-alpha'],
+  );
+});
+
+test('a segment of a newer format is refused, not taken for a spare', () => {
+  const {files, log} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+  });
+  const header = log.writer.header;
+  assert.ok(header);
+  const bytes = encodeSegmentHeader({...header, number: 2});
+  bytes.writeUInt16LE(2, 8);
+  overwriteWithCrc(files, '/log/log-000000001-alpha', bytes);
+  const before = snapshot(files);
+  assert.throws(
+    () => recover(files),
+    (error: unknown) => isDiskError(error, 'LOG_FORMAT'),
+  );
+  assert.equal(snapshot(files), before);
+});
+
+function overwriteWithCrc(files: SimDisk, path: string, header: Buffer): void {
+  header.writeUInt32LE(crc32(header.subarray(0, 1020)), 1020);
+  overwrite(files, path, 0, header);
+}
+
+test('a missing segment in the middle is damage, at the end of the one before it', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.beginSegment(2);
+    log.small(40, 2);
+    log.flush();
+    log.beginSegment(3);
+    log.small(40, 3);
+  });
+  files.unlink('/log/log-000000002-alpha');
+  assertStops(files, at(records, 0).end);
+});
+
+test('a missing segment that the image still needs is damage, and the message says which', () => {
+  const {files} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.flush();
+    log.beginSegment(2);
+    log.small(40, 2);
+  });
+  files.unlink('/log/log-000000001-alpha');
+  assertStops(files, 0);
+});
+
+test('a segment whose chain does not join the one before belongs to another history', () => {
+  const {files, records, log} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.beginSegment(2);
+    log.small(40, 2);
+  });
+  const header = log.writer.header;
+  assert.ok(header);
+  const other = {...header, chain: {low: 1, high: 2}};
+  overwrite(files, '/log/log-000000002-alpha', 0, encodeSegmentHeader(other));
+  assert.is(recover(files).position, at(records, 0).end);
+});
+
+test('epochs in which nothing was written are passed over', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    for (let epoch = 2; epoch < 6; epoch += 1) log.beginEpoch(epoch, epoch);
+    log.small(40, 2);
+  });
+  const result = recover(files);
+  assert.equal(
+    result.segments.map(({header}) => header.number),
+    [1, 5],
+  );
+  assert.is(result.position, at(records, -1).end);
+  assert.is(result.epoch, epochOf(5));
+  assert.is(result.spares.length, 3);
+});
+
+test('a tail that moved to another file after an I/O error is read there', () => {
+  const files = makeSimDisk();
+  const log = new LogBuilder({files});
+  log.beginEpoch(1, 1);
+  const first = log.small(40, 1);
+  log.flush();
+  const tail = [log.small(40, 2), log.small(40, 3)];
+  const offset = at(tail, 0).offset;
+  const bytes = readFile(files, '/log/log-000000001-alpha').subarray(offset, offset + 336);
+  const moved = new LogBuilder({files, position: first.end, chain: first.chain});
+  moved.beginSegment(2);
+  moved.close();
+  overwrite(files, '/log/log-000000002-alpha', SEGMENT_HEADER_BYTES, bytes);
+  // The old copies rot: nobody reads them.
+  overwrite(files, '/log/log-000000001-alpha', offset, Buffer.alloc(336, 1));
+  const result = recover(files);
+  assert.is(result.position, at(tail, 1).end);
+  assert.equal(result.chain, at(tail, 1).chain);
+  assert.is(result.ends.length, 3);
+  assert.equal(
+    result.segments.map(({header}) => header.number),
+    [1, 2],
+  );
+});
+
+test('a file under two names, as after a rename that power loss undid, is read once', () => {
+  const {files, records, log} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    log.small(40, 1);
+    log.flush();
+    log.beginSegment(2);
+    log.small(40, 2);
+  });
+  // The header says 2, the name an older number: the header decides.
+  files.rename('/log/log-000000002-alpha', '/log/log-000000000-alpha');
+  const result = recover(files);
+  assert.is(result.position, at(records, -1).end);
+  assert.is(result.numberMax, 2);
+  assert.is(result.position, log.writer.position);
+});
+
+test('an alignment of 4096 keeps records apart, and recovery walks over the padding', () => {
+  const files = makeSimDisk();
+  const log = new LogBuilder({files, alignmentBytes: 4096});
+  log.beginEpoch(1, 1);
+  for (const stamp of [1, 2, 3]) {
+    const {position, end} = log.small(40, stamp);
+    assert.is(position % 4096, 0);
+    assert.is(end % 4096, 0);
+  }
+
+  const result = recover(files);
+  assert.is(result.position, 3 * 4096);
+  assert.is(result.ends.length, 6);
+});
+
+test.run();
