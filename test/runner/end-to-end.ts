@@ -13,7 +13,7 @@ import {runChild} from './child.js';
 import {addTotals, emptyTotals, totalsOf, uvuArguments, type Totals} from './totals.js';
 
 const DIRECTORY = path.join('test', 'e2e');
-const FILE_SECONDS = 180;
+const FILE_SECONDS = 300;
 const FILE_SECONDS_SOAK = 1800;
 
 /** How long what a test stopped in its last lines may take to be gone. */
