@@ -12,6 +12,8 @@ export const BATCH_BLOCKS_MAX = 2 ** 19;
 export const BATCH_EXTENTS_MAX = 2 ** 16;
 const ORDINALS = 2 ** 20;
 
+assert(BATCH_BLOCKS_MAX <= ORDINALS, 'an ordinal fits its part of the key');
+
 export class Batch {
   /** block * ORDINALS + ordinal: sorting puts each block's newest copy last among its own. */
   readonly #keys = new Float64Array(BATCH_BLOCKS_MAX);
@@ -31,14 +33,15 @@ export class Batch {
     const blocks = 260;
     return (
       this.#count + blocks > BATCH_BLOCKS_MAX ||
-      this.#ordinal + blocks > ORDINALS ||
+      // Zeros take ordinals as well, and positions are found by ordinal.
+      this.#ordinal + blocks > BATCH_BLOCKS_MAX ||
       this.#zeros.count + 2 > BATCH_EXTENTS_MAX
     );
   }
 
   /** `count` whole blocks whose bytes lie in the log from `position` on. */
   addData(block: number, count: number, position: number): void {
-    assert(this.#count + count <= BATCH_BLOCKS_MAX, 'the batch has room');
+    assert(this.#ordinal + count <= BATCH_BLOCKS_MAX, 'the batch has room');
     for (let index = 0; index < count; index += 1) {
       this.#keys[this.#count] = (block + index) * ORDINALS + this.#ordinal;
       this.#positions[this.#ordinal] = position + index * BLOCK_BYTES;
