@@ -1,5 +1,6 @@
 /**
- * The systemd units and the cron file of a node, as texts, and their installation.
+ * The systemd units of a node, as texts, and their installation. The cron file comes with the
+ * command that it would run, `mars cron`.
  *
  * A disk must outlive the daemon and stop after the file systems on it: each has a unit of its own,
  * whose processes systemd does not kill at shutdown (argv[0] begins with '@': systemd, "storage
@@ -94,28 +95,16 @@ Delegate=no
 `;
 }
 
-function cronFile({home, node, installation}: UnitOptions): string {
-  const run = join(installation, 'bin/run.js');
-  const quote = (text: string): string =>
-    `'${text.replaceAll("'", "'\\''").replaceAll('%', '\\%')}'`;
-  return `# mars: rotation and pruning of logs; safe beside the daemon, and without it.
-SHELL=/bin/sh
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
-*/10 * * * * root ${quote(node)} ${quote(run)} cron --home ${quote(home)}
-`;
-}
-
 /** The files that `mars daemon install` writes. */
 export function unitFiles(options: UnitOptions): UnitFile[] {
   return [
     {path: `${UNIT_DIRECTORY}/mars.service`, text: daemonUnit(options)},
     {path: DISK_UNIT, text: diskUnit(options)},
-    {path: '/etc/cron.d/mars', text: cronFile(options)},
   ];
 }
 
 /**
- * Writes the units and the cron file below `root` (`/` for this machine).
+ * Writes the units below `root` (`/` for this machine).
  *
  * @param dryRun true: nothing is written
  * @returns the files with their real paths

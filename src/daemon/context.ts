@@ -10,8 +10,6 @@ import type {HomePaths, NodeFile} from '../core/home.js';
 export interface DiskPrograms {
   readonly holder: string;
   readonly main: string;
-  /** Further words for node, such as `--import tsx` from a source checkout. */
-  readonly nodeOptions?: string;
 }
 
 /** Tells an event of a resource, or of the node where `resource` is null. */

@@ -82,7 +82,8 @@ function spawnHolder(start: HolderStart, outputFd: number, started: StartedHolde
         MARS_NODE: process.execPath,
         MARS_DISK_MAIN: programs.main,
         MARS_ACCEPT_IMAGE: start.acceptImage ? '1' : '',
-        ...(programs.nodeOptions === undefined ? {} : {NODE_OPTIONS: programs.nodeOptions}),
+        // What is loaded into the daemon has no place in a disk process.
+        NODE_OPTIONS: '',
       },
     },
   );

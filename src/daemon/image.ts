@@ -3,7 +3,7 @@
  * only ever read here; a file that was there before is never truncated, and removed by nobody.
  */
 import fs from 'node:fs';
-import {basename, dirname} from 'node:path';
+import {basename, dirname, normalize} from 'node:path';
 import {createNodeFiles} from '../core/files.js';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import {MIB, formatBytes} from '../core/units.js';
@@ -56,7 +56,7 @@ export function planImage(wish: ImageWish): ImagePlan {
     throw invalid(wish.path, 'it is neither a regular file nor a block device');
   }
 
-  if (stat.isBlockDevice()) checkStableName(wish, path);
+  if (stat.isBlockDevice()) checkBlockName(wish, path);
   checkUnused(wish, path);
   return stat.isFile() ? planFile(wish, path, stat) : planBlock(wish, path);
 }
@@ -91,10 +91,14 @@ function planFile(wish: ImageWish, path: string, stat: fs.Stats): ImagePlan {
 }
 
 function isStableName(path: string): boolean {
-  return STABLE_DIRECTORY.test(path);
+  return STABLE_DIRECTORY.test(normalize(path));
 }
 
-function checkStableName(wish: ImageWish, path: string): void {
+function checkBlockName(wish: ImageWish, path: string): void {
+  if (wish.places.devices.includes(path)) {
+    throw invalid(wish.path, `${path} is a device of mars itself`);
+  }
+
   const unstable = UNSTABLE_NAME.test(basename(path)) && dirname(path) === '/dev';
   if (!unstable || isStableName(wish.path)) return;
   const link = stableLinks(path)[0];

@@ -31,19 +31,15 @@ function parseWords(): Words {
   }
 }
 
-/** The programs beside this file; from a source checkout node needs the loader that runs us. */
-function programsBeside(): DiskPrograms {
-  const source = import.meta.url.endsWith('.ts');
-  const directory = process.env['MARS_DISK_DIRECTORY'];
-  const at = (name: string): string =>
-    directory === undefined
-      ? fileURLToPath(new URL(`../disk/${name}`, import.meta.url))
-      : resolve(directory, name);
-  return {
-    holder: at('holder.sh'),
-    main: at(source && directory === undefined ? 'main.ts' : 'main.js'),
-    ...(source ? {nodeOptions: `--import ${import.meta.resolve('tsx')}`} : {}),
-  };
+/**
+ * The programs of a disk. They are always the built ones, also where the daemon runs from its
+ * sources: threads are loaded by their names, and a disk process should start fast.
+ */
+function diskPrograms(): DiskPrograms {
+  const built = import.meta.url.endsWith('.ts') ? '../../dist/disk/' : '../disk/';
+  const directory =
+    process.env['MARS_DISK_DIRECTORY'] ?? fileURLToPath(new URL(built, import.meta.url));
+  return {holder: resolve(directory, 'holder.sh'), main: resolve(directory, 'main.js')};
 }
 
 async function main(): Promise<number> {
@@ -52,7 +48,7 @@ async function main(): Promise<number> {
   const log = pino({level, base: {pid: process.pid}}, destination({dest: 1, sync: true}));
   const packageFile = new URL('../../package.json', import.meta.url);
   const {version} = JSON.parse(fs.readFileSync(packageFile, 'utf8')) as {version: string};
-  const programs = programsBeside();
+  const programs = diskPrograms();
   const daemon = await startDaemon({home, version, programs, clock: systemClock, log});
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {

@@ -26,7 +26,9 @@ import {
 } from './create.js';
 import {requireUnused} from './device.js';
 import {bringUp, leave} from './operations.js';
+import {forbiddenPlaces} from './places.js';
 import {Resource} from './resource.js';
+import {resolveSafely} from './safe-path.js';
 import {readClusterId, readResource} from './state.js';
 import {SUPERVISE_INTERVAL_MS, Supervision} from './supervise.js';
 import {resourceStatus, resourceView} from './views.js';
@@ -170,11 +172,7 @@ export class MarsNode {
       throw new DiskError('RESOURCE_EXISTS', text, {resource: request.name});
     }
 
-    const images = new Map<string, string>();
-    for (const {resource} of this.#entries.values()) {
-      if (resource.fault === undefined) images.set(resource.file.imagePath, resource.name);
-    }
-
+    const images = canonicalImages(this.context, this.resources());
     const {file, undo} = await createResource(this.context, request, images);
     const resource = new Resource(this.context, file.name, file);
     const entry = {resource, supervision: new Supervision(this.context, resource)};
@@ -267,4 +265,19 @@ export class MarsNode {
       throw error;
     }
   }
+}
+
+/** Canonical images of resources, with their names: a stable link and its disk are the same. */
+function canonicalImages(context: Context, resources: readonly Resource[]): Map<string, string> {
+  const places = forbiddenPlaces(context);
+  const images = new Map<string, string>();
+  for (const {name, file} of resources.filter((resource) => resource.fault === undefined)) {
+    try {
+      images.set(resolveSafely(file.imagePath, places), name);
+    } catch {
+      images.set(file.imagePath, name);
+    }
+  }
+
+  return images;
 }

@@ -81,6 +81,7 @@ export async function bringUp(
   resource.hushFailure();
   resource.hush('DISK_UNREACHABLE');
   noteDevice(resource, activated.deviceFault);
+  if (!device) await removeDevice(file.name, resource.places, ownPidsOf(activated.status));
   takeSize(resource);
   if (activated.started) {
     const text = `${file.name} is primary here: ${resource.places.image}`;

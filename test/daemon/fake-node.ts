@@ -14,8 +14,6 @@ import {startDaemon, type Daemon} from '../../src/daemon/daemon.js';
 const programs = {
   holder: fileURLToPath(new URL('fake/holder.sh', import.meta.url)),
   main: fileURLToPath(new URL('fake/disk.mjs', import.meta.url)),
-  // tsx, which runs the tests, must not load the stand-in.
-  nodeOptions: '',
 };
 
 export interface FakeNode {
