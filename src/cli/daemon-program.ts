@@ -12,8 +12,14 @@ import {fileURLToPath} from 'node:url';
  * @throws what the program throws before it serves: NOT_INITIALISED, DAEMON_RUNNING, ...
  */
 export async function becomeDaemon(home: string, module = import.meta.url): Promise<void> {
-  const extension = module.endsWith('.ts') ? 'ts' : 'js';
-  const program = new URL(`../daemon/main.${extension}`, module);
+  const source = module.endsWith('.ts');
+  const program = new URL(`../daemon/main.${source ? 'ts' : 'js'}`, module);
+  // Disks outlive the daemon, and must not be started again from sources that are being edited.
+  if (source) process.env['MARS_DISK_DIRECTORY'] ??= fileURLToPath(builtDisk(module));
   process.argv.splice(1, process.argv.length, fileURLToPath(program), '--home', home);
   await import(program.href);
+}
+
+function builtDisk(module: string): URL {
+  return new URL('../../dist/disk', module);
 }
