@@ -64,9 +64,18 @@ export function readJsonFile<T>(path: string, check: (value: unknown) => T): T |
     return check(value);
   } catch (error) {
     if (error instanceof DiskError) throw error;
-    const fault = error instanceof Error ? error.message : String(error);
+    const fault = faultOf(error, text);
     throw new DiskError('STATE_UNREADABLE', `${path} is not valid: ${fault}`, {file: path, fault});
   }
+}
+
+/** The words of an error; V8 counts characters from the start, people count lines. */
+function faultOf(error: unknown, text: string): string {
+  const words = error instanceof Error ? error.message : String(error);
+  const position = /at position (\d+)/u.exec(words)?.[1];
+  if (position === undefined) return words;
+  const line = text.slice(0, Number(position)).split('\n').length;
+  return `${words} (line ${line})`;
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -202,9 +202,14 @@ export function fatalIn(text: string): DiskError | undefined {
   return undefined;
 }
 
-/** The fatal error in the output of the last life, for a disk that was found dead. */
-export function lastFatal(paths: ResourcePaths): DiskError | undefined {
-  return fatalIn(tailOf(paths.output, 0));
+/** The last fatal error in the output behind `start` bytes, for a disk that was found dead. */
+export function lastFatal(paths: ResourcePaths, start = 0): DiskError | undefined {
+  return fatalIn(tailOf(paths.output, start));
+}
+
+/** Bytes of output so far. */
+export function outputSize(paths: ResourcePaths): number {
+  return fs.statSync(paths.output, {throwIfNoEntry: false})?.size ?? 0;
 }
 
 /**

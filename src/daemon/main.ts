@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import {fileURLToPath} from 'node:url';
-import {isAbsolute, resolve} from 'node:path';
+import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {destination, pino} from 'pino';
 import {CODES, EXIT} from '../core/codes.js';
@@ -25,7 +25,12 @@ function parseWords(): Words {
       options: {home: {type: 'string'}, 'log-level': {type: 'string', default: 'info'}},
     });
     const home = values.home ?? process.env['MARS_HOME'] ?? HOME_DEFAULT;
-    return {home: isAbsolute(home) ? home : resolve(home), level: values['log-level']};
+    const level = values['log-level'];
+    if (!Object.hasOwn(pino.levels.values, level)) {
+      throw new Error(`--log-level takes ${Object.keys(pino.levels.values).join(', ')}`);
+    }
+
+    return {home: resolve(home), level};
   } catch (error) {
     throw new DiskError('USAGE', error instanceof Error ? error.message : String(error));
   }

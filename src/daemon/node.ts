@@ -26,8 +26,9 @@ import {
 } from './create.js';
 import {requireUnused} from './device.js';
 import {bringUp, leave} from './operations.js';
+import {listMounts, mountAt} from './mounts.js';
 import {forbiddenPlaces} from './places.js';
-import {Resource} from './resource.js';
+import {Resource, unknownResource} from './resource.js';
 import {resolveSafely} from './safe-path.js';
 import {readClusterId, readResource} from './state.js';
 import {SUPERVISE_INTERVAL_MS, Supervision} from './supervise.js';
@@ -135,9 +136,7 @@ export class MarsNode {
   resource(name: string): Resource {
     const entry = this.#entries.get(name);
     if (entry !== undefined) return entry.resource;
-    throw new DiskError('RESOURCE_UNKNOWN', `there is no resource '${name}' on this node`, {
-      resource: name,
-    });
+    throw unknownResource(name);
   }
 
   /** `mars status`: asks each disk process, so that scripts see what is true now. */
@@ -195,10 +194,11 @@ export class MarsNode {
 
   async #undoCreate(resource: Resource, undo: () => void): Promise<void> {
     const {name, places} = resource;
+    resource.markDeleted();
     this.#entries.delete(name);
     try {
       await deactivate(this.context, name, performance.now() + UNDO_TIMEOUT_MS);
-      fs.rmdirSync(places.mountPoint);
+      if (mountAt(listMounts(), places.mountPoint) === undefined) fs.rmdirSync(places.mountPoint);
     } catch (error) {
       this.context.log.warn({resource: name, err: error}, 'a failed creation left remains');
     }
@@ -231,6 +231,7 @@ export class MarsNode {
       }
 
       await leave(resource, performance.now() + CREATE_TIMEOUT_MS);
+      resource.markDeleted();
       removeResource(this.context, resource.file, resource.places.link);
       this.#entries.delete(name);
       this.context.tell('RESOURCE_DELETED', 'info', name, `${name} was deleted`);

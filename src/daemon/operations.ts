@@ -6,6 +6,7 @@ import type {
   RoleRequest,
   SetRequest,
 } from '../control/api.js';
+import {CODES} from '../core/codes.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import {createNodeFiles} from '../core/files.js';
 import type {ResourceFile} from '../core/home.js';
@@ -61,6 +62,11 @@ export async function becomePrimary(
   } catch (error) {
     // A disk that only needs longer goes on, and is primary when it is ready.
     if (!isDiskError(error, 'TIMEOUT')) resource.save(before);
+    // Damage stays to be seen in the status, not only by who asked.
+    if (isDiskError(error) && CODES[error.code].exit === 'damage') {
+      resource.sayFailure(error.code, error.message);
+    }
+
     throw error;
   }
 
@@ -121,7 +127,8 @@ export async function becomeSecondary(
   const serving = found.kind === 'serving' || found.kind === 'silent';
   if (serving || file.designatedRole === 'primary') {
     const last = await deactivate(context, file.name, deadlineOf(request));
-    resource.noteEnd(last);
+    if (last === undefined) resource.noteLost();
+    else resource.noteEnd(last);
     resource.save({designatedRole: 'secondary', withoutDevice: false});
     noteDevice(resource, undefined);
     context.tell('ROLE_SECONDARY', 'info', file.name, `${file.name} is secondary here`);

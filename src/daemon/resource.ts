@@ -15,7 +15,7 @@ import {diskStatus} from '../control/disk-client.js';
 import {ownPidsOf} from './activate.js';
 import type {Context} from './context.js';
 import {usersOf} from './device.js';
-import {seemsAlive, type StartedHolder} from './holder.js';
+import {lastFatal, outputSize, seemsAlive, type StartedHolder} from './holder.js';
 import {placesOf, type Places} from './places.js';
 import {writeResource} from './state.js';
 
@@ -37,6 +37,10 @@ export class Resource {
   #openers = {at: -Infinity, count: 0};
   #failureCode: ErrorCode | undefined;
   #writtenBack = false;
+  #deleted = false;
+  /** Grows with each fact that an operation brings: a slower answer from before is dropped. */
+  #turn = 0;
+  #outputSeen = 0;
   /** The holder of the write-back that was started last; its end with 0 means that all is done. */
   writeBack: StartedHolder | undefined;
 
@@ -90,6 +94,7 @@ export class Resource {
   /** Runs `work` after everything that was asked before; `name` is shown while it runs. */
   run<T>(name: string, work: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(async () => {
+      if (this.#deleted) throw unknownResource(this.name);
       this.#operation = name;
       try {
         return await work();
@@ -99,6 +104,11 @@ export class Resource {
     });
     this.#queue = result.catch(() => undefined);
     return result;
+  }
+
+  /** The resource is no more: what still waits in the queue is refused, nothing is written. */
+  markDeleted(): void {
+    this.#deleted = true;
   }
 
   /** Resolves when the queue is empty. */
@@ -135,7 +145,10 @@ export class Resource {
   /** Asks the disk process how it is. Cheap: one request on a local socket. */
   async poll(): Promise<void> {
     const {paths} = this.places;
+    const turn = this.#turn;
     const status = await diskStatus(paths.socket, POLL_TIMEOUT_MS).catch(() => undefined);
+    // An operation that ended meanwhile knows better.
+    if (turn !== this.#turn || this.#deleted) return;
     if (status !== undefined) {
       this.noteStatus(status);
       return;
@@ -148,13 +161,21 @@ export class Resource {
   }
 
   noteStatus(status: DiskStatus): void {
+    this.#turn += 1;
     this.#disk = status;
     this.#last = status;
     this.#silentSince = undefined;
+    this.#outputSeen = outputSize(this.places.paths);
+  }
+
+  /** Why the disk process ended, in its own words since it was last seen well. */
+  lastWords(): DiskError | undefined {
+    return lastFatal(this.places.paths, this.#outputSeen);
   }
 
   /** The disk process has ended in order; `last` is its last word, also for the next daemon. */
   noteEnd(last: DiskStatus | undefined): void {
+    this.#turn += 1;
     this.#disk = undefined;
     this.#last = last ?? this.#last;
     this.#silentSince = undefined;
@@ -181,6 +202,13 @@ export class Resource {
     this.#writtenBack = true;
     if (this.#last === undefined) fs.rmSync(this.places.paths.socket, {force: true});
     else this.noteEnd({...this.#last, replayed: this.#last.position});
+  }
+
+  /** The disk process ended unseen: what the log holds beyond the image is not known. */
+  noteLost(): void {
+    this.forgetEnd();
+    this.#last = undefined;
+    this.noteEnd(undefined);
   }
 
   /** A disk is about to run: what was kept of the last end is no longer true. */
@@ -217,6 +245,13 @@ export class Resource {
   #now(): string {
     return new Date(this.#context.clock.wallMs()).toISOString();
   }
+}
+
+/** A RESOURCE_UNKNOWN. */
+export function unknownResource(name: string): DiskError {
+  return new DiskError('RESOURCE_UNKNOWN', `there is no resource '${name}' on this node`, {
+    resource: name,
+  });
 }
 
 function endFile(paths: ResourcePaths): string {

@@ -11,7 +11,6 @@
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {Context} from './context.js';
 import {deviceOf} from './device.js';
-import {lastFatal} from './holder.js';
 import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
 import type {Resource} from './resource.js';
 import {isErrorCode, type ErrorCode} from '../core/codes.js';
@@ -112,10 +111,12 @@ export class Supervision {
     const resource = this.#resource;
     if (resource.silentSince === undefined) {
       resource.hush('DISK_UNREACHABLE');
+      if (resource.disk?.phase === 'serving') resource.hushFailure();
       return;
     }
 
-    const fatal = lastFatal(resource.places.paths);
+    const fatal = resource.lastWords();
+    if (fatal !== undefined) resource.sayFailure(fatal.code, fatal.message);
     const cause = fatal === undefined ? '' : `; its last words: ${fatal.code}: ${fatal.message}`;
     const text = `the disk process does not answer; its holder starts it again${cause}`;
     resource.say('DISK_UNREACHABLE', 'warning', text);
@@ -178,7 +179,7 @@ export class Supervision {
     if (this.#context.clock.monotonicMs() < this.#nextTryMs) return;
     if (holder !== undefined && holder.ended !== 0) {
       const text = 'the write-back ended before its time';
-      this.#noteFailure(lastFatal(resource.places.paths) ?? new DiskError('IMAGE_IO', text));
+      this.#noteFailure(resource.lastWords() ?? new DiskError('IMAGE_IO', text));
     }
 
     await resource.run('write-back', () => writeBack(this.#context, resource));
