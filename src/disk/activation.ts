@@ -3,8 +3,7 @@
  * before the next:
  *
  *   1. where the log ends (log/recovery); the index of what is not in the image yet
- *   2. what lies above the proven durable position is written again and synced: after an EIO that
- *      the dead process saw, its pages are clean, and only writing them makes fdatasync honest
+ *   2. what lies above the proven durable position is made durable (settle-tail)
  *   3. the first segment of a new epoch, and the lineage
  *
  * Only then may a request be answered, or any position told to anybody.
@@ -12,23 +11,24 @@
 import {randomBytes} from 'node:crypto';
 import {join} from 'node:path';
 import type {Clock} from '../core/clock.js';
-import {DiskError, errnoOf} from '../core/errors.js';
+import {DiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
-import {BLOCK_BYTES} from '../core/limits.js';
 import {TwoSlotFile} from '../core/two-slot.js';
 import {BlockIndex} from '../image/block-index.js';
 import {isSameImage, openImage} from '../image/image-file.js';
 import {openReplayState, type ReplayState} from '../image/replay-state.js';
-import type {RecordCursor} from '../log/cursor.js';
-import {RECORD, FLAG, type Chain} from '../log/record.js';
 import {indexPathOf} from '../log/index-file.js';
+import type {Chain} from '../log/record.js';
 import {recoverLog, type RecoveredLog} from '../log/recovery.js';
-import {makeReady, makeSpare, type SegmentPlan} from '../log/segment-files.js';
-import {segmentName, SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
+import type {SegmentPlan} from '../log/segment-files.js';
+import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import {LogWriter} from '../log/writer.js';
 import {segmentPlan, type DiskConfig} from './config.js';
+import {indexRecord} from './index-record.js';
 import {appendLineage} from './lineage.js';
+import {readySegment} from './ready-segment.js';
+import {settleTail} from './settle-tail.js';
 import {WORD, type Shared} from './shared.js';
 
 export interface ActivationInput {
@@ -68,7 +68,7 @@ export function activate(input: ActivationInput): ActiveDisk {
   const imageFd = openImage(files, config.resource.imagePath, 0);
   const {stateFile, state, identity} = openState(input, imageFd);
   const index = new BlockIndex(plan.fileBytes - SEGMENT_HEADER_BYTES);
-  const recovered = recoverLog({
+  const found = recoverLog({
     files,
     directory: paths.logDirectory,
     resourceId: config.resource.id,
@@ -88,8 +88,8 @@ export function activate(input: ActivationInput): ActiveDisk {
   index.setReplayed(state.from);
   shared.replayed.set(state.from);
   shared.replayTo.set(state.to);
-  files.close(openImage(files, config.resource.imagePath, recovered.diskSizeBytes));
-  rewriteTail(files, recovered);
+  files.close(openImage(files, config.resource.imagePath, found.diskSizeBytes));
+  const recovered = settleTail(files, plan, found, index, shared);
   setSparesAside(files, plan, recovered);
   for (const segment of recovered.segments) {
     shared.pushSegment(
@@ -162,73 +162,6 @@ function openState(
   return {stateFile: file, state, identity};
 }
 
-/** Puts a record of the log into the index, unless the image has it already. */
-export function indexRecord(index: BlockIndex, cursor: RecordCursor, replayed: number): void {
-  const {record} = cursor;
-  const block = record.diskOffset / BLOCK_BYTES;
-  switch (record.type) {
-    case RECORD.write: {
-      if (cursor.position <= replayed) return;
-      index.put(block, record.storedLength / BLOCK_BYTES, cursor.payloadPosition);
-      return;
-    }
-
-    case RECORD.discard:
-    case RECORD.zero: {
-      if (cursor.position <= replayed) return;
-      index.putZero(block, block + record.logicalLength / BLOCK_BYTES, cursor.payloadPosition);
-      return;
-    }
-
-    case RECORD.resize:
-    case RECORD.seal:
-    case RECORD.pad:
-    case RECORD.mark: {
-      return;
-    }
-
-    default: {
-      if ((record.flags & FLAG.ignorable) !== 0) return;
-      throw new DiskError(
-        'LOG_FORMAT',
-        `the log has a record of type ${record.type}, which this version does not know`,
-        {type: record.type},
-      );
-    }
-  }
-}
-
-const COPY_BYTES = 1024 * 1024;
-
-/** Step 2: writes [proven, position) again in place and syncs it. */
-function rewriteTail(files: Files, recovered: RecoveredLog): void {
-  const buffer = Buffer.alloc(COPY_BYTES);
-  for (const [at, segment] of recovered.segments.entries()) {
-    const start = segment.header.start;
-    const end = recovered.segments[at + 1]?.header.start ?? recovered.position;
-    const last = at === recovered.segments.length - 1;
-    if (end <= recovered.proven && !last) continue;
-    const fd = files.open(segment.path, 'write');
-    try {
-      // The header is in doubt as well where the segment began after the proven position.
-      if (start >= recovered.proven) rewrite(files, fd, buffer, 0, SEGMENT_HEADER_BYTES);
-      const from = Math.max(start, recovered.proven);
-      rewrite(files, fd, buffer, SEGMENT_HEADER_BYTES + from - start, Math.max(0, end - from));
-      files.sync(fd);
-    } finally {
-      files.close(fd);
-    }
-  }
-}
-
-function rewrite(files: Files, fd: number, buffer: Buffer, position: number, length: number): void {
-  for (let done = 0; done < length; done += COPY_BYTES) {
-    const count = Math.min(COPY_BYTES, length - done);
-    const got = files.read(fd, buffer, 0, count, position + done);
-    files.write(fd, buffer, 0, got, position + done);
-  }
-}
-
 /** Files that hold nothing that is needed any more (cut, replayed) get a name that says so. */
 function setSparesAside(files: Files, plan: SegmentPlan, recovered: RecoveredLog): void {
   const named = [...recovered.spares, ...recovered.older].filter(({name}) =>
@@ -279,32 +212,4 @@ function beginEpoch(
   shared.pushSegment(number, fd, header.start);
   shared.set(WORD.readyUpTo, number);
   return epoch;
-}
-
-/** A ready segment: from a spare of the right size, else a new one. */
-function readySegment(files: Files, plan: SegmentPlan, number: number): string {
-  for (const name of files.list(plan.directory)) {
-    if (!name.startsWith('spare-')) continue;
-    const path = join(plan.directory, name);
-    const fd = files.open(path, 'read');
-    const size = files.sizeOf(fd);
-    files.close(fd);
-    if (size === plan.fileBytes) return makeReady(files, plan, path, number);
-    files.unlink(path);
-  }
-
-  const path = join(plan.directory, `spare-new-${segmentName(number, plan.originName)}`);
-  try {
-    const making = makeSpare(files, plan, path);
-    while (making.next().done !== true);
-    return makeReady(files, plan, path, number);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOSPC') throw error;
-    throw new DiskError(
-      'LOG_SPACE',
-      `no room in ${plan.directory} for a logfile of ${plan.fileBytes} bytes: free space there`,
-      {directory: plan.directory, bytes: plan.fileBytes},
-      {cause: error},
-    );
-  }
 }

@@ -23,7 +23,8 @@ import {RecordCursor} from '../log/cursor.js';
 import {RECORD, RECORD_HEADER_BYTES, type Chain} from '../log/record.js';
 import {SEGMENT_HEADER_BYTES, segmentName, type SegmentHeader} from '../log/segment.js';
 import type {LogWriter, RecordBody} from '../log/writer.js';
-import {indexRecord, type ActiveDisk} from './activation.js';
+import type {ActiveDisk} from './activation.js';
+import {indexRecord} from './index-record.js';
 import type {FrontNotice} from './front.js';
 import {readTail, writeTail, type MovedSegment} from './move-tail.js';
 import type {LogReader} from './read.js';
@@ -46,6 +47,8 @@ interface HeldSegment {
 
 /** Files that may fail one after the other before the log is given up. */
 const FAILURES_MAX = 3;
+/** Ready segments that may fail in a row when they are begun: each takes the space of a file. */
+const PASSED_OVER_MAX = 8;
 
 /** An append that found no segment to go to: the request waits. */
 export const NO_SEGMENT = -1;
@@ -265,9 +268,13 @@ export class FrontLog implements LogReader {
     return false;
   }
 
+  /** One range is kept: what lies between two failures that are still in the log is not trusted. */
   #markBad(from: number, upTo: number): void {
-    this.#shared.set(WORD.badFrom, from);
-    this.#shared.set(WORD.badUpTo, upTo);
+    const shared = this.#shared;
+    const oldest = shared.segment(shared.segmentFirst).number;
+    const joined = shared.get(WORD.badUpTo) >= oldest ? shared.get(WORD.badFrom) : from;
+    shared.set(WORD.badFrom, Math.min(from, joined));
+    shared.set(WORD.badUpTo, upTo);
   }
 
   #nextNumber(): number {
@@ -279,20 +286,29 @@ export class FrontLog implements LogReader {
     const shared = this.#shared;
     if (shared.get(WORD.logDefective) !== 0) return false;
     while (shared.get(WORD.readyUpTo) >= this.#nextNumber()) {
-      if (this.#beginSegment(this.#nextNumber())) {
+      const errno = this.#beginSegment(this.#nextNumber());
+      if (errno === undefined) {
+        if (this.#passedOver > 0) shared.set(WORD.readyWanted, 0);
         this.#passedOver = 0;
         this.#ended = false;
         return true;
       }
 
       this.#passedOver += 1;
+      if (this.#passedOver >= PASSED_OVER_MAX) return this.#giveUp(errno);
+    }
+
+    // The keeper counts files that were passed over as ready: it is told to make more.
+    if (this.#passedOver > 0) {
+      shared.set(WORD.readyWanted, this.#passedOver + 1);
+      this.#notify({kind: 'segments-wanted'});
     }
 
     return false;
   }
 
-  /** @returns false where the file cannot be opened or its header not be written */
-  #beginSegment(number: number): boolean {
+  /** @returns the errno where the file cannot be opened or its header not be written */
+  #beginSegment(number: number): string | undefined {
     const {plan} = this.#disk;
     const header = this.#header(number, this.position, this.#writer.chain);
     let fd = -1;
@@ -304,11 +320,11 @@ export class FrontLog implements LogReader {
       if (errno === undefined) throw error;
       this.#notify({kind: 'log-error', errno});
       if (fd >= 0) this.#files.close(fd);
-      return false;
+      return errno;
     }
 
     this.#hold(fd, header);
-    return true;
+    return undefined;
   }
 
   #header(number: number, start: number, chain: Readonly<Chain>): SegmentHeader {
