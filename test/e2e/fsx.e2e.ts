@@ -84,7 +84,14 @@ class RandomUser {
   }
 
   close(): void {
-    for (const {descriptor} of this.#doors) fs.closeSync(descriptor);
+    for (const {descriptor} of this.#doors) {
+      try {
+        fs.closeSync(descriptor);
+      } catch {
+        // Of a file whose processes were killed, close(2) tells ENOTCONN, and closes it.
+      }
+    }
+
     this.#doors = [];
   }
 
