@@ -97,7 +97,8 @@ function parseOptions(args: readonly string[]): Options | undefined {
 }
 
 function environment(options: Options): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = {...process.env};
+  // The same for all: CI has a dumb terminal, or none.
+  const env: NodeJS.ProcessEnv = {...process.env, TERM: 'xterm', LC_ALL: 'C.UTF-8'};
   // Programs with `env node` in their first line shall get this very Node.
   env['PATH'] = `${path.dirname(process.execPath)}:${env['PATH'] ?? ''}`;
   if (options.coverage) {
