@@ -218,7 +218,7 @@ export class Front implements DiskHandler {
     const tail = (offset + length) % BLOCK_BYTES;
     const tailSkip = tail === 0 ? 0 : BLOCK_BYTES - tail;
     const storedLength = headSkip + length + tailSkip;
-    if (!this.#makeRoom(storedLength)) return NO_ROOM;
+    if (!this.#makeRoom(storedLength)) return this.#refusal();
     let start = payloadOffset - headSkip;
     if (headSkip + tailSkip > 0) {
       start = this.#complete(offset, length, request, payloadOffset, headSkip, tailSkip);
@@ -300,7 +300,7 @@ export class Front implements DiskHandler {
     }
 
     if (firstWhole === endWhole) return 0;
-    if (!this.#makeRoom(0)) return NO_ROOM;
+    if (!this.#makeRoom(0)) return this.#refusal();
     const position = this.log.appendPlain({
       type: discard ? RECORD.discard : RECORD.zero,
       logicalLength: endWhole - firstWhole,

@@ -73,7 +73,7 @@ export class Keeper {
     if (now < this.#retryAt) return this.#retryAt - now;
     try {
       const worked = this.#recycle() || this.#prepare() || this.#trim() || this.#sealer.step();
-      if (this.#troubled && this.#readyAhead() > 0) {
+      if (this.#troubled && this.#readyAhead() >= Math.max(1, this.#shared.get(WORD.readyWanted))) {
         this.#troubled = false;
         this.#onTrouble(undefined);
       }

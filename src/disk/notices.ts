@@ -15,6 +15,8 @@ export class Notices {
   readonly #messages = new Map<ErrorCode, Message>();
   #parkedSince: number | undefined;
   #logErrno: string | undefined;
+  /** The log was given up: from here on that is what is said of it. */
+  #defective = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -43,6 +45,7 @@ export class Notices {
   /** The keeper cannot make a segment (errno), or can again (undefined). */
   logTrouble(errno: string | undefined): void {
     this.#logErrno = errno;
+    if (this.#defective) return;
     if (errno === undefined) {
       this.drop('LOG_SPACE');
       this.drop('LOG_IO');
@@ -90,6 +93,7 @@ export class Notices {
       }
 
       case 'log-defective': {
+        this.#defective = true;
         const text = `the log cannot be written (${message.errno}): writes and flushes are refused`;
         this.put('LOG_IO', 'critical', text);
         report({code: 'LOG_IO', severity: 'critical', text});
