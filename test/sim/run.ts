@@ -20,6 +20,8 @@ const {values} = parseArgs({
     file: {type: 'string'},
     keep: {type: 'boolean', default: false},
     all: {type: 'boolean', default: false},
+    /** The first failure is enough: no shrinking. */
+    first: {type: 'boolean', default: false},
   },
 });
 
@@ -63,8 +65,9 @@ function runSeeds(start: number, count: number): void {
     if (outcome.failure === undefined) continue;
     failed.push(seed);
     process.exitCode = 1;
-    if (values.all) console.log(`seed ${seed} FAILED: ${outcome.failure}`);
-    else {
+    if (values.all || values.first) console.log(`seed ${seed} FAILED: ${outcome.failure}`);
+    if (values.first) break;
+    if (!values.all) {
       fail(script, outcome);
       break;
     }

@@ -97,7 +97,7 @@ const WEIGHTS: Weights = {
   discard: 4,
   zero: 4,
   flush: 6,
-  rotate: 2,
+  rotate: 3,
   pause: 1,
   resume: 2,
   evict: 1,
@@ -126,7 +126,7 @@ function drawProfile(random: Random): Profile {
     if (chance(random, 0.15)) weights[kind] *= 0.1;
   }
 
-  if (chance(random, 0.3)) {
+  if (chance(random, 0.4)) {
     weights.fault = pick(random, [3, 10]);
     weights.heal = 4;
   }
@@ -207,18 +207,26 @@ function drawRange(
   return {offset: offset - (offset % 512), length};
 }
 
+const SYNCS: readonly SimCall[] = ['syncData', 'sync'];
+
 function drawFault(random: Random): Action {
   const fault = pick(random, ['EIO', 'EIO', 'ENOSPC'] as const);
   const calls: readonly SimCall[] =
     fault === 'ENOSPC'
       ? ['write']
-      : pick<readonly SimCall[]>(random, [['write'], ['syncData', 'sync'], ['punch'], ['read']]);
+      : pick<readonly SimCall[]>(random, [['write'], SYNCS, SYNCS, ['punch'], ['read']]);
   return {
     kind: 'fault',
-    path: pick(random, ['/log/', '/image$', '/replay$', '.']),
+    path: pick(random, ['/log/', '/log/', '/image$', '/replay$', '.']),
     calls,
     fault,
     after: below(random, 6),
     count: pick(random, [1, 1, 3]),
   };
+}
+
+/** One line of a trace. */
+export function describe(action: Action): string {
+  const {kind, ...rest} = action;
+  return `${kind} ${Object.values(rest).join(' ')}`.trim();
 }

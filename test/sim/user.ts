@@ -146,6 +146,7 @@ export class User implements Responder {
 
     if (result === 0) {
       this.#oracle.accept(change, begin, front.log.position);
+      if (this.#options.durableWrites) this.#oracle.promise(front.log.position);
       return undefined;
     }
 

@@ -18,12 +18,21 @@ import {formatPosition} from '../../src/core/position.js';
 import {MIB} from '../../src/core/units.js';
 import {COMMAND} from '../../src/disk/front.js';
 import {WORD} from '../../src/disk/shared.js';
+import {checkBounds} from './bounds.js';
 import {beginLife, type Life} from './life.js';
+import {checkAnnounced} from './announced.js';
 import {Oracle, SimFailure, type Change} from './oracle.js';
 import {below, chance, createRandom, pick} from './random.js';
 import type {Random} from './random.js';
 import {diskConfig, prepareDisk, SIM_HOME, SIM_NAME} from './sim-config.js';
-import type {Action, ActorName, Death, Script, Step} from './script.js';
+import {
+  describe,
+  type Action,
+  type ActorName,
+  type Death,
+  type Script,
+  type Step,
+} from './script.js';
 import {SimClock} from './sim-clock.js';
 import {SimCrash, SimDisk} from './sim-disk.js';
 import {User} from './user.js';
@@ -33,9 +42,6 @@ const ACTORS: readonly ActorName[] = ['commit', 'replay', 'keeper'];
 const PATIENCE = 4000;
 /** The same where something outside has to change first. */
 const PATIENCE_EXCUSED = 200;
-/** Log, two ready, six spares, and what is on its way. */
-const FILES_MAX = 12;
-const DESCRIPTORS_MAX = 16;
 
 /** How much of what a run contained: a campaign without crashes proves nothing. */
 export interface WorldStatistics {
@@ -103,7 +109,8 @@ export class World {
     });
     prepareDisk(this.#disk, config.sizeBytes);
     if (config.capacityBytes > 0) this.#disk.capacityBytes = config.capacityBytes;
-    this.#disk.beforeCall = (actor) => {
+    this.#disk.beforeCall = (actor, call, path) => {
+      if (actor === 'replay') checkAnnounced(this.#disk, call, path);
       this.#interleave(actor);
     };
   }
@@ -252,9 +259,8 @@ export class World {
       throw error;
     }
 
-    if (shared.get(WORD.commandResult) === 1) {
-      this.#oracle.accept(change, begin, front.log.position);
-    }
+    if (shared.get(WORD.commandResult) !== 1) this.#oracle.doubt(change);
+    else this.#oracle.accept(change, begin, front.log.position);
   }
 
   // Threads.
@@ -463,7 +469,7 @@ export class World {
     if (this.#user.openCount > 0) throw new SimFailure('a request was never answered');
     const {image} = this.#paths;
     this.#oracle.compareImage((offset, length) => this.#disk.peek(image, offset, length, true));
-    this.#checkBounds();
+    checkBounds(this.#disk);
   }
 
   #drain(): void {
@@ -480,25 +486,7 @@ export class World {
     throw new SimFailure('it never came to rest');
   }
 
-  #checkBounds(): void {
-    const names = this.#disk
-      .peekNames(this.#paths.logDirectory)
-      .filter((name) => !name.startsWith('bad-'));
-    if (names.length > FILES_MAX) {
-      throw new SimFailure(`${names.length} files are left in the log: ${names.join(' ')}`);
-    }
-
-    if (this.#disk.descriptorCount > DESCRIPTORS_MAX) {
-      throw new SimFailure(`${this.#disk.descriptorCount} descriptors are open`);
-    }
-  }
-
   #say(text: string): void {
     this.trace.push(text);
   }
-}
-
-function describe(action: Action): string {
-  const {kind, ...rest} = action;
-  return `${kind} ${Object.values(rest).join(' ')}`.trim();
 }
