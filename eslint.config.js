@@ -14,7 +14,10 @@ export default tseslint.config(
       // Loops that wait on shared memory or a blocking read are the design.
       '@typescript-eslint/no-unnecessary-condition': ['error', {allowConstantLoopConditions: true}],
       '@typescript-eslint/restrict-template-expressions': ['error', {allowNumber: true}],
-      'no-restricted-imports': ['error', {patterns: [{group: ['*/index.js'], message: 'no barrels'}]}],
+      'no-restricted-imports': [
+        'error',
+        {patterns: [{group: ['*/index.js'], message: 'no barrels'}]},
+      ],
     },
   },
   {
