@@ -158,22 +158,30 @@ function bytesBelow(path: string): number {
 /**
  * Removes a resource that nothing runs for.
  *
+ * The rename is the commit point. Giving the space back may take minutes for a large image in many
+ * pieces; it goes on beside other requests, and is finished at the next start after a crash.
+ *
+ * @returns resolves when the space is given back
  * @throws DiskError STORE_*; before the rename nothing has changed
  */
-export function removeResource(context: Context, file: ResourceFile, link: string): void {
+export async function removeResource(
+  context: Context,
+  file: ResourceFile,
+  link: string,
+): Promise<void> {
   const paths = resourcePaths(context.paths.home, file.name);
   const work = transitional(context, file.name, DELETED);
   try {
     fs.rmSync(work, {recursive: true, force: true});
     fs.renameSync(paths.directory, work);
     syncDirectory(context.paths.resourcesDirectory);
-    finishRemoval(work, file);
+    removeRunFiles(paths);
+    removeDeviceLink(link);
+    if (file.imageOwned) await fs.promises.rm(file.imagePath, {force: true});
+    await fs.promises.rm(work, {recursive: true, force: true});
   } catch (error) {
     throw storeError(error, `delete ${paths.directory}`);
   }
-
-  removeRunFiles(paths);
-  removeDeviceLink(link);
 }
 
 /** Removes what a disk process left in run/disks. */

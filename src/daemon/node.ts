@@ -232,7 +232,7 @@ export class MarsNode {
 
       await leave(resource, performance.now() + CREATE_TIMEOUT_MS);
       resource.markDeleted();
-      removeResource(this.context, resource.file, resource.places.link);
+      await removeResource(this.context, resource.file, resource.places.link);
       this.#entries.delete(name);
       this.context.tell('RESOURCE_DELETED', 'info', name, `${name} was deleted`);
       return {...described, dryRun: false};
