@@ -19,14 +19,13 @@ import type {Clock} from '../core/clock.js';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {COMMIT_BYTES_MAX} from '../core/limits.js';
-import {RecordCursor} from '../log/cursor.js';
 import {RECORD, RECORD_HEADER_BYTES, type Chain} from '../log/record.js';
 import {SEGMENT_HEADER_BYTES, segmentName, type SegmentHeader} from '../log/segment.js';
 import type {LogWriter, RecordBody} from '../log/writer.js';
 import type {ActiveDisk} from './activation.js';
-import {indexRecord} from './index-record.js';
+import {indexPart} from './index-record.js';
 import type {FrontNotice} from './front.js';
-import {readTail, writeTail, type MovedSegment} from './move-tail.js';
+import {readTail, writeTail, type MovedSegment, type TailPart} from './move-tail.js';
 import type {LogReader} from './read.js';
 import {WORD, type Shared} from './shared.js';
 
@@ -164,8 +163,7 @@ export class FrontLog implements LogReader {
     const old = this.#segments.filter(({start}, at) => {
       return (this.#segments[at + 1]?.start ?? Infinity) > durable && start < end;
     });
-    const capacityBytes = plan.fileBytes - SEGMENT_HEADER_BYTES;
-    const parts = readTail(this.#files, old, durable, end, capacityBytes);
+    const parts = this.#readTail(old, durable, end);
     if (parts === undefined) return this.#giveUp('EIO');
     const number = this.#nextNumber();
     const ready = shared.get(WORD.readyUpTo) - number + 1;
@@ -186,7 +184,8 @@ export class FrontLog implements LogReader {
       this.#notify({kind: 'log-error', errno: result.errno});
       this.#passedOver += parts.length;
       this.#failures += 1;
-      return this.#failures < FAILURES_MAX ? false : this.#giveUp(result.errno);
+      // Nobody rings for another try: it is now, or when the keeper has made more segments.
+      return this.#failures < FAILURES_MAX ? this.moveTail() : this.#giveUp(result.errno);
     }
 
     for (const moved of result.moved) this.#adopt(moved);
@@ -196,6 +195,22 @@ export class FrontLog implements LogReader {
     this.#ended = false;
     this.#notify({kind: 'log-moved', number: shared.get(WORD.currentNumber)});
     return true;
+  }
+
+  /** @returns undefined where it cannot be read back, though tried more than once */
+  #readTail(old: readonly HeldSegment[], from: number, end: number): TailPart[] | undefined {
+    const capacityBytes = this.#disk.plan.fileBytes - SEGMENT_HEADER_BYTES;
+    for (let attempt = 1; attempt <= FAILURES_MAX; attempt += 1) {
+      try {
+        return readTail(this.#files, old, from, end, capacityBytes);
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno === undefined) throw error;
+        this.#notify({kind: 'log-error', errno});
+      }
+    }
+
+    return undefined;
   }
 
   #sealFits(): boolean {
@@ -208,11 +223,7 @@ export class FrontLog implements LogReader {
     const shared = this.#shared;
     const position = this.#writer.position;
     shared.appended.set(position);
-    if (shared.get(WORD.dirty) === 0) {
-      shared.set(WORD.dirty, 1);
-      this.#committedBytes = position;
-      shared.signal(WORD.commitSignal);
-    } else if (position - this.#committedBytes >= COMMIT_BYTES_MAX) {
+    if (position - this.#committedBytes >= COMMIT_BYTES_MAX) {
       this.#committedBytes = position;
       shared.signal(WORD.commitSignal);
     }
@@ -357,11 +368,6 @@ export class FrontLog implements LogReader {
   #adopt({fd, header, part}: MovedSegment): void {
     this.#hold(fd, header);
     this.#writer.adoptSegment(fd, header);
-    const cursor = new RecordCursor(this.#files);
-    const last = part.records.at(-1);
-    const end = last === undefined ? part.start : last.position + last.bytes.length;
-    cursor.open(fd, header, part.start, header.chain, end);
-    while (cursor.position < end && cursor.next()) indexRecord(this.#disk.index, cursor, 0);
-    assert(cursor.position === end, 'what was written a moment ago can be read');
+    indexPart(this.#disk.index, part);
   }
 }

@@ -8,12 +8,11 @@
 import {DiskError, errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import type {BlockIndex} from '../image/block-index.js';
-import {RecordCursor} from '../log/cursor.js';
 import type {SegmentFile} from '../log/directory.js';
 import type {RecoveredLog} from '../log/recovery.js';
 import type {SegmentPlan} from '../log/segment-files.js';
 import {SEGMENT_HEADER_BYTES, segmentName} from '../log/segment.js';
-import {indexRecord} from './index-record.js';
+import {indexPart} from './index-record.js';
 import {readTail, writeTail, type MovedSegment, type TailPart} from './move-tail.js';
 import {readySegment} from './ready-segment.js';
 import {WORD, type Shared} from './shared.js';
@@ -143,12 +142,8 @@ function takeMoved(
   index: BlockIndex,
 ): SegmentFile {
   files.sync(fd);
-  const last = part.records.at(-1);
-  const end = last === undefined ? part.start : last.position + last.bytes.length;
   index.beginSegment(header.start, header.capacityBytes);
-  const cursor = new RecordCursor(files);
-  cursor.open(fd, header, header.start, header.chain, end);
-  while (cursor.position < end && cursor.next()) indexRecord(index, cursor, 0);
+  indexPart(index, part);
   files.close(fd);
   const name = segmentName(header.number, plan.originName);
   return {name, path: `${plan.directory}/${name}`, header, fileBytes: plan.fileBytes};
