@@ -12,7 +12,8 @@
 # be killed, and nobody would be left to start the next one.
 #
 # Exit: 0 the disk ended in order, 70 it could not start (the last line of the output is a JSON
-# object with "fatal"), 73 somebody else holds the lock, 74 the mount failed.
+# object with "fatal"), 71 the mount of fuse-native died, 73 somebody else holds the lock, 74 the
+# mount failed.
 set -u
 umask 077
 home=$1 name=$2 mount=$3 driver=$4 mode=$5 adopt=${6-}
@@ -112,6 +113,9 @@ while :; do
     fi
     exit 70
   fi
+  # The mount of fuse-native ends with the process that made it, and the loop device on it too: the
+  # daemon finds the lock free, takes both away and starts anew.
+  [ "$driver" = fuse-native ] && [ "$mode" = serve ] && exit 71
   if [ "$lived" -lt 100 ]; then quick=$((quick + 1)); else quick=0; fi
   # A death now and then is answered at once; one that comes back gets growing pauses.
   case $quick in

@@ -60,12 +60,11 @@ export function removeLeftovers(directory: string, testId: string | undefined): 
 
   killAll(processesOf(directory, testId));
   // The disk process is dead and its holder with it: whoever still waits for it is freed by abort.
-  for (const mount of mountsBelow(directory).reverse()) {
-    if (own(mount)) abortFuse(mount.minor);
-    limited('umount', ['-l', mount.point]);
-  }
-
+  const left = mountsBelow(directory).reverse();
+  for (const mount of left) if (own(mount)) abortFuse(mount.minor);
+  // While the mount is there: afterwards the name of the backing file is only `/disk.img`.
   for (const loop of loopsBelow(directory)) limited('losetup', ['-d', loop]);
+  for (const mount of left) limited('umount', ['-l', mount.point]);
   killAll(processesOf(directory, testId));
   if (mountsBelow(directory).length > 0) return;
   limited('rm', ['-rf', '--one-file-system', directory], REMOVAL_MS_MAX);
