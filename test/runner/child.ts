@@ -41,7 +41,7 @@ export function runChild(
     let grace: NodeJS.Timeout | undefined;
     const collect = (stream: NodeJS.WriteStream) => (chunk: string) => {
       output = (output + chunk).slice(-OUTPUT_CHARACTERS_MAX);
-      if (options.echo) stream.write(chunk);
+      if (options.echo) stream.write(stream.isTTY ? chunk : withoutColour(chunk));
     };
     child.stdout.setEncoding('utf8').on('data', collect(process.stdout));
     child.stderr.setEncoding('utf8').on('data', collect(process.stderr));
@@ -84,6 +84,11 @@ export function runChild(
       });
     });
   });
+}
+
+/** uvu colours whatever it writes to, and a flag against it would reach the programs under test. */
+export function withoutColour(text: string): string {
+  return text.replaceAll(/\u001b\[[0-9;]*m/gu, '');
 }
 
 function killGroup(pid: number | undefined): void {

@@ -1,3 +1,5 @@
+import {withoutColour} from './child.js';
+
 /** What uvu's output and our SKIP lines add up to. */
 export interface Totals {
   passed: number;
@@ -11,8 +13,6 @@ export function emptyTotals(): Totals {
   return {passed: 0, failed: 0, skipped: 0, skips: []};
 }
 
-const COLOUR = /\u001b\[[0-9;]*m/gu;
-
 /**
  * Reads uvu's summary from `output`. A run that failed without a summary, or with more than the
  * summary says, counts as one failure: a crash, a time limit, an early exit.
@@ -20,7 +20,7 @@ const COLOUR = /\u001b\[[0-9;]*m/gu;
  * @param status exit status of uvu; null where it was killed
  */
 export function totalsOf(output: string, status: number | null, label: string): Totals {
-  const plain = output.replace(COLOUR, '');
+  const plain = withoutColour(output);
   const total = lastNumber(plain, /^ {2}Total: +(\d+)$/gmu);
   const passed = lastNumber(plain, /^ {2}Passed: +(\d+)$/gmu);
   const ownSkips = lastNumber(plain, /^ {2}Skipped: +(\d+)$/gmu);
@@ -57,8 +57,7 @@ function lastNumber(text: string, pattern: RegExp): number {
   return Number([...text.matchAll(pattern)].at(-1)?.[1] ?? 0);
 }
 
-/** Arguments of uvu's own program; coloured where somebody looks. */
+/** Arguments of uvu's own program. */
 export function uvuArguments(directory: string, pattern: string): string[] {
-  const colour = process.stdout.isTTY ? [] : ['--no-color'];
-  return ['--import', 'tsx', 'node_modules/uvu/bin.js', directory, pattern, ...colour];
+  return ['--import', 'tsx', 'node_modules/uvu/bin.js', directory, pattern];
 }
