@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import type {DaemonStatus} from '../../src/control/api.js';
 import type {EventLine} from '../../src/core/disk-status.js';
 import {run, until} from '../helpers/run.js';
+import {skip} from '../helpers/skip.js';
 import {TempHome, isRunning, killAndWait} from '../helpers/temp-home.js';
 
 const MIB = 1024 * 1024;
@@ -118,6 +119,29 @@ test('SIGKILL of daemon, holder and disk process, as a reboot leaves it', async 
   assert.is(events().filter(({code}) => code === 'CRASH_CLEANED').length, cleaned + 1);
   await check(data);
   await node.mars('secondary', 'web01');
+});
+
+test('fuse-native: the daemon brings a disk back whose process was killed', async (context) => {
+  const created = await node.tryMars(
+    ...['resource', 'create', 'native', '--size', '16M', '--driver', 'fuse-native'],
+  );
+  if (created.status !== 0) {
+    skip(context, created.stderr);
+    return;
+  }
+
+  const {pid} = await node.diskProcesses('native');
+  await killAndWait(pid);
+  await until(
+    async () => {
+      const status = await node.status('native');
+      return status.role === 'primary' && status.device !== null && status.health === 'ok';
+    },
+    20_000,
+    'service',
+  );
+  await run('dd', ['if=/dev/zero', `of=${node.device('native')}`, 'bs=1M', 'count=4']);
+  await node.mars('secondary', 'native');
 });
 
 test('a second daemon is refused, whatever it finds', async () => {
