@@ -4,7 +4,7 @@
  *   found      lock   socket             activate                    deactivate
  *   serving    held   mode serve         repair device and link      device, commit, umount
  *   replaying  held   mode replay        stop it, then as absent     stop it
- *   silent     held   no answer          wait, then RESOURCE_LOCKED  the same
+ *   silent     held   no answer          wait, then RESOURCE_LOCKED  wait, then evict it
  *   absent     free   none, or stale     clean up, start             clean up
  *
  * All of it runs in the queue of the resource: one at a time.
@@ -30,7 +30,9 @@ import {
   type StartedHolder,
 } from './holder.js';
 import {cleanLeftovers} from './leftovers.js';
+import {detachLoop, loopOf} from './loop-devices.js';
 import {listMounts, mountAt} from './mounts.js';
+import {holdersOfFile} from './openers.js';
 import type {Places} from './places.js';
 import {placesOf} from './places.js';
 import {programWords, runProgram} from './run-program.js';
@@ -38,6 +40,9 @@ import {programWords, runProgram} from './run-program.js';
 const STATUS_TIMEOUT_MS = 2000;
 const UMOUNT_TIMEOUT_MS = 30_000;
 const SILENT_PAUSE_MS = 50;
+/** So long a disk may be silent, restarting or recovering, before a deactivation ends it. */
+const SILENT_MS_MAX = 10_000;
+const EVICT_MS_MAX = 10_000;
 
 export type Found =
   | {readonly kind: 'serving' | 'replaying'; readonly status: DiskStatus}
@@ -83,7 +88,9 @@ export async function activate(
 ): Promise<Activated> {
   const places = placesOf(context, file.name);
   requireFuse();
-  let found = await settle(places, file.name, options.deadlineMs);
+  let found = await settle(places, options.deadlineMs);
+  if (found.kind === 'silent')
+    throw lastFatal(places.paths) ?? lockedError(file.name, places.paths);
   if (found.kind === 'replaying') {
     await stopReplay(places, file.name, options.deadlineMs);
     found = {kind: 'absent'};
@@ -110,15 +117,12 @@ function isServing(status: DiskStatus, places: Places): boolean {
 }
 
 /** Waits while the lock is held and nobody answers, or while a disk is on its way out. */
-async function settle(places: Places, name: string, deadlineMs: number): Promise<Found> {
+async function settle(places: Places, deadlineMs: number): Promise<Found> {
   for (;;) {
     const found = await findDisk(places);
     const leaving = found.status?.phase === 'stopping';
     if (found.kind !== 'silent' && !leaving) return found;
-    if (performance.now() > deadlineMs) {
-      throw lastFatal(places.paths) ?? lockedError(name, places.paths);
-    }
-
+    if (performance.now() > deadlineMs) return found;
     await sleep(SILENT_PAUSE_MS);
   }
 }
@@ -176,7 +180,8 @@ export async function deactivate(
   deadlineMs: number,
 ): Promise<DiskStatus | undefined> {
   const places = placesOf(context, name);
-  const found = await settle(places, name, deadlineMs);
+  const found = await settle(places, Math.min(deadlineMs, performance.now() + SILENT_MS_MAX));
+  if (found.kind === 'silent') await evict(context, name, places);
   if (found.status === undefined) {
     await cleanLeftovers(context, name, places);
     return undefined;
@@ -203,6 +208,38 @@ export async function deactivate(
   }
 
   return last;
+}
+
+/**
+ * Ends a disk that does not answer, such as one that cannot start again. Nothing that was
+ * acknowledged is lost by it: that is in the log. Whoever still waits for the disk would get an
+ * I/O error, so it is refused while it is used.
+ *
+ * @throws DiskError RESOURCE_BUSY, RESOURCE_LOCKED
+ */
+async function evict(context: Context, name: string, places: Places): Promise<void> {
+  const holders = holdersOfFile(places.paths.lock);
+  const ownPids = holders.flatMap(({pid}) => (pid === null ? [] : [pid]));
+  await requireUnused(name, places, [process.pid, ...ownPids]);
+  const loop = loopOf(places.image);
+  if (loop !== undefined) await detachLoop(loop);
+  // -f aborts the connection: threads that wait in it can end.
+  await runProgram('umount', ['-f', '-l', '-i', '-c', places.mountPoint], UMOUNT_TIMEOUT_MS);
+  for (const pid of ownPids) {
+    context.log.warn({resource: name, pid}, 'a disk that does not answer is ended');
+    kill(pid);
+  }
+
+  const deadlineMs = performance.now() + EVICT_MS_MAX;
+  if (!(await waitUnlocked(places.paths, deadlineMs))) throw lockedError(name, places.paths);
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself meanwhile.
+  }
 }
 
 /** Holder and disk process have their own image open at times: they are no users. */

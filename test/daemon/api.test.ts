@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import {spawn} from 'node:child_process';
 import http from 'node:http';
 import {join} from 'node:path';
 import {suite} from 'uvu';
@@ -251,6 +252,31 @@ test('a disk that cannot start again is shown with its reason and state', async 
   assert.is(primary.role, 'primary');
   const {resources} = await node.call<StatusDocument>('GET', 'status');
   assert.is(resources[0]?.state, 'UpToDate');
+});
+
+test('a disk that does not answer is ended by secondary, unless it is used', async ({node}) => {
+  const view = await node.call<ResourceView>('POST', 'resources', {name: 'web01', ...size});
+  const fd = fs.openSync(view.image ?? '', 'r');
+  const child = spawn('sleep', ['100'], {stdio: [fd]});
+  fs.closeSync(fd);
+  await new Promise((resolve) => child.once('spawn', resolve));
+  process.kill(view.disk?.pid ?? 0, 'SIGSTOP');
+  const secondary = (): Promise<ResourceView> =>
+    node.call<ResourceView>('POST', 'resources/web01/secondary', {timeoutSeconds: 1});
+  try {
+    const error = await rejectsWith('RESOURCE_BUSY', secondary());
+    assert.match(error.message, `pid ${child.pid ?? 0} (sleep)`);
+    assert.ok(isMounted(node, 'web01'));
+  } finally {
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  assert.is((await secondary()).role, 'secondary');
+  assert.not(isMounted(node, 'web01'));
+  const primary = await node.call<ResourceView>('POST', 'resources/web01/primary', {});
+  assert.is(primary.role, 'primary');
 });
 
 test('restarts of a disk process become events, many of them a message', async ({node}) => {
