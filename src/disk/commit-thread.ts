@@ -27,5 +27,6 @@ while (shared.get(WORD.stopping) === 0) {
 }
 
 // Nobody writes any more: make the rest durable, so that the next start has nothing in doubt.
+// The front has ended, so nobody else is in a commit.
 if (shared.get(WORD.logDefective) === 0) committer.commit();
 send({kind: 'committed'});

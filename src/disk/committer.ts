@@ -16,6 +16,15 @@ import {ERRNO, type Responder} from '../fuse/handler.js';
 import {COUNTER} from './counters.js';
 import {WORD, type Shared, type WaitingRequest} from './shared.js';
 
+export type CommitResult = 'done' | 'failed' | 'busy';
+
+/**
+ * How often a thread with nothing to do looks. Being signalled by the first write after each commit
+ * would wake it once for every fsync of the application, which costs more than the fsync.
+ */
+const POLL_MS = COMMIT_INTERVAL_MS / 2;
+const BUSY_MS = 1;
+
 export interface CommitterOptions {
   readonly files: Files;
   readonly clock: Clock;
@@ -53,27 +62,37 @@ export class Committer {
     if (shared.get(WORD.commitFailed) !== 0) return Infinity;
     const unsynced = shared.appended.get() - shared.durable.get();
     if (shared.waitingCount > 0 || unsynced >= COMMIT_BYTES_MAX) {
-      this.commit();
-      return 0;
+      return this.commit() === 'busy' ? BUSY_MS : 0;
     }
 
     if (unsynced === 0) {
       this.#dirtySince = -1;
-      shared.set(WORD.dirty, 0);
-      // The front may have appended between the look at the positions and this.
-      return shared.appended.get() === shared.durable.get() ? Infinity : 0;
+      return POLL_MS;
     }
 
     const now = this.#clock.monotonicMs();
     if (this.#dirtySince < 0) this.#dirtySince = now;
-    const wait = this.#dirtySince + COMMIT_INTERVAL_MS - now;
+    // The first write may have come right after the look before this one.
+    const wait = this.#dirtySince + COMMIT_INTERVAL_MS - POLL_MS - now;
     if (wait > 0) return wait;
-    this.commit();
-    return 0;
+    return this.commit() === 'busy' ? BUSY_MS : 0;
   }
 
-  /** One round. @returns false where fdatasync failed */
-  commit(): boolean {
+  /**
+   * One round, unless another thread is in one: the front commits by itself where nobody else
+   * waits (disk/inline-commit). Only who holds the lock writes `durable`.
+   */
+  commit(): CommitResult {
+    const {words} = this.#shared;
+    if (Atomics.compareExchange(words, WORD.commitLock, 0, 1) !== 0) return 'busy';
+    try {
+      return this.#commitLocked() ? 'done' : 'failed';
+    } finally {
+      Atomics.store(words, WORD.commitLock, 0);
+    }
+  }
+
+  #commitLocked(): boolean {
     const shared = this.#shared;
     const target = shared.appended.get();
     const durable = shared.durable.get();
@@ -82,7 +101,7 @@ export class Committer {
     this.#dirtySince = -1;
     this.#answer(target);
     shared.counters[COUNTER.commits] = (shared.counters[COUNTER.commits] ?? 0) + 1;
-    if (target > durable) shared.signal(WORD.replaySignal);
+    if (target > durable && shared.get(WORD.replayForced) !== 0) shared.signal(WORD.replaySignal);
     return true;
   }
 

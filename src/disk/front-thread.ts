@@ -5,9 +5,11 @@ import {runKernelSession} from '../fuse/kernel-session.js';
 import {createKernelResponder} from '../fuse/responder.js';
 import {activatedMessage} from './activated-message.js';
 import {activate} from './activation.js';
+import {Committer} from './committer.js';
 import {readDiskConfig} from './config.js';
 import {COUNTER} from './counters.js';
 import {Front} from './front.js';
+import {InlineCommit} from './inline-commit.js';
 import {diskStatusJson} from './status-json.js';
 import {fatalMessage, openThread} from './thread.js';
 
@@ -27,12 +29,23 @@ try {
   disk.stateFile.close();
   send(activatedMessage(disk));
   if (input.serve) {
+    const responder = createKernelResponder(input.fuseFd);
+    const committer = new Committer({
+      files,
+      clock: systemClock,
+      shared,
+      responder,
+      onFailure: (errno) => {
+        send({kind: 'commit-failed', errno});
+      },
+    });
     const front = new Front({
       files,
       clock: systemClock,
       shared,
       disk,
-      responder: createKernelResponder(input.fuseFd),
+      responder,
+      inline: new InlineCommit(committer, systemClock),
       durableWrites: config.resource.durability === 'write',
       statusJson: () => diskStatusJson(config.resource.name, disk.epoch, shared),
       notify: send,

@@ -27,6 +27,7 @@ import {EXTENTS_MAX} from '../image/segment-index.js';
 import {RECORD, RECORD_HEADER_BYTES} from '../log/record.js';
 import type {ActiveDisk} from './activation.js';
 import {COUNTER} from './counters.js';
+import type {InlineCommit} from './inline-commit.js';
 import {FrontLog} from './front-log.js';
 import {ParkingLot} from './parking.js';
 import {readBlocks} from './read.js';
@@ -38,6 +39,8 @@ export interface FrontOptions {
   readonly shared: Shared;
   readonly disk: ActiveDisk;
   readonly responder: Responder;
+  /** Commits on this thread where nobody else waits; absent: always on the commit thread. */
+  readonly inline?: InlineCommit;
   /** Every write is durable before it is acknowledged. */
   readonly durableWrites: boolean;
   readonly statusJson: () => string;
@@ -66,6 +69,7 @@ export class Front implements DiskHandler {
   readonly #responder: Responder;
   readonly #files: Files;
   readonly #durableWrites: boolean;
+  readonly #inline: InlineCommit | undefined;
   readonly #statusJson: () => string;
   readonly #notify: (notice: FrontNotice) => void;
   readonly #parking = new ParkingLot();
@@ -80,6 +84,7 @@ export class Front implements DiskHandler {
     this.#responder = options.responder;
     this.#files = options.files;
     this.#durableWrites = options.durableWrites;
+    this.#inline = options.inline;
     this.#statusJson = options.statusJson;
     this.#notify = options.notify;
     this.#sizeBytes = options.disk.diskSizeBytes;
@@ -105,6 +110,7 @@ export class Front implements DiskHandler {
 
   read(offset: number, length: number, target: Buffer, targetOffset: number): number {
     this.#takeReplayed();
+    this.#inline?.noteRequest(this.#shared.waitingCount);
     this.#count(COUNTER.reads, 1);
     this.#count(COUNTER.readBytes, length);
     return readBlocks(this.#files, this.#disk, this.log, offset, length, target, targetOffset);
@@ -119,6 +125,7 @@ export class Front implements DiskHandler {
     uniqueHigh: number,
   ): number {
     if (offset + length > this.#sizeBytes) return ERRNO.ENOSPC;
+    this.#inline?.noteRequest(this.#shared.waitingCount);
     if (this.#parking.count > 0) {
       return this.#parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
     }
@@ -136,6 +143,10 @@ export class Front implements DiskHandler {
     this.#count(COUNTER.flushes, 1);
     if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
     if (this.#shared.durable.get() >= this.log.position) return 0;
+    const {waitingCount} = this.#shared;
+    this.#inline?.noteRequest(waitingCount);
+    // Who waits already is answered first, and by the commit thread.
+    if (waitingCount === 0 && this.#inline?.tryCommit() === true) return 0;
     return this.#awaitDurable(uniqueLow, uniqueHigh, 0);
   }
 

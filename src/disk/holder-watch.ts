@@ -27,14 +27,17 @@ export function watchHolder(disk: DiskProcess): void {
 function replace(disk: DiskProcess): void {
   const {options} = disk;
   const {home, name, mount, driver, mode, generation, holderScript} = options;
-  const {output} = resourcePaths(home, name);
+  const {output, fifo} = resourcePaths(home, name);
   const out = fs.openSync(output, 'a', 0o600);
+  // Opened here, where a writer is certain: it tells of our end even if we die before it looks.
+  const end = fs.openSync(fifo, 'r');
   const child = spawn('sh', [holderScript ?? '', home, name, mount, driver, mode, 'adopt'], {
     detached: true,
     env: {...process.env, MARS_GENERATION: String(generation)},
-    stdio: ['ignore', out, out, inherited(FUSE_FD), ...unused(5), inherited(LOCK_FD)],
+    stdio: ['ignore', out, out, inherited(FUSE_FD), end, ...unused(4), inherited(LOCK_FD)],
   });
   fs.closeSync(out);
+  fs.closeSync(end);
   disk.holderPid = child.pid ?? null;
   disk.event({
     code: 'HOLDER_REPLACED',

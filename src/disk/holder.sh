@@ -5,8 +5,8 @@
 #   holder.sh HOME NAME MOUNT DRIVER MODE [adopt]
 #
 #   DRIVER  kernel | fuse-native | auto      MODE  serve | replay
-#   adopt   started by a disk process whose holder died: 3 and 9 are inherited, the FIFO tells
-#           when that disk process ends
+#   adopt   started by a disk process whose holder died: 3 and 9 are inherited, and 4, the reading
+#           end of the FIFO, which tells when that disk process ends
 #
 # It never touches a path below MOUNT: a thread that waits there for a dead disk process could not
 # be killed, and nobody would be left to start the next one.
@@ -39,9 +39,12 @@ mount_kernel() {
 }
 
 if [ "$adopt" = adopt ]; then
-  # Ends when the last writer, the disk process, is gone.
-  read -r _ <"$run.fifo"
-  grep -q " $mount fuse" /proc/self/mountinfo || [ "$mode" = replay ] || exit 0
+  # Ends when the last writer, the disk process, is gone. It was opened there: an open here would
+  # wait for ever for one that is dead already.
+  read -r _ <&4
+  exec 4<&-
+  grep -qF " $(printf %s "$mount" | sed 's/ /\\040/g') fuse" /proc/self/mounts ||
+    [ "$mode" = replay ] || exit 0
 else
   exec 9>>"$directory/lock"
   if ! flock -n 9; then

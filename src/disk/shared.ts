@@ -3,7 +3,7 @@
  *
  *   field       writer   meaning
  *   appended    front    end of the log: everything below is in the logfile (page cache)
- *   durable     commit   everything below is on stable storage
+ *   durable     commitLock  everything below is on stable storage
  *   replayTo    replay   the image may hold blocks up to here
  *   replayed    replay   the image holds, durably, everything below
  *   segments    front    number, descriptor and start of each segment, by ordinal
@@ -27,7 +27,8 @@ export const WORD = {
   commitSignal: 12,
   replaySignal: 13,
   frontSignal: 14,
-  dirty: 15,
+  /** 1: a thread is in a commit; who holds it writes `durable`. */
+  commitLock: 15,
   segmentFirst: 16,
   segmentEnd: 17,
   readyUpTo: 18,

@@ -89,6 +89,8 @@ export const PACING_DEFAULT: ReplayPacing = {
   retryMs: 1000,
 };
 
+/** How often it looks for something to do: a signal with every commit would cost more. */
+const IDLE_MS = 250;
 const BUFFER_BYTES = MIB;
 /** The image is synced within a batch too, so that its dirty pages stay few. */
 const SYNC_BYTES = 256 * MIB;
@@ -144,7 +146,7 @@ export class Replayer {
     const limit = this.#host.durable();
     if (limit <= this.#from) {
       this.#pendingSince = -1;
-      return this.#idle('idle', this.#host.appended() > this.#from ? 100 : Infinity);
+      return this.#idle('idle', IDLE_MS);
     }
 
     const wait = this.#waitMs(limit);

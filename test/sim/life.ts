@@ -10,6 +10,7 @@ import {activate, type ActiveDisk} from '../../src/disk/activation.js';
 import {Committer} from '../../src/disk/committer.js';
 import type {DiskConfig} from '../../src/disk/config.js';
 import {Front, type FrontNotice} from '../../src/disk/front.js';
+import {InlineCommit} from '../../src/disk/inline-commit.js';
 import {Keeper} from '../../src/disk/keeper.js';
 import {createReplayHost} from '../../src/disk/replay-host.js';
 import {Shared, SHARED_BYTES} from '../../src/disk/shared.js';
@@ -25,6 +26,8 @@ export interface LifeOptions {
   readonly responder: Responder;
   readonly batchBytes: number;
   readonly note: (text: string) => void;
+  /** The front commits by itself where nobody else waits, as the process does. */
+  readonly inline?: boolean;
 }
 
 export interface Life {
@@ -52,7 +55,15 @@ export function beginLife(options: LifeOptions): Life {
   // The replay thread opens the file for itself.
   disk.stateFile.close();
   const {replayFile} = resourcePaths(config.home, config.resource.name);
+  const onFailure = (errno: string): void => {
+    note(`commit failed: ${errno}`);
+  };
+  const inline = new InlineCommit(
+    new Committer({files, clock, shared, responder, onFailure}),
+    clock,
+  );
   const front = new Front({
+    ...(options.inline === true ? {inline} : {}),
     files,
     clock,
     shared,
@@ -64,9 +75,6 @@ export function beginLife(options: LifeOptions): Life {
       note(`front: ${JSON.stringify(notice)}`);
     },
   });
-  const onFailure = (errno: string): void => {
-    note(`commit failed: ${errno}`);
-  };
   const keeper = new Keeper({
     files,
     clock,

@@ -412,6 +412,7 @@ export class World {
   #live(): void {
     this.#disk.actor = 'main';
     this.#life = beginLife({
+      inline: true,
       files: this.#disk,
       clock: this.#clock,
       config: diskConfig(this.#script),
