@@ -77,6 +77,7 @@ export class LogBuilder {
   #fd = -1;
   #file = '';
   #timeMs = START_MS;
+  #diskBytes = DISK_BYTES;
 
   constructor(options: BuilderOptions) {
     this.#files = options.files;
@@ -117,7 +118,7 @@ export class LogBuilder {
       durable: this.durable,
       epochStart: this.#epochStart,
       createdMs: START_MS,
-      diskSizeBytes: DISK_BYTES,
+      diskSizeBytes: this.#diskBytes,
       alignmentBytes: this.#alignmentBytes,
       capacityBytes: plan.fileBytes - SEGMENT_HEADER_BYTES,
     };
@@ -159,6 +160,7 @@ export class LogBuilder {
       diskOffset: block * BLOCK_BYTES,
       logicalLength: count * BLOCK_BYTES,
     };
+    if (type === RECORD.resize) this.#diskBytes = body.diskOffset;
     return this.#note(type, () => {
       this.writer.appendPlain(body, this.durable);
     });
