@@ -123,7 +123,34 @@ async function settle(places: Places, deadlineMs: number): Promise<Found> {
     const leaving = found.status?.phase === 'stopping';
     if (found.kind !== 'silent' && !leaving) return found;
     if (performance.now() > deadlineMs) return found;
+    if (found.kind === 'silent') endPausedReplay(places);
     await sleep(SILENT_PAUSE_MS);
+  }
+}
+
+/**
+ * Write-back whose disk process dies again and again pauses longer and longer in its holder. It has
+ * no mount and serves nobody, so it does not keep the resource from becoming primary. A disk process
+ * that is only starting ignores the signal.
+ */
+function endPausedReplay(places: Places): void {
+  if (mountAt(listMounts(), places.mountPoint) !== undefined) return;
+  for (const {pid} of holdersOfFile(places.paths.lock)) {
+    if (pid === null || !isReplayHolder(pid)) continue;
+    try {
+      process.kill(pid, 'SIGTERM');
+    } catch {
+      // It ended by itself just now.
+    }
+  }
+}
+
+function isReplayHolder(pid: number): boolean {
+  try {
+    const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    return words[0] === 'sh' && words.includes('replay');
+  } catch {
+    return false;
   }
 }
 

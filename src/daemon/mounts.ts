@@ -10,6 +10,7 @@ export interface Mount {
   readonly source: string;
 }
 
+/** Reads the text of /proc/PID/mountinfo, in mount order; lines that are not understood are left out. */
 export function parseMountInfo(text: string): Mount[] {
   const mounts: Mount[] = [];
   for (const line of text.split('\n')) {

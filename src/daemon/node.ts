@@ -42,6 +42,7 @@ interface Entry {
   readonly supervision: Supervision;
 }
 
+/** The resources of this node, and what is asked of all of them. */
 export class MarsNode {
   readonly context: Context;
   readonly #entries = new Map<string, Entry>();

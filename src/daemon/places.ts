@@ -17,6 +17,7 @@ export interface Places {
   readonly link: string;
 }
 
+/** Where a resource appears, by the node file in force. */
 export function placesOf(context: Context, name: string): Places {
   const mountPoint = join(context.node.mounts, name);
   return {

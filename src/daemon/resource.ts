@@ -23,6 +23,7 @@ const POLL_TIMEOUT_MS = 1500;
 /** A scan of /proc costs some milliseconds: its answer is good for this long. */
 const OPENERS_FRESH_MS = 1000;
 
+/** What the daemon knows of one resource, and the queue of what changes it. */
 export class Resource {
   readonly name: string;
   readonly #context: Context;

@@ -305,6 +305,9 @@ export class FrontLog implements LogReader {
         return true;
       }
 
+      // Its header may be there all the same: the next segment has to begin at this position too,
+      // and so take its place, or what is appended from here on would lie behind the end of the log.
+      this.#ended = true;
       this.#passedOver += 1;
       if (this.#passedOver >= PASSED_OVER_MAX) return this.#giveUp(errno);
     }
