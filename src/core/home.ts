@@ -30,6 +30,7 @@ export interface HomePaths {
   readonly disksDirectory: string;
 }
 
+/** Where the files of a node are. */
 export function homePaths(home: string): HomePaths {
   return {
     home,
@@ -65,6 +66,7 @@ export interface ResourcePaths {
   readonly fifo: string;
 }
 
+/** Where the files of one resource are. */
 export function resourcePaths(home: string, name: string): ResourcePaths {
   const directory = join(home, 'resources', name);
   const run = join(home, 'run', 'disks', name);

@@ -78,6 +78,7 @@ function faultOf(error: unknown, text: string): string {
   return `${words} (line ${line})`;
 }
 
+/** true for a JSON object: no array, no null. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -109,6 +109,7 @@ function checkNodeVersion(version: string): MachineCheck {
   return result('node', ok, 'critical', 'TOOL_MISSING', `Node ${version}`, remedy);
 }
 
+/** @param release as /proc/sys/kernel/osrelease has it: `6.18.4-1-amd64` */
 export function checkKernel(release: string): MachineCheck {
   const ok = isVersionAtLeast(release, RESEND_KERNEL);
   const found = ok
