@@ -94,6 +94,8 @@ export class Committer {
 
   #commitLocked(): boolean {
     const shared = this.#shared;
+    // The other thread's fdatasync failed: another one would say 0 and be a lie.
+    if (shared.get(WORD.commitFailed) !== 0) return false;
     const target = shared.appended.get();
     const durable = shared.durable.get();
     if (target > durable && !this.#sync(durable, target)) return false;
