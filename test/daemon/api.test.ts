@@ -15,7 +15,15 @@ import type {
 import {openSocket} from '../../src/control/client.js';
 import {homePaths} from '../../src/core/home.js';
 import {MIB} from '../../src/core/units.js';
-import {makeHome, rejectsWith, startFakeNode, until, type FakeNode} from './fake-node.js';
+import {
+  makeHome,
+  removeHome,
+  writeNode,
+  rejectsWith,
+  startFakeNode,
+  until,
+  type FakeNode,
+} from './fake-node.js';
 
 const test = suite<{node: FakeNode}>('control API');
 
@@ -352,14 +360,18 @@ test('events are followed as they come', async ({node}) => {
   response.destroy();
 });
 
-test('a home deeper than a socket path may be long works all the same', async (context) => {
-  const deep = join(makeHome(), 'd'.repeat(100));
-  fs.cpSync(context.node.home, deep, {recursive: true, filter: (path) => !path.includes('.sock')});
-  const node = JSON.parse(fs.readFileSync(join(deep, 'node.json'), 'utf8')) as object;
-  fs.writeFileSync(join(deep, 'node.json'), JSON.stringify({...node, mounts: join(deep, 'mnt')}));
-  await context.node.close();
-  context.node = await startFakeNode(deep);
-  assert.is((await context.node.call<DaemonStatus>('GET', 'daemon')).version, '0.0.0');
+test('a home deeper than a socket path may be long works all the same', async () => {
+  const base = makeHome();
+  const deep = join(base, 'd'.repeat(100));
+  fs.mkdirSync(deep);
+  writeNode(deep, {});
+  const node = await startFakeNode(deep);
+  try {
+    assert.is((await node.call<DaemonStatus>('GET', 'daemon')).version, '0.0.0');
+  } finally {
+    await node.close();
+    removeHome(base);
+  }
 });
 
 test.run();
