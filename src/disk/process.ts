@@ -56,7 +56,6 @@ export class DiskProcess {
   #keeperTimer: NodeJS.Timeout | undefined;
   #replay: Worker | undefined;
   #committed = false;
-  #drained = false;
   #commands: Promise<unknown> = Promise.resolve();
 
   constructor(options: DiskProcessOptions) {
@@ -268,7 +267,6 @@ export class DiskProcess {
       }
 
       case 'drained': {
-        this.#drained = true;
         if (this.options.mode === 'replay') this.#beginStop();
         this.#endIfDone();
         break;
@@ -375,8 +373,8 @@ export class DiskProcess {
 
   #endIfDone(): void {
     if (this.phase !== 'stopping' || !this.#committed) return;
-    // A batch that runs is broken off in serve mode: image and log together stay the state.
-    if (this.options.mode === 'replay' && !this.#drained) return;
+    // A batch that runs is broken off: image and log together stay the state, and a promotion
+    // does not wait for replay.
     process.exit(0);
   }
 
