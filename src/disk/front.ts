@@ -202,6 +202,8 @@ export class Front implements DiskHandler {
     while (!shared.pushWaiting(uniqueLow, uniqueHigh, this.log.position, writtenBytes)) {
       // The commit thread empties the ring; it signals after each round.
       Atomics.wait(shared.words, WORD.frontSignal, shared.get(WORD.frontSignal), 100);
+      // After a failed fdatasync it empties nothing before the tail has moved.
+      if (shared.get(WORD.commitFailed) !== 0) this.#handleCommitFailure();
     }
 
     shared.signal(WORD.commitSignal);
@@ -245,7 +247,13 @@ export class Front implements DiskHandler {
       headSkip,
       tailSkip,
     );
-    if (position < 0) return this.#refusal();
+    if (position < 0) {
+      // The next try, or the parking lot, takes the payload from where it was.
+      const moved = start + headSkip;
+      if (moved !== payloadOffset) request.copyWithin(payloadOffset, moved, moved + length);
+      return this.#refusal();
+    }
+
     this.#disk.index.put(diskOffset / BLOCK_BYTES, storedLength / BLOCK_BYTES, position);
     this.#count(COUNTER.writes, 1);
     this.#count(COUNTER.writtenBytes, length);
