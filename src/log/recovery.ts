@@ -82,12 +82,13 @@ export interface RecoveredLog {
  * Walks the log from the segment that holds `from` to its end.
  *
  * @throws DiskError LOG_CORRUPT where the log is damaged below a position proven durable, or
- *   where the segment of `from` is missing; nothing has been changed then
+ *   where the segment of `from` is missing; LOG_FORMAT; nothing has been changed then
  */
 export function recoverLog(input: RecoveryInput): RecoveredLog {
   const {files, directory} = input;
   assert(input.from <= input.to, 'replay goes forward');
   const listing = readLogDirectory(files, directory, input.resourceId);
+  refuseReadOnly(listing.segments);
   const {effective, superseded} = withoutSuperseded(listing.segments);
   const first = firstNeeded(effective, input);
   const segments = effective.slice(first);
@@ -113,6 +114,18 @@ export function recoverLog(input: RecoveryInput): RecoveredLog {
     epoch: kept.at(-1)?.header.epoch,
     tornRecords: evidence.count,
   };
+}
+
+/** Who recovers a log goes on with it. */
+function refuseReadOnly(segments: readonly SegmentFile[]): void {
+  const newer = segments.find(({header}) => header.isReadOnly);
+  if (newer === undefined) return;
+  throw new DiskError(
+    'LOG_FORMAT',
+    `${newer.name} has features that this version may read but not continue: use the version ` +
+      `that wrote it`,
+    {file: newer.name},
+  );
 }
 
 /**

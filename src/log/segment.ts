@@ -47,6 +47,8 @@ export interface SegmentHeader {
   readonly alignmentBytes: number;
   /** Bytes of records that fit. */
   readonly capacityBytes: number;
+  /** Written with a feature of a newer version that allows us to read, but not to append. */
+  readonly isReadOnly?: true;
 }
 
 export function encodeSegmentHeader(header: SegmentHeader): Buffer {
@@ -120,6 +122,7 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | undefined {
     diskSizeBytes: Number(bytes.readBigUInt64LE(128)),
     alignmentBytes: 2 ** bytes.readUInt16LE(192),
     capacityBytes: Number(bytes.readBigUInt64LE(208)),
+    ...(bytes.readBigUInt64LE(24) === 0n ? {} : {isReadOnly: true}),
   };
 }
 

@@ -175,10 +175,15 @@ test('a file torn off at any byte of its tail, as by truncation, ends at its las
   }
 });
 
-test('every bit of a record below what replay has written down: damage, and nothing is changed', () => {
+/** One bit in every byte; every single bit is the business of record.test and cursor.test. */
+function bitsOf(offset: number, length: number): number[] {
+  return Array.from({length}, (_, at) => (offset + at) * 8 + (at % 8));
+}
+
+test('every byte of a record below what replay has written down: damage, and nothing is changed', () => {
   const {files, records} = makeTail();
   const {file, offset, position} = at(records, 1);
-  for (let bit = offset * 8; bit < (offset + 168) * 8; bit += 1) {
+  for (const bit of bitsOf(offset, 168)) {
     flipBit(files, file, bit);
     const before = readFile(files, file);
     assert.throws(() => recover(files, {from: 0, to: at(records, 2).end}), isDamage(position));
@@ -187,27 +192,23 @@ test('every bit of a record below what replay has written down: damage, and noth
   }
 });
 
-test('every bit of a record below what later records prove: damage', () => {
+test('every byte of a record below what later records prove: damage', () => {
   const {files, records} = makeTail();
   const {file, offset, position} = at(records, 2);
-  for (let bit = offset * 8; bit < (offset + 168) * 8; bit += 1) {
+  for (const bit of bitsOf(offset, 168)) {
     flipBit(files, file, bit);
     assert.throws(() => recover(files), isDamage(position));
     flipBit(files, file, bit);
   }
 
-  assertStopsAfter(files, file, offset * 8, position);
+  flipBit(files, file, offset * 8);
+  assertStops(files, position);
 });
 
-function assertStopsAfter(files: SimDisk, file: string, bit: number, position: number): void {
-  flipBit(files, file, bit);
-  assertStops(files, position);
-}
-
-test('every bit of a record above the durable position: cut in front of it, told how many', () => {
+test('every byte of a record above the durable position: cut in front of it, told how many', () => {
   const {files, records} = makeTail();
   const {file, offset, position} = at(records, 4);
-  for (let bit = offset * 8; bit < (offset + 168) * 8; bit += 1) {
+  for (const bit of bitsOf(offset, 168)) {
     flipBit(files, file, bit);
     const result = recover(files);
     assert.is(result.position, position);
@@ -381,6 +382,21 @@ test('a segment of a newer format is refused, not taken for a spare', () => {
     (error: unknown) => isDiskError(error, 'LOG_FORMAT'),
   );
   assert.equal(snapshot(files), before);
+});
+
+test('a segment that may only be read is refused by who would go on with it', () => {
+  const {files, log} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+  });
+  const header = log.writer.header;
+  assert.ok(header);
+  const bytes = encodeSegmentHeader(header);
+  bytes.writeBigUInt64LE(4n, 24);
+  overwriteWithCrc(files, '/log/log-000000001-alpha', bytes);
+  assert.throws(
+    () => recover(files),
+    (error: unknown) => isDiskError(error, 'LOG_FORMAT'),
+  );
 });
 
 function overwriteWithCrc(files: SimDisk, path: string, header: Buffer): void {

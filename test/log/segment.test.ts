@@ -109,6 +109,12 @@ test('a newer minor version and unknown compatible features are read', () => {
   assert.equal(decodeSegmentHeader(seal(bytes)), EXAMPLE);
 });
 
+test('a feature that allows only to read is told', () => {
+  const bytes = encodeSegmentHeader(EXAMPLE);
+  bytes.writeBigUInt64LE(1n, 24);
+  assert.equal(decodeSegmentHeader(seal(bytes)), {...EXAMPLE, isReadOnly: true});
+});
+
 test('a binding lies behind the fixed part and is checked by itself', () => {
   const header = encodeSegmentHeader(EXAMPLE);
   assert.is(decodeBinding(header), undefined);
