@@ -29,7 +29,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'acknowledge-before-append',
     what: 'a write without room is acknowledged instead of parked',
     file: 'disk/front.ts',
-    find: 'if (!this.#makeRoom(storedLength)) return NO_ROOM;',
+    find: 'if (!this.#makeRoom(storedLength)) return this.#refusal();',
     replace: 'if (!this.#makeRoom(storedLength)) return 0;',
   },
   {
@@ -75,13 +75,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'this.#apply();\n    try {\n this.#files.syncData(this.#imageFd);\n } catch {}',
   },
   {
-    name: 'zeros-over-later-writes',
-    what: 'a discard erases what was written after it in the batch (H10)',
-    file: 'image/batch.ts',
-    find: 'while (at < count && (blocks[at] ?? 0) < end) {',
-    replace: 'while (at < 0) {',
-  },
-  {
     name: 'writes-over-later-zeros',
     what: 'a write comes back after the discard behind it',
     file: 'image/batch.ts',
@@ -105,7 +98,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'discard-not-recovered',
     what: 'a discard is not entered in the index after a restart',
-    file: 'disk/activation.ts',
+    file: 'disk/index-record.ts',
     find: 'index.putZero(block, block + record.logicalLength / BLOCK_BYTES, cursor.payloadPosition);',
     replace: '',
   },
@@ -168,14 +161,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'trust-the-cache',
     what: 'a second life does not make durable what it took over (H3)',
-    file: 'disk/activation.ts',
-    find: '  rewriteTail(files, recovered);\n',
+    file: 'disk/settle-tail.ts',
+    find: '    rewriteTail(files, recovered);\n',
     replace: '',
   },
   {
     name: 'rewrite-without-sync',
     what: 'what was taken over is written again but not synced (H3)',
-    file: 'disk/activation.ts',
+    file: 'disk/settle-tail.ts',
     find: '      files.sync(fd);\n',
     replace: '',
   },
@@ -236,13 +229,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'core/two-slot.ts',
     find: '    files.write(fd, bytes, offset, SLOT_BYTES, offset);\n    files.syncData(fd);\n',
     replace: '',
-  },
-  {
-    name: 'one-state-slot',
-    what: 'the state is written over its only valid copy',
-    file: 'core/two-slot.ts',
-    find: 'this.#files.write(this.#fd, slot, 0, SLOT_BYTES, (sequence % 2) * SLOT_BYTES);',
-    replace: 'this.#files.write(this.#fd, slot, 0, SLOT_BYTES, 0);',
   },
   {
     name: 'append-keeps-broken-chain',

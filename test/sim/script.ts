@@ -69,9 +69,14 @@ export function drawScript(seed: number): Script {
   let size = config.sizeBytes;
   const steps: Step[] = [];
   for (let index = 0; index < count; index += 1) {
-    const action = drawAction(random, profile, places, size);
-    if (action.kind === 'resize') size = action.sizeBytes;
-    steps.push({seed: below(random, 2 ** 32), action});
+    const actions =
+      profile.weights.fault > 0 && chance(random, 0.06)
+        ? drawStory(random, profile, places, size)
+        : [drawAction(random, profile, places, size)];
+    for (const action of actions) {
+      if (action.kind === 'resize') size = action.sizeBytes;
+      steps.push({seed: below(random, 2 ** 32), action});
+    }
   }
 
   return {seed, config, steps};
@@ -190,6 +195,29 @@ function drawAction(
       return {kind};
     }
   }
+}
+
+/** What chance alone brings together too seldom: the log cannot be synced, and then somebody dies. */
+function drawStory(
+  random: Random,
+  profile: Profile,
+  places: readonly number[],
+  sizeBytes: number,
+): Action[] {
+  const write = (): Action => {
+    return {kind: 'write', ...drawRange(random, places, sizeBytes, 2 ** profile.lengthBits)};
+  };
+  const death = pick(random, ['kill', 'power', 'power'] as const);
+  const calls = chance(random, 0.7) ? SYNCS : (['write'] as const);
+  return [
+    {kind: 'step', actor: 'keeper', count: 16},
+    write(),
+    {kind: 'fault', path: '/log/', calls, fault: 'EIO', after: below(random, 2), count: 1},
+    write(),
+    ...(chance(random, 0.5) ? [{kind: 'doom', death, calls: 1 + below(random, 16)} as const] : []),
+    {kind: 'flush'},
+    {kind: 'die', death},
+  ];
 }
 
 function drawRange(
