@@ -14,6 +14,7 @@ const SLOT_BYTES = 4096;
 const HEADER_BYTES = 20;
 const MAGIC = 0x544c534d;
 
+/** A two-slot state file that is open for writing: one writer, each `write` durable when it returns. */
 export class TwoSlotFile {
   readonly #files: Files;
   readonly #fd: number;

@@ -60,6 +60,12 @@ export interface ActiveDisk {
   readonly plan: SegmentPlan;
 }
 
+/**
+ * Recovers a disk and makes it ready to answer: index, writer, and for `serve` a new epoch.
+ *
+ * @throws DiskError LOG_CORRUPT, LOG_FORMAT, LOG_SPACE, LOG_IO, IMAGE_CHANGED, IMAGE_TOO_SMALL,
+ *   STATE_UNREADABLE, or the error of the file system; nothing that was durable is changed then
+ */
 export function activate(input: ActivationInput): ActiveDisk {
   const {files, config, shared} = input;
   const paths = resourcePaths(config.home, config.resource.name);

@@ -34,6 +34,7 @@ export interface CommitterOptions {
   readonly onFailure: (errno: string) => void;
 }
 
+/** Commits the log for its thread, or for the front; see the states above. */
 export class Committer {
   readonly #files: Files;
   readonly #clock: Clock;

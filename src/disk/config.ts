@@ -26,6 +26,7 @@ export function readDiskConfig(home: string, name: string): DiskConfig {
   return {home, node, resource};
 }
 
+/** What every new logfile of the resource has in common. */
 export function segmentPlan(config: DiskConfig): SegmentPlan {
   return {
     directory: resourcePaths(config.home, config.resource.name).logDirectory,

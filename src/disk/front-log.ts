@@ -52,6 +52,7 @@ const PASSED_OVER_MAX = 8;
 /** An append that found no segment to go to: the request waits. */
 export const NO_SEGMENT = -1;
 
+/** The log as one thread appends to it and reads it back; owns the segments' descriptors. */
 export class FrontLog implements LogReader {
   diskSizeBytes: number;
   readonly #files: Files;

@@ -62,6 +62,7 @@ export const COMMAND = {none: 0, rotate: 1, resize: 2} as const;
 /** Memory of the index at which writes wait for replay. */
 const INDEX_BYTES_MAX = 64 * MIB;
 
+/** The handler that a FUSE driver serves: one disk, one thread. */
 export class Front implements DiskHandler {
   readonly log: FrontLog;
   readonly #shared: Shared;

@@ -16,6 +16,7 @@ const RUN = 32;
 /** A request that is there so soon had been waiting: an answer has to reach its program first. */
 const AT_ONCE_MS = 0.012;
 
+/** Decides for each flush, by what came in beside the ones before. */
 export class InlineCommit {
   readonly #committer: Committer;
   readonly #clock: Clock;

@@ -31,6 +31,7 @@ export interface KeeperOptions {
   readonly onReady: () => void;
 }
 
+/** Supplies the front with ready segments and takes back what replay has passed. */
 export class Keeper {
   readonly #files: Files;
   readonly #clock: Clock;

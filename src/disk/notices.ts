@@ -10,6 +10,7 @@ type Report = (input: Omit<EventInput, 'node' | 'resource'>) => void;
 /** Parked writes are no news while the next segment is on its way. */
 const PARKED_GRACE_MS = 1000;
 
+/** Messages and the waiting state of one disk, for its status. */
 export class Notices {
   readonly #clock: Clock;
   readonly #messages = new Map<ErrorCode, Message>();

@@ -19,6 +19,7 @@ export interface ParkedRequest {
   readonly uniqueHigh: number;
 }
 
+/** Requests in the order in which they came, none of them acknowledged. */
 export class ParkingLot {
   readonly #requests: ParkedRequest[] = [];
   #bytes = 0;

@@ -40,6 +40,7 @@ export const EXIT_FATAL = 70;
 const KEEPER_POLL_MS = 250;
 const COMMAND_MS = 20_000;
 
+/** The disk process as its main thread sees it; one for the life of the process. */
 export class DiskProcess {
   readonly options: DiskProcessOptions;
   readonly shared: Shared;

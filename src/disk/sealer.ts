@@ -25,6 +25,7 @@ export interface SealerOptions {
   readonly plan: SegmentPlan;
 }
 
+/** Looks at one sealed segment after the other, oldest first. */
 export class Sealer {
   readonly #files: Files;
   readonly #clock: Clock;

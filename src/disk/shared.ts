@@ -115,6 +115,7 @@ export interface WaitingRequest {
   writtenBytes: number;
 }
 
+/** The shared memory of one disk process, in the view of one thread. */
 export class Shared {
   readonly words: Int32Array;
   readonly appended: SharedNumber;

@@ -17,6 +17,7 @@ export interface Thread {
   readonly send: (message: ThreadMessage) => void;
 }
 
+/** What a thread was given by the main thread, and its way back. */
 export function openThread(): Thread {
   const port = parentPort;
   assert(port !== null, 'this file is the program of a thread');

@@ -109,6 +109,7 @@ const OPEN_FLAGS_DEFAULT = OPEN_FLAG.DIRECT_IO | OPEN_FLAG.PARALLEL_DIRECT_WRITE
 const NAME_BYTES_MAX = 255;
 const O_ACCMODE = 3;
 
+/** Handles FUSE requests one by one, out of one buffer, each to its reply. */
 export class RequestDispatcher {
   /** Requests are read into it, at REQUEST_OFFSET. */
   readonly request = Buffer.alloc(REQUEST_BUFFER_BYTES);

@@ -17,6 +17,7 @@ export const RESENT_SIGHTS_MAX = 3;
 const ENTRIES_MAX = 64;
 const KEPT_BYTES = 4096;
 
+/** Counts the deaths that a resent request has caused. */
 export class ResentGuard {
   readonly #file: string;
   readonly #sights = new Map<string, number>();

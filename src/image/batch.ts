@@ -14,6 +14,7 @@ const ORDINALS = 2 ** 20;
 
 assert(BATCH_BLOCKS_MAX <= ORDINALS, 'an ordinal fits its part of the key');
 
+/** Collects records in stream order; used again for every batch. */
 export class Batch {
   /** block * ORDINALS + ordinal: sorting puts each block's newest copy last among its own. */
   readonly #keys = new Float64Array(BATCH_BLOCKS_MAX);

@@ -15,6 +15,7 @@ export const IS_ZERO = -2;
 
 const POOL_MAX = 4;
 
+/** The index of everything that is in the log and not in the image yet. */
 export class BlockIndex {
   readonly #capacityBytes: number;
   /** Oldest first. The last one is appended to. */

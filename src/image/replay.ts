@@ -95,6 +95,7 @@ const BUFFER_BYTES = MIB;
 /** The image is synced within a batch too, so that its dirty pages stay few. */
 const SYNC_BYTES = 256 * MIB;
 
+/** Replays one disk's log into its image, a batch a step. */
 export class Replayer {
   readonly #files: Files;
   readonly #clock: Clock;

@@ -19,6 +19,7 @@ import {SEGMENT_HEADER_BYTES, type SegmentHeader} from './segment.js';
 
 const BUFFER_BYTES = 4 * (PAYLOAD_BYTES_MAX - 2 * BLOCK_BYTES);
 
+/** Walks the valid records of one segment; used again for the next. */
 export class RecordCursor {
   /** Fields of the record that `next` found. */
   readonly record: RecordFields = emptyRecord();

@@ -38,10 +38,12 @@ const MAGIC = Buffer.from('MARSIDX\0', 'latin1');
 const VERSION = 1;
 const HEADER_BYTES = 96;
 
+/** Path of the index file that belongs to a segment. */
 export function indexPathOf(segmentPath: string): string {
   return `${segmentPath}.idx`;
 }
 
+/** Encodes the index of the segment with this header. */
 export function encodeIndexFile(header: SegmentHeader, index: SegmentIndexFile): Buffer {
   const {pairs, extents} = index;
   const bytes = Buffer.alloc(HEADER_BYTES + pairs.length * 4 + extents.length * 8);

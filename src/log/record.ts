@@ -83,6 +83,7 @@ export interface RecordFields {
   chainHigh: number;
 }
 
+/** Fields to be filled in by a decoder or an encoder's owner. */
 export function emptyRecord(): RecordFields {
   return {
     type: 0,

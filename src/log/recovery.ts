@@ -31,6 +31,7 @@ export interface TailFacts {
   readonly peerEnd: number | undefined;
 }
 
+/** What to do with the end of the log: the decision table above. */
 export function decideTail(facts: TailFacts): TailDecision {
   const peerEnd = facts.peerEnd ?? -1;
   if (facts.validEnd >= facts.proven) return peerEnd > facts.validEnd ? 'take' : 'end';

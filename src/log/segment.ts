@@ -51,6 +51,7 @@ export interface SegmentHeader {
   readonly isReadOnly?: true;
 }
 
+/** Encodes the whole header, SEGMENT_HEADER_BYTES long, with its checksum. */
 export function encodeSegmentHeader(header: SegmentHeader): Buffer {
   assert(header.start % 8 === 0, 'segments begin at multiples of 8');
   assert(Buffer.byteLength(header.originName) < NODE_NAME_BYTES, 'node name fits its field');
@@ -162,6 +163,7 @@ export function decodeBinding(header: Buffer): Binding | undefined {
 
 const NUMBER_DIGITS = 9;
 
+/** File name of a segment; a hint only, the header decides. */
 export function segmentName(number: number, originName: string): string {
   return `log-${String(number).padStart(NUMBER_DIGITS, '0')}-${originName}`;
 }

@@ -40,6 +40,7 @@ export interface RecordBody {
   readonly diskOffset: number;
 }
 
+/** Appends to one log; one owner, one thread. */
 export class LogWriter {
   readonly #files: Files;
   readonly #clock: Clock;
