@@ -31,19 +31,19 @@ const PLACES: Readonly<Record<string, () => Place>> = {
 };
 
 for (const [kind, make] of Object.entries(PLACES)) {
-  const files = suite(kind);
+  const test = suite(kind);
   let place: Place;
-  files.before.each(() => {
+  test.before.each(() => {
     place = make();
   });
-  files.after.each(() => {
+  test.after.each(() => {
     place.remove();
   });
   const throwsErrno = (code: string, act: () => unknown): void => {
     assert.throws(act, (error: unknown) => errnoOf(error) === code);
   };
 
-  files('modes of open: must exist, made if missing, must not exist', () => {
+  test('modes of open: must exist, made if missing, must not exist', () => {
     const path = join(place.directory, 'a');
     throwsErrno('ENOENT', () => place.files.open(path, 'read'));
     throwsErrno('ENOENT', () => place.files.open(path, 'write'));
@@ -57,7 +57,7 @@ for (const [kind, make] of Object.entries(PLACES)) {
     place.files.close(fd);
   });
 
-  files('reads end at the end of the file; gaps are zeros; sizes and offsets are kept', () => {
+  test('reads end at the end of the file; gaps are zeros; sizes and offsets are kept', () => {
     const fd = place.files.open(join(place.directory, 'a'), 'exclusive');
     place.files.write(fd, Buffer.from('xhellox'), 1, 5, 5000);
     const target = Buffer.alloc(20, 1);
@@ -74,7 +74,7 @@ for (const [kind, make] of Object.entries(PLACES)) {
     place.files.close(fd);
   });
 
-  files('a punch reads as zeros, keeps the size, and takes many ranges', () => {
+  test('a punch reads as zeros, keeps the size, and takes many ranges', () => {
     const fd = place.files.open(join(place.directory, 'a'), 'exclusive');
     place.files.write(fd, Buffer.alloc(40_000, 7), 0, 40_000, 0);
     place.files.punch(fd, [100, 10_000, 20_480, 4096]);
@@ -86,7 +86,7 @@ for (const [kind, make] of Object.entries(PLACES)) {
     place.files.close(fd);
   });
 
-  files('rename replaces, unlink removes, list sorts, an open file outlives its name', () => {
+  test('rename replaces, unlink removes, list sorts, an open file outlives its name', () => {
     const at = (name: string): string => join(place.directory, name);
     const fd = place.files.open(at('b'), 'exclusive');
     place.files.write(fd, Buffer.from('b'), 0, 1, 0);
@@ -109,7 +109,7 @@ for (const [kind, make] of Object.entries(PLACES)) {
     });
   });
 
-  files('directories are made with their parents, again without harm', () => {
+  test('directories are made with their parents, again without harm', () => {
     const path = join(place.directory, 'x', 'y');
     place.files.makeDirectory(path);
     place.files.makeDirectory(path);
@@ -117,7 +117,7 @@ for (const [kind, make] of Object.entries(PLACES)) {
     throwsErrno('ENOENT', () => place.files.list(join(place.directory, 'none')));
   });
 
-  files('identity tells files apart and follows a rename', () => {
+  test('identity tells files apart and follows a rename', () => {
     const path = join(place.directory, 'a');
     const fd = place.files.open(path, 'exclusive');
     const other = place.files.open(join(place.directory, 'b'), 'exclusive');
@@ -132,5 +132,5 @@ for (const [kind, make] of Object.entries(PLACES)) {
     for (const each of [fd, other, again]) place.files.close(each);
   });
 
-  files.run();
+  test.run();
 }

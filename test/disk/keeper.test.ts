@@ -3,7 +3,7 @@ import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {WORD} from '../../src/disk/shared.js';
 import {PENDING} from '../../src/fuse/handler.js';
-import {Rig} from './rig.js';
+import {PATHS, Rig} from './rig.js';
 
 const FILE_BYTES = 128 * 1024;
 
@@ -154,7 +154,7 @@ test('replay gives segments back: a full file system is left without help from o
 
 test('a half-made file of an earlier life gives its space back, one of the right size is used', () => {
   const rig = new Rig();
-  const directory = '/home/resources/vol0/log';
+  const directory = PATHS.logDirectory;
   for (const [name, bytes] of [
     ['spare-new-90-1', 5000],
     ['spare-new-91-1', FILE_BYTES],
