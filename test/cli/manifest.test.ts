@@ -17,7 +17,7 @@ test('the manifest has every command with its words, as the sources have them', 
   const {commands} = JSON.parse(text) as Manifest;
   const config = await loadConfig();
   const [plugin] = [...config.plugins.values()];
-  const sources = (plugin?.manifest as unknown as Manifest).commands;
+  const sources = (plugin as unknown as {manifest: Manifest}).manifest.commands;
   assert.equal(Object.keys(commands).sort(), Object.keys(sources).sort(), 'npm run manifest');
   for (const [id, command] of Object.entries(sources)) {
     assert.equal(describe(commands[id]), describe(command), `${id}: npm run manifest`);
