@@ -15,6 +15,8 @@
  *
  * Exit: 0 in order, 70 could not start; anything else is a death that the holder answers.
  */
+import fs from 'node:fs';
+import {inspect} from 'node:util';
 import {assert} from '../core/assert.js';
 import {systemClock} from '../core/clock.js';
 import {createFilesFromEnvironment} from '../core/fault-files.js';
@@ -27,6 +29,14 @@ assert(mode === 'serve' || mode === 'replay', 'serve or replay');
 
 // A storage daemon ends when its mount is gone, not when somebody ends the session around it.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+// A bug in any thread ends the process: the next one recovers from the log. Not by exit, which joins
+// the threads: the front may be in a read(2) that only the next request ends, and whoever waits for
+// an answer of the dead thread sends none.
+process.on('uncaughtException', (error) => {
+  fs.writeSync(2, `${inspect(error)}\n`);
+  process.kill(process.pid, 'SIGKILL');
+});
 
 const disk = new DiskProcess({
   home,

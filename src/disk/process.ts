@@ -39,6 +39,7 @@ export interface DiskProcessOptions {
 export const EXIT_FATAL = 70;
 const KEEPER_POLL_MS = 250;
 const COMMAND_MS = 20_000;
+const NUDGE_MS = 500;
 
 /** The disk process as its main thread sees it; one for the life of the process. */
 export class DiskProcess {
@@ -97,6 +98,9 @@ export class DiskProcess {
       this.#startNative(input);
     }
 
+    setInterval(() => {
+      this.#nudge();
+    }, NUDGE_MS).unref();
     watchHolder(this);
     serveSocket(this).catch((error: unknown) => {
       this.#fatal(error);
@@ -212,7 +216,7 @@ export class DiskProcess {
     worker.on('message', (message: ThreadMessage) => {
       this.#take(message);
     });
-    // A bug in any thread ends the process: the next one recovers from the log.
+    // Ends the process (main).
     worker.on('error', (error) => {
       throw error;
     });
@@ -340,6 +344,16 @@ export class DiskProcess {
     }
   }
 
+  /**
+   * Lets the front try again what it waits with: nobody may tell it that replay made room in the
+   * index, that the file system has space, or that another file takes the tail.
+   */
+  #nudge(): void {
+    const {shared} = this;
+    if (this.phase !== 'serving') return;
+    if (shared.get(WORD.parked) !== 0 || shared.get(WORD.commitFailed) !== 0) this.#wake();
+  }
+
   async #runCommand(command: number, argument: number): Promise<boolean> {
     const {shared} = this;
     if (this.phase !== 'serving') {
@@ -352,6 +366,8 @@ export class DiskProcess {
     const deadline = this.options.clock.monotonicMs() + COMMAND_MS;
     while (shared.get(WORD.commandDone) === before) {
       if (this.options.clock.monotonicMs() > deadline) {
+        // Not to be done later, unknown to whoever gave up, or in the place of the next one.
+        Atomics.compareExchange(shared.words, WORD.command, command, COMMAND.none);
         throw new DiskError('TIMEOUT', 'the disk did not take the command in time', {
           waitedMs: COMMAND_MS,
         });
@@ -385,6 +401,8 @@ export class DiskProcess {
     const {code, message, details} = known;
     this.event({code: code satisfies ErrorCode, severity: 'critical', text: message, details});
     process.stdout.write(`${JSON.stringify({fatal: {code, message, details}})}\n`);
+    // Exit joins the threads, and only a request ends the read(2) of a front that serves.
+    if (this.phase === 'serving') this.#wake();
     process.exit(EXIT_FATAL);
   }
 }
