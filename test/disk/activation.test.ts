@@ -6,6 +6,7 @@ import {readLineage} from '../../src/disk/lineage.js';
 import {activate} from '../../src/disk/activation.js';
 import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
 import type {ErrorCode} from '../../src/core/codes.js';
+import {FLAG} from '../../src/log/record.js';
 import {flipBit, snapshot} from '../log/log-builder.js';
 import {PATHS, Rig} from './rig.js';
 
@@ -168,6 +169,41 @@ test('lives that die at any call before they serve change nothing that was ackno
     rig.crash();
     rig.assertReads(`call ${calls}, power loss`);
   }
+});
+
+test('a record of an unknown type stops the disk, unless it says that it may be passed over', () => {
+  for (const [flags, code] of [
+    [FLAG.ignorable, undefined],
+    [0, 'LOG_FORMAT'],
+  ] as const) {
+    const rig = new Rig();
+    rig.write(0, 4096);
+    rig.life.front.log.appendPlain({type: 99, flags, logicalLength: 0, diskOffset: 0});
+    rig.write(4096, 4096);
+    if (code !== undefined) {
+      assertRefused(rig, code);
+      continue;
+    }
+
+    rig.kill();
+    rig.assertReads();
+    rig.replay();
+    rig.assertImage();
+  }
+});
+
+test('a lineage that cannot be read stops the disk', () => {
+  const rig = new Rig();
+  rig.files.kill();
+  const fd = rig.files.open(PATHS.lineageFile, 'write');
+  rig.files.truncate(fd, 20);
+  rig.files.close(fd);
+  assert.throws(
+    () => {
+      rig.begin();
+    },
+    (error: unknown) => isDiskError(error, 'STATE_UNREADABLE'),
+  );
 });
 
 test('with serve off nothing is appended and no epoch begins', () => {

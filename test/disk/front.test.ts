@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import {COMMAND} from '../../src/disk/front.js';
 import {WORD} from '../../src/disk/shared.js';
 import {ERRNO} from '../../src/fuse/handler.js';
+import {EXTENTS_MAX} from '../../src/image/segment-index.js';
 import {below, chance, createRandom, pick, type Random} from '../sim/random.js';
 import {PATHS, Rig} from './rig.js';
 
@@ -177,6 +178,17 @@ test('the size grows by a record: it is there after a kill, and after power loss
   assert.is(rig.life.front.sizeBytes(), grown);
   assert.is(rig.files.peekSize(PATHS.image), grown);
   assert.ok(rig.read(300 * KIB, 4096).equals(Buffer.alloc(4096)));
+});
+
+test('discards without end rotate the log before its table of extents is full', () => {
+  const rig = new Rig({sizeBytes: 512 * 2 ** 20, segmentBytes: 8 * 2 ** 20});
+  const number = rig.life.shared.get(WORD.currentNumber);
+  for (let at = 0; at < EXTENTS_MAX + 10; at += 1) {
+    assert.is(rig.life.front.zero(at * 3 * 4096, 4096, true, 0, 0), 0);
+  }
+
+  assert.is(rig.life.shared.get(WORD.currentNumber), number + 1);
+  assert.is(rig.life.disk.index.openExtents, 10);
 });
 
 test('each activation has an inode number of its own: no page of an earlier one is believed', () => {
