@@ -4,14 +4,15 @@
  *
  *   1. where the log ends (log/recovery); the index of what is not in the image yet
  *   2. what lies above the proven durable position is made durable (settle-tail)
- *   3. the first segment of a new epoch, and the lineage
+ *   3. the first segment of a new epoch, and the lineage; where the log itself has taken all
+ *      space, replay gives some back first (replay-for-room)
  *
  * Only then may a request be answered, or any position told to anybody.
  */
 import {randomBytes} from 'node:crypto';
 import {join} from 'node:path';
 import type {Clock} from '../core/clock.js';
-import {DiskError} from '../core/errors.js';
+import {DiskError, isDiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {TwoSlotFile} from '../core/two-slot.js';
@@ -27,6 +28,7 @@ import {LogWriter} from '../log/writer.js';
 import {segmentPlan, type DiskConfig} from './config.js';
 import {indexRecord} from './index-record.js';
 import {appendLineage} from './lineage.js';
+import {replayForRoom} from './replay-for-room.js';
 import {readySegment} from './ready-segment.js';
 import {settleTail} from './settle-tail.js';
 import {WORD, type Shared} from './shared.js';
@@ -106,20 +108,24 @@ export function activate(input: ActivationInput): ActiveDisk {
   }
 
   const writer = new LogWriter(files, input.clock, recovered);
-  const epoch = input.serve
-    ? beginEpoch(input, plan, recovered, writer, index)
-    : (recovered.epoch ?? '0'.repeat(32));
   shared.appended.set(writer.position);
   shared.durable.set(writer.position);
   shared.diskSize.set(recovered.diskSizeBytes);
+  const old = {imageFd, identity, stateFile, state, fromChain: recovered.fromChain};
+  let epoch = recovered.epoch ?? '0'.repeat(32);
+  if (input.serve) {
+    try {
+      epoch = beginEpoch(input, plan, recovered, writer, index);
+    } catch (error) {
+      if (!isDiskError(error, 'LOG_SPACE') || !replayForRoom(input, old)) throw error;
+      return activate(input);
+    }
+  }
+
   return {
+    ...old,
     index,
     writer,
-    imageFd,
-    identity,
-    stateFile,
-    state,
-    fromChain: recovered.fromChain,
     epoch,
     epochStart: recovered.position,
     diskSizeBytes: recovered.diskSizeBytes,

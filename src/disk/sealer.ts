@@ -94,7 +94,8 @@ export class Sealer {
     }
 
     this.#header = header;
-    const builder = new SegmentIndex(this.#plan.fileBytes);
+    // The segment may be from a time when they were larger: a table that is full finds no end.
+    const builder = new SegmentIndex(Math.max(this.#plan.fileBytes, header.capacityBytes));
     builder.reset(header.start);
     this.#work = sealSegment(this.#files, path, header, segment.end, builder);
     return true;
