@@ -104,6 +104,10 @@ export function createFaultFiles(inner: Files, planPath: string): Files {
       meet('sync', at(fd));
       inner.sync(fd);
     },
+    allocate: (fd, sizeBytes) => {
+      meet('write', at(fd));
+      inner.allocate(fd, sizeBytes);
+    },
     truncate: (fd, sizeBytes) => {
       meet('truncate', at(fd));
       inner.truncate(fd, sizeBytes);

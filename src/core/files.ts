@@ -35,6 +35,11 @@ export interface Files {
   sync(fd: number): void;
   /** ftruncate(2). */
   truncate(fd: number, sizeBytes: number): void;
+  /**
+   * fallocate(2): makes a file that long, of zeros, with its space reserved. EOPNOTSUPP where the
+   * file system cannot; ENOSPC where it has no room.
+   */
+  allocate(fd: number, sizeBytes: number): void;
   /** Current size; for a block device its capacity. */
   sizeOf(fd: number): number;
   identify(fd: number): FileIdentity;
@@ -80,6 +85,9 @@ export function createNodeFiles(children: readonly number[] = []): Files {
     },
     truncate: (fd, sizeBytes) => {
       fs.ftruncateSync(fd, sizeBytes);
+    },
+    allocate: (fd, sizeBytes) => {
+      runPerl(ALLOCATE_PROGRAM, String(sizeBytes), fd, []);
     },
     sizeOf,
     identify: (fd) => {
@@ -171,6 +179,10 @@ while (my $line = <STDIN>) {
 }
 exit 0;
 `;
+const ALLOCATE_PROGRAM = `
+my $call = (\`uname -m\` =~ /aarch64/) ? 47 : 285;
+exit(0 == syscall($call, 3, 0, 0, <STDIN> + 0) ? 0 : $! + 0 || 5);
+`;
 const ERRNO_NAMES: Readonly<Record<number, string>> = {
   5: 'EIO',
   28: 'ENOSPC',
@@ -184,7 +196,11 @@ function punchWithPerl(fd: number, ranges: readonly number[], children: readonly
     input += `${ranges[index] ?? 0} ${ranges[index + 1] ?? 0}\n`;
   }
 
-  const result = spawnSync('perl', ['-e', PUNCH_PROGRAM], {
+  runPerl(PUNCH_PROGRAM, input, fd, children);
+}
+
+function runPerl(program: string, input: string, fd: number, children: readonly number[]): void {
+  const result = spawnSync('perl', ['-e', program], {
     input,
     stdio: ['pipe', 'ignore', 'ignore', fd, ...children],
   });

@@ -16,9 +16,10 @@ import {Sealer} from './sealer.js';
 import {WORD, type Shared} from './shared.js';
 
 /** Segments ready beyond the current one. */
-const READY_AHEAD = 2;
-/** Spares kept beyond that: what a burst used and replay gave back. */
-const SPARES_MAX = 6;
+const READY_AHEAD = 3;
+/** Spares kept beyond that, what a burst used and replay gave back: up to a quarter of the disk. */
+const SPARES_MIN = 4;
+const SPARES_MAX = 16;
 const RETRY_MS = 500;
 
 export interface KeeperOptions {
@@ -144,7 +145,9 @@ export class Keeper {
       this.#made += 1;
       const name = `spare-new-${this.#shared.get(WORD.readyUpTo) + 1}-${this.#made}`;
       this.#makingPath = join(this.#plan.directory, name);
-      this.#making = makeSpare(this.#files, this.#plan, this.#makingPath);
+      this.#making = makeSpare(this.#files, this.#plan, this.#makingPath, () => {
+        return this.#readyAhead() < 1;
+      });
       return true;
     }
 
@@ -164,7 +167,9 @@ export class Keeper {
   }
 
   #trim(): boolean {
-    if (this.#spares.length <= SPARES_MAX) return false;
+    const quarter = this.#shared.diskSize.get() / 4 / this.#plan.fileBytes;
+    const most = Math.max(SPARES_MIN, Math.min(SPARES_MAX, quarter));
+    if (this.#spares.length <= most) return false;
     const spare = this.#spares.pop();
     if (spare !== undefined) this.#files.unlink(spare);
     return true;

@@ -82,7 +82,7 @@ export interface ReplayPacing {
 }
 
 export const PACING_DEFAULT: ReplayPacing = {
-  backlogBytes: 512 * MIB,
+  backlogBytes: GIB,
   quietMs: 200,
   latestMs: 10_000,
   batchBytes: 2 * GIB,

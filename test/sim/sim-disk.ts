@@ -207,6 +207,12 @@ export class SimDisk implements Files {
     });
   }
 
+  /** Written zeros stand for reserved space: they take room now, and what is written later none. */
+  allocate(fd: number, sizeBytes: number): void {
+    const size = this.sizeOf(fd);
+    if (size < sizeBytes) this.write(fd, Buffer.alloc(sizeBytes - size), 0, sizeBytes - size, size);
+  }
+
   truncate(fd: number, sizeBytes: number): void {
     this.#onDescriptor('truncate', fd, ({inode, writable}) => {
       if (!writable) throw fault('EINVAL', 'ftruncate');
