@@ -7,9 +7,10 @@ import {basename, dirname} from 'node:path';
 import {DiskError, storeError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {formatPosition} from '../core/position.js';
-import {findRemains, RecordCursor} from './cursor.js';
+import {findRemains, findStrayRecords, RecordCursor} from './cursor.js';
 import {readLogDirectory, readSegmentFile, type SegmentFile} from './directory.js';
 import {formatChain, RECORD} from './record.js';
+import {withoutSuperseded} from './recovery.js';
 import {decodeBinding, SEGMENT_HEADER_BYTES, type Binding, type SegmentHeader} from './segment.js';
 
 const TYPE_NAMES = new Map<number, string>(
@@ -160,22 +161,30 @@ export interface LogFault {
  */
 export function verifyLog(files: Files, directory: string, resourceId?: string): LogVerification {
   const id = resourceId ?? anyResourceId(files, directory);
-  const {segments} = readLogDirectory(files, directory, id);
+  const {segments, spares} = readLogDirectory(files, directory, id);
   const described = segments.map(({path}) => describeSegment(files, path));
+  const counting = new Set(withoutSuperseded(segments).effective.map(({name}) => name));
+  const joined = described.filter(({file}) => counting.has(file));
   const faults: LogFault[] = [];
-  for (const [at, segment] of described.entries()) {
-    const next = described[at + 1];
+  for (const [at, segment] of joined.entries()) {
+    const next = joined[at + 1];
     const fault = next === undefined ? tailFault(segment) : joinFault(segment, next);
     if (fault !== undefined) {
       faults.push({file: segment.file, position: segment.end, fault});
     }
   }
 
+  const end = joined.at(-1)?.end ?? formatPosition(0);
+  for (const {name, path, isUnreadable} of spares) {
+    const fault = isUnreadable ? headerFault(files, path, end) : undefined;
+    if (fault !== undefined) faults.push({file: name, position: end, fault});
+  }
+
   return {
     directory,
     files: described,
     firstPosition: segments[0] ? formatPosition(segments[0].header.start) : null,
-    end: described.at(-1)?.end ?? null,
+    end: joined.at(-1)?.end ?? null,
     faults,
   };
 }
@@ -194,6 +203,18 @@ function tailFault(segment: SegmentDescription): string | undefined {
   // Fixed-width hex: text order is number order.
   if (segment.remainsDurable <= segment.end) return undefined;
   return `damaged: later records prove that it was durable up to ${segment.remainsDurable}`;
+}
+
+/** A torn header is no fault: it took nothing durable with it, or the records behind it tell. */
+function headerFault(files: Files, path: string, end: string): string | undefined {
+  const fd = files.open(path, 'read');
+  try {
+    const durable = formatPosition(findStrayRecords(files, fd, 0).durable);
+    if (durable <= end) return undefined;
+    return `damaged: its header is not valid, its records were durable up to ${durable}`;
+  } finally {
+    files.close(fd);
+  }
 }
 
 function joinFault(segment: SegmentDescription, next: SegmentDescription): string | undefined {

@@ -130,10 +130,11 @@ function refuseReadOnly(segments: readonly SegmentFile[]): void {
 }
 
 /**
- * A later segment that begins at or below the start of an earlier one has taken its place: an
- * epoch in which nothing was written, or a tail that was moved after an I/O error.
+ * Divides segments into those that count and those whose place another has taken: a later segment
+ * begins at or below their start, after an epoch in which nothing was written, or because a tail
+ * was moved after an I/O error.
  */
-function withoutSuperseded(segments: readonly SegmentFile[]): {
+export function withoutSuperseded(segments: readonly SegmentFile[]): {
   effective: SegmentFile[];
   superseded: SegmentFile[];
 } {
