@@ -54,7 +54,8 @@ test('every folder of src is a layer', () => {
 
 test('every test file runs its tests: uvu passes a file that does not in silence', () => {
   const tests = files.filter((file) => /^test\/.*\.(test|e2e)\.ts$/u.test(file));
-  const idle = tests.filter((file) => !/^(?:\w+\.run|test\.run)\(\);\n$/mu.test(lastLine(file)));
+  // Suites that are made in a loop are run in it.
+  const idle = tests.filter((file) => !/\n *\w+\.run\(\);\n(?:\}\n)?$/u.test(read(file)));
   assert.equal(idle, []);
   assert.ok(tests.length > 0);
 });
@@ -150,10 +151,6 @@ test('links between documents resolve', () => {
 
 function layerOf(file: string): string {
   return file.split('/')[1] ?? '';
-}
-
-function lastLine(file: string): string {
-  return `${read(file).trimEnd().split('\n').at(-1) ?? ''}\n`;
 }
 
 function isText(file: string): boolean {
