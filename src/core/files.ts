@@ -7,6 +7,7 @@
  */
 import fs from 'node:fs';
 import {spawnSync} from 'node:child_process';
+import {errnoOf} from './errors.js';
 
 /** `read`: must exist. `write`: read and write, must exist. `create`: made if missing. `exclusive`: must not exist. */
 export type OpenMode = 'read' | 'write' | 'create' | 'exclusive';
@@ -45,7 +46,8 @@ export interface Files {
   identify(fd: number): FileIdentity;
   /**
    * Makes ranges read as zeros and frees their space where it can: offset and length in turn, bytes.
-   * The work is done, or has failed, when this returns. EOPNOTSUPP where the file cannot.
+   * The work is done, or has failed, when this returns. EOPNOTSUPP where the file cannot; EAGAIN
+   * or ENOMEM where it was not tried.
    */
   punch(fd: number, ranges: readonly number[]): void;
   /** rename(2): replaces `to`. */
@@ -205,7 +207,11 @@ function runPerl(program: string, input: string, fd: number, children: readonly 
     stdio: ['pipe', 'ignore', 'ignore', fd, ...children],
   });
   if (result.status === 0) return;
-  const code = ERRNO_NAMES[result.status ?? 5] ?? 'EIO';
+  // Not started, or killed, for want of memory: says nothing of the file.
+  const code =
+    result.status === null
+      ? (errnoOf(result.error) ?? 'EAGAIN')
+      : (ERRNO_NAMES[result.status] ?? 'EIO');
   throw Object.assign(new Error(`${code}: fallocate`, {cause: result.error}), {
     code,
     syscall: 'fallocate',

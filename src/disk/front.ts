@@ -412,8 +412,8 @@ export class Front implements DiskHandler {
 
   /** The image has grown already: the record makes the new size part of the history. */
   #resize(sizeBytes: number): boolean {
-    assert(sizeBytes >= this.#sizeBytes, 'a disk only grows');
-    if (!this.#makeRoom(0)) return false;
+    // A disk only grows: somebody else may have grown it further in the meantime.
+    if (sizeBytes < this.#sizeBytes || !this.#makeRoom(0)) return false;
     const position = this.log.appendPlain({
       type: RECORD.resize,
       logicalLength: 0,

@@ -85,7 +85,6 @@ export class Keeper {
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === undefined) throw error;
-      this.#making = undefined;
       this.#retryAt = now + RETRY_MS;
       this.#troubled = true;
       this.#onTrouble(errno);
@@ -129,12 +128,12 @@ export class Keeper {
   }
 
   #prepare(): boolean {
-    if (this.#making !== undefined) {
-      if (this.#making.next().done === true) {
-        this.#making = undefined;
-        this.#spares.push(this.#makingPath);
-      }
-
+    const making = this.#making;
+    if (making !== undefined) {
+      // One that throws has closed and removed its file, and is not asked again.
+      this.#making = undefined;
+      if (making.next().done === true) this.#spares.push(this.#makingPath);
+      else this.#making = making;
       return true;
     }
 

@@ -306,7 +306,9 @@ export class Replayer {
     try {
       this.#files.punch(this.#imageFd, ranges);
     } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
+      const errno = errnoOf(error);
+      // Not tried: zeros in the place of a discard of terabytes would fill the file system.
+      if (errno === undefined || errno === 'EAGAIN' || errno === 'ENOMEM') throw error;
       // The file system or device cannot: zeros mean zeros, so they are written.
       const zeros = this.#buffer.fill(0);
       for (let index = 0; index < ranges.length; index += 2) {

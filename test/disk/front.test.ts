@@ -173,6 +173,12 @@ test('the size grows by a record: it is there after a kill, and after power loss
   shared.set(WORD.command, COMMAND.resize);
   front.afterRequest();
   assert.is(front.sizeBytes(), grown);
+  // Somebody who asked for less at the same time is refused, and nobody dies of it.
+  shared.commandArgument.set(grown - 4096);
+  shared.set(WORD.command, COMMAND.resize);
+  front.afterRequest();
+  assert.is(shared.get(WORD.commandResult), 0);
+  assert.is(front.sizeBytes(), grown);
   rig.flushed();
   rig.crash();
   assert.is(rig.life.front.sizeBytes(), grown);
