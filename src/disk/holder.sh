@@ -103,6 +103,8 @@ while :; do
         grep "$directory/generation.lock" | tr -s ' ' | tr '\n' ';')"
       flock 8
     fi
+    # What the user accepted was the image at the start, not one that is swapped later.
+    [ "$generation" -eq 1 ] || unset MARS_ACCEPT_IMAGE
     export MARS_GENERATION=$generation MARS_HOLDER_PID=$$ MARS_HOLDER_SCRIPT=$0
     set -- --max-old-space-size=128 --max-semi-space-size=2 \
       "$main" "$home" "$name" "$mount" "$driver" "$mode"
