@@ -179,6 +179,8 @@ export class Front implements DiskHandler {
   }
 
   afterRequest(): void {
+    // Also where nobody reads: logfiles that were used up are held open until it is noticed.
+    this.#takeReplayed();
     if (this.#shared.get(WORD.commitFailed) !== 0) this.#handleCommitFailure();
     if (this.#parking.count > 0) this.#unpark();
     if (this.#shared.get(WORD.command) !== COMMAND.none) this.#command();

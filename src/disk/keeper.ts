@@ -171,6 +171,8 @@ export class Keeper {
     if (this.#spares.length <= most) return false;
     const spare = this.#spares.pop();
     if (spare !== undefined) this.#files.unlink(spare);
+    // The front may have them open still: their space comes back when it looks and closes them.
+    if (this.#spares.length <= most) this.#onReady();
     return true;
   }
 
