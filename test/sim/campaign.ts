@@ -1,6 +1,7 @@
 /** Runs scripts, and makes failing ones small. */
 import type {Script, Step} from './script.js';
-import {World, type WorldStatistics} from './world.js';
+import type {WorldStatistics} from './statistics.js';
+import {World} from './world.js';
 
 export interface Outcome {
   readonly failure: string | undefined;

@@ -10,7 +10,7 @@ import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {runScript, shrinkScript, type Outcome} from './campaign.js';
 import {drawScript, type Script} from './script.js';
-import type {WorldStatistics} from './world.js';
+import type {WorldStatistics} from './statistics.js';
 
 const {values} = parseArgs({
   options: {

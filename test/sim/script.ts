@@ -33,7 +33,8 @@ export type Action =
   | {readonly kind: 'resize'; readonly sizeBytes: number}
   | {readonly kind: 'step'; readonly actor: ActorName; readonly count: number}
   | {readonly kind: 'wait'; readonly milliseconds: number}
-  | {readonly kind: 'die'; readonly death: Death}
+  /** `rot`: and while nobody looks, a bit of the log flips. */
+  | {readonly kind: 'die' | 'rot'; readonly death: Death}
   /** Arms the countdown: death in the n-th call from here. */
   | {readonly kind: 'doom'; readonly death: Death; readonly calls: number}
   | {
@@ -115,6 +116,7 @@ const WEIGHTS: Weights = {
   doom: 3,
   fault: 0,
   heal: 0,
+  rot: 0,
 };
 
 interface Profile {
@@ -136,6 +138,8 @@ function drawProfile(random: Random): Profile {
     weights.heal = 4;
   }
 
+  // A run with rot ends there, or is judged more mildly: only some have it.
+  if (chance(random, 0.08)) weights.rot = 3;
   return {weights, lengthBits: pick(random, [12, 16, 18, 20])};
 }
 
@@ -178,6 +182,7 @@ function drawAction(
       return {kind, milliseconds: pick(random, [10, 300, 2000, 20_000])};
     }
 
+    case 'rot':
     case 'die': {
       return {kind, death: pick(random, ['kill', 'power'])};
     }
@@ -188,7 +193,7 @@ function drawAction(
     }
 
     case 'fault': {
-      return drawFault(random);
+      return drawFault(random, sizeBytes);
     }
 
     default: {
@@ -237,12 +242,14 @@ function drawRange(
 
 const SYNCS: readonly SimCall[] = ['syncData', 'sync'];
 
-function drawFault(random: Random): Action {
+function drawFault(random: Random, sizeBytes: number): Action {
+  // What cannot be punched is written as zeros: not over terabytes, here.
+  const punch: readonly SimCall[] = sizeBytes > 64 * MIB ? SYNCS : ['punch'];
   const fault = pick(random, ['EIO', 'EIO', 'ENOSPC'] as const);
   const calls: readonly SimCall[] =
     fault === 'ENOSPC'
       ? ['write']
-      : pick<readonly SimCall[]>(random, [['write'], SYNCS, SYNCS, ['punch'], ['read']]);
+      : pick<readonly SimCall[]>(random, [['write'], SYNCS, SYNCS, punch, ['read']]);
   return {
     kind: 'fault',
     path: pick(random, ['/log/', '/log/', '/image$', '/replay$', '.']),

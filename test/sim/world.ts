@@ -18,6 +18,7 @@ import {formatPosition} from '../../src/core/position.js';
 import {MIB} from '../../src/core/units.js';
 import {COMMAND} from '../../src/disk/front.js';
 import {WORD} from '../../src/disk/shared.js';
+import {RotNoticed, rotLog} from './rot.js';
 import {checkBounds} from './bounds.js';
 import {beginLife, type Life} from './life.js';
 import {checkAnnounced} from './announced.js';
@@ -33,6 +34,7 @@ import {
   type Script,
   type Step,
 } from './script.js';
+import {emptyStatistics} from './statistics.js';
 import {SimClock} from './sim-clock.js';
 import {SimCrash, SimDisk} from './sim-disk.js';
 import {User} from './user.js';
@@ -42,35 +44,13 @@ const ACTORS: readonly ActorName[] = ['commit', 'replay', 'keeper'];
 const PATIENCE = 4000;
 /** The same where something outside has to change first. */
 const PATIENCE_EXCUSED = 200;
-
-/** How much of what a run contained: a campaign without crashes proves nothing. */
-export interface WorldStatistics {
-  operations: number;
-  calls: number;
-  kills: number;
-  powerLosses: number;
-  deathsInRecovery: number;
-  faults: number;
-  batches: number;
-  rotations: number;
-  tornTails: number;
-  simulatedMs: number;
-}
+/** A run beyond these goes round in circles. */
+const CALLS_MAX = 200_000;
+const TRACE_MAX = 100_000;
 
 export class World {
   readonly trace: string[] = [];
-  readonly statistics: WorldStatistics = {
-    operations: 0,
-    calls: 0,
-    kills: 0,
-    powerLosses: 0,
-    deathsInRecovery: 0,
-    faults: 0,
-    batches: 0,
-    rotations: 0,
-    tornTails: 0,
-    simulatedMs: 0,
-  };
+  readonly statistics = emptyStatistics();
   readonly #script: Script;
   readonly #paths = resourcePaths(SIM_HOME, SIM_NAME);
   readonly #disk: SimDisk;
@@ -82,6 +62,7 @@ export class World {
   #acting: (ActorName | 'front')[] = [];
   #doom: Death | undefined;
   #logFaults = false;
+  #rotted = false;
 
   constructor(script: Script) {
     const {config, seed} = script;
@@ -110,6 +91,7 @@ export class World {
     prepareDisk(this.#disk, config.sizeBytes);
     if (config.capacityBytes > 0) this.#disk.capacityBytes = config.capacityBytes;
     this.#disk.beforeCall = (actor, call, path) => {
+      if (this.#disk.calls > CALLS_MAX) throw new SimFailure('it never ends');
       if (actor === 'replay') checkAnnounced(this.#disk, call, path);
       this.#interleave(actor);
     };
@@ -125,6 +107,9 @@ export class World {
       this.#start('kill');
       for (const step of this.#script.steps) this.#step(step);
       this.#finish();
+    } catch (error) {
+      if (!(error instanceof RotNoticed)) throw error;
+      this.#say(`refused, as it should be: ${error.message}`);
     } finally {
       this.statistics.calls = this.#disk.calls;
       this.statistics.faults = this.#disk.faults.injected;
@@ -199,9 +184,14 @@ export class World {
         return;
       }
 
-      case 'restart':
+      case 'restart': {
+        this.#die('kill');
+        return;
+      }
+
+      case 'rot':
       case 'die': {
-        this.#die(action.kind === 'die' ? action.death : 'kill');
+        this.#die(action.death, action.kind === 'rot');
         return;
       }
 
@@ -359,7 +349,7 @@ export class World {
 
   // Deaths.
 
-  #die(death: Death): void {
+  #die(death: Death, rots = false): void {
     this.#say(`  the ${death === 'kill' ? 'process' : 'machine'} dies`);
     this.statistics.batches += this.#life?.replayer.batches ?? 0;
     this.#user.forget();
@@ -367,6 +357,9 @@ export class World {
     this.#acting = [];
     this.#doom = undefined;
     this.#end(death);
+    const rot = rots ? rotLog(this.#disk, this.#random) : undefined;
+    if (rot !== undefined) this.#rotted = true;
+    this.#say(`  ${rot ?? 'nothing rots'}`);
     this.#start(death);
   }
 
@@ -436,7 +429,8 @@ export class World {
         `${formatPosition(this.#oracle.model.end)}, flushed ${formatPosition(this.#oracle.flushed)}, ` +
         `image ${formatPosition(state.from)}..${formatPosition(state.to)}, torn ${tornRecords}`,
     );
-    this.#oracle.judgeRecovery({death, position, from: state.from, diskSizeBytes});
+    const rotted = this.#rotted;
+    this.#oracle.judgeRecovery({death, position, from: state.from, diskSizeBytes, rotted});
     this.#check();
   }
 
@@ -444,6 +438,7 @@ export class World {
   #mend(error: unknown, attempt: number): void {
     const operating = error instanceof DiskError || errnoOf(error) !== undefined;
     const damage = error instanceof DiskError && error.code === 'LOG_CORRUPT';
+    if (damage && this.#rotted) throw new RotNoticed(error.message);
     const excused = this.#disk.faults.injected > 0 || this.#script.config.capacityBytes > 0;
     if (!operating || damage || !excused || attempt > 20) throw error;
     this.#say(`  start refused: ${String(error)}`);
@@ -488,6 +483,7 @@ export class World {
   }
 
   #say(text: string): void {
+    if (this.trace.length > TRACE_MAX) throw new SimFailure('it never ends');
     this.trace.push(text);
   }
 }
