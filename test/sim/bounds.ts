@@ -3,8 +3,8 @@ import {SimFailure} from './oracle.js';
 import {SIM_HOME, SIM_NAME} from './sim-config.js';
 import type {SimDisk} from './sim-disk.js';
 
-/** Log, two ready, six spares, and what is on its way. */
-const FILES_MAX = 12;
+/** The log, two ready, sixteen spares (keeper), and what is on its way. */
+const FILES_MAX = 24;
 const DESCRIPTORS_MAX = 16;
 
 /** Nothing grows without bound: what a disk at rest, with everything replayed, may still hold. */
