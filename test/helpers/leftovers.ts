@@ -49,10 +49,12 @@ export function describeLeftovers(left: Leftovers): string[] {
 }
 
 /**
- * Takes away what a test left: file systems on loop devices first, then loops, then FUSE by
- * abort, then processes, then files. Bounded, whatever hangs.
+ * Takes away what a test left: file systems on loop devices first, then processes, FUSE by abort,
+ * loop devices, mounts, files. Bounded, whatever hangs.
  */
 export function removeLeftovers(directory: string, testId: string | undefined): void {
+  // Asked first: once its mount is gone, the backing file of a loop device is only `/disk.img`.
+  const loops = loopsBelow(directory);
   const own = (mount: Mount): boolean => mount.type === 'fuse' || mount.type.startsWith('fuse.');
   for (const mount of mountsBelow(directory).reverse()) {
     if (!own(mount)) limited('umount', [mount.point]);
@@ -60,11 +62,12 @@ export function removeLeftovers(directory: string, testId: string | undefined): 
 
   killAll(processesOf(directory, testId));
   // The disk process is dead and its holder with it: whoever still waits for it is freed by abort.
-  const left = mountsBelow(directory).reverse();
-  for (const mount of left) if (own(mount)) abortFuse(mount.minor);
-  // While the mount is there: afterwards the name of the backing file is only `/disk.img`.
-  for (const loop of loopsBelow(directory)) limited('losetup', ['-d', loop]);
-  for (const mount of left) limited('umount', ['-l', mount.point]);
+  for (const mount of mountsBelow(directory)) {
+    if (own(mount)) abortFuse(mount.minor);
+  }
+
+  for (const loop of loops) limited('losetup', ['-d', loop]);
+  for (const mount of mountsBelow(directory).reverse()) limited('umount', ['-l', mount.point]);
   killAll(processesOf(directory, testId));
   if (mountsBelow(directory).length > 0) return;
   limited('rm', ['-rf', '--one-file-system', directory], REMOVAL_MS_MAX);
