@@ -164,7 +164,7 @@ export class Resource {
   noteStatus(status: DiskStatus): void {
     this.#turn += 1;
     this.#disk = status;
-    this.#last = status;
+    if (knowsPositions(status)) this.#last = status;
     this.#silentSince = undefined;
     this.#outputSeen = outputSize(this.places.paths);
   }
@@ -178,7 +178,7 @@ export class Resource {
   noteEnd(last: DiskStatus | undefined): void {
     this.#turn += 1;
     this.#disk = undefined;
-    this.#last = last ?? this.#last;
+    if (last !== undefined && knowsPositions(last)) this.#last = last;
     this.#silentSince = undefined;
     this.writeBack = undefined;
     this.#openers.at = -Infinity;
@@ -253,6 +253,11 @@ export function unknownResource(name: string): DiskError {
   return new DiskError('RESOURCE_UNKNOWN', `there is no resource '${name}' on this node`, {
     resource: name,
   });
+}
+
+/** Before recovery is done all positions are 0, which would look like a log that is written back. */
+function knowsPositions(status: DiskStatus): boolean {
+  return status.phase !== 'starting' && status.phase !== 'recovering';
 }
 
 function endFile(paths: ResourcePaths): string {
