@@ -1,4 +1,6 @@
 /** The replay thread: log -> image. */
+import fs from 'node:fs';
+import os from 'node:os';
 import {parentPort} from 'node:worker_threads';
 import {systemClock} from '../core/clock.js';
 import {resourcePaths} from '../core/home.js';
@@ -9,6 +11,7 @@ import {createReplayHost} from './replay-host.js';
 import {WORD} from './shared.js';
 import {fatalMessage, openThread} from './thread.js';
 
+const REPLAY_NICE = 10;
 const {input, shared, files, send} = openThread();
 
 parentPort?.once('message', (activated: Activated) => {
@@ -19,7 +22,21 @@ parentPort?.once('message', (activated: Activated) => {
   }
 });
 
+/**
+ * On few cores replay must not take the one that answers the application: nobody waits for it
+ * while the log has room. Linux gives each thread its own nice value (setpriority(2)).
+ */
+function stepBack(): void {
+  const thread = fs.readlinkSync('/proc/thread-self').split('/').at(-1);
+  try {
+    os.setPriority(Number(thread), REPLAY_NICE);
+  } catch {
+    // Not permitted here: then it runs as the others do.
+  }
+}
+
 function run(activated: Activated): void {
+  if (input.serve) stepBack();
   const {file} = openReplayState(files, resourcePaths(input.home, input.name).replayFile);
   const replayer = new Replayer({
     files,
