@@ -92,6 +92,7 @@ pause() { sleep "$1" 3<&- 9<&-; }
 [ "$mode" = replay ] && driver=kernel
 
 quick=0
+early=0
 while :; do
   generation=$((generation + 1))
   began=$(centiseconds)
@@ -130,6 +131,7 @@ while :; do
   # daemon finds the lock free, takes both away and starts anew.
   [ "$driver" = fuse-native ] && [ "$mode" = serve ] && exit 71
   if [ "$lived" -lt 100 ]; then quick=$((quick + 1)); else quick=0; fi
+  if [ "$lived" -lt 1000 ]; then early=$((early + 1)); else early=0; fi
   # A death now and then is answered at once; one that comes back gets growing pauses.
   case $quick in
     0 | 1) ;;
@@ -140,4 +142,12 @@ while :; do
     6) pause 10 ;;
     *) pause 30 ;;
   esac
+  # So is one that comes back after a second or more, only later.
+  if [ "$early" -gt 160 ]; then
+    pause 30
+  elif [ "$early" -gt 80 ]; then
+    pause 5
+  elif [ "$early" -gt 40 ]; then
+    pause 1
+  fi
 done

@@ -21,6 +21,8 @@ const READY_AHEAD = 3;
 const SPARES_MIN = 4;
 const SPARES_MAX = 16;
 const RETRY_MS = 500;
+/** The log is busy while its last rotation is younger. */
+const BUSY_MS = 2000;
 
 export interface KeeperOptions {
   readonly files: Files;
@@ -45,6 +47,8 @@ export class Keeper {
   #making: Generator<void, void> | undefined;
   #makingPath = '';
   #made = 0;
+  #numberSeen = -1;
+  #rotatedAt = -Infinity;
   #retryAt = 0;
   #troubled = false;
 
@@ -73,6 +77,7 @@ export class Keeper {
   step(): number {
     const now = this.#clock.monotonicMs();
     if (now < this.#retryAt) return this.#retryAt - now;
+    this.#isBusy();
     try {
       const worked = this.#recycle() || this.#prepare() || this.#trim() || this.#sealer.step();
       if (this.#troubled && this.#readyAhead() >= Math.max(1, this.#shared.get(WORD.readyWanted))) {
@@ -90,6 +95,18 @@ export class Keeper {
       this.#onTrouble(errno);
       return RETRY_MS;
     }
+  }
+
+  /** A log that rotates every other second has no use for zeros: they cost what it lacks. */
+  #isBusy(): boolean {
+    const number = this.#shared.get(WORD.currentNumber);
+    const now = this.#clock.monotonicMs();
+    if (number !== this.#numberSeen) {
+      this.#rotatedAt = this.#numberSeen < 0 ? -Infinity : now;
+      this.#numberSeen = number;
+    }
+
+    return now - this.#rotatedAt < BUSY_MS;
   }
 
   #readyAhead(): number {
@@ -145,7 +162,7 @@ export class Keeper {
       const name = `spare-new-${this.#shared.get(WORD.readyUpTo) + 1}-${this.#made}`;
       this.#makingPath = join(this.#plan.directory, name);
       this.#making = makeSpare(this.#files, this.#plan, this.#makingPath, () => {
-        return this.#readyAhead() < 1;
+        return this.#readyAhead() < 1 || this.#isBusy();
       });
       return true;
     }

@@ -15,8 +15,10 @@ import type {Shared, SharedSegment} from './shared.js';
 
 /** Sealed segments get their index when the log has not rotated for so long ... */
 const SETTLED_MS = 2000;
-/** ... or when so many younger ones have gathered: replay is paused or far behind. */
-const YOUNGER_SEGMENTS = 8;
+/** ... or when so many younger ones have gathered, because replay is paused or far behind; then
+ * one in so long, since reading a segment costs as much as writing it did. */
+const YOUNGER_SEGMENTS = 24;
+const HURRIED_MS = 1000;
 
 export interface SealerOptions {
   readonly files: Files;
@@ -35,6 +37,7 @@ export class Sealer {
   #ordinal = 0;
   #segmentEndSeen = -1;
   #rotatedAt = 0;
+  #sealedAt = -Infinity;
   #work: Generator<void, SealedSegment | undefined> | undefined;
   #header: SegmentHeader | undefined;
 
@@ -71,14 +74,18 @@ export class Sealer {
     if (this.#ordinal + 1 >= shared.segmentEnd) return undefined;
     const segment = shared.segment(this.#ordinal);
     if (segment.end > shared.durable.get()) return undefined;
-    if (this.#ordinal + YOUNGER_SEGMENTS < shared.segmentEnd) return segment;
     const now = this.#clock.monotonicMs();
+    if (this.#work !== undefined) return segment;
     if (this.#segmentEndSeen !== shared.segmentEnd) {
       this.#segmentEndSeen = shared.segmentEnd;
       this.#rotatedAt = now;
     }
 
-    return now - this.#rotatedAt < SETTLED_MS ? undefined : segment;
+    if (now - this.#rotatedAt >= SETTLED_MS) return segment;
+    const isHurried = this.#ordinal + YOUNGER_SEGMENTS < shared.segmentEnd;
+    if (!isHurried || now - this.#sealedAt < HURRIED_MS) return undefined;
+    this.#sealedAt = now;
+    return segment;
   }
 
   #begin(segment: SharedSegment, path: string): boolean {
