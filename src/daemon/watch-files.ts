@@ -16,6 +16,8 @@ import {resourceSettingsKeys} from './settings.js';
 
 /** An editor writes in several steps: the file is read when it was quiet for so long. */
 const QUIET_MS = 100;
+/** A hand is not faster. */
+const POLL_MS = 500;
 
 export interface FileWatch {
   close(): Promise<void>;
@@ -28,6 +30,10 @@ export async function watchFiles(node: MarsNode): Promise<FileWatch> {
   const watcher = watch([nodeFile, resourcesDirectory], {
     ignoreInitial: true,
     depth: 1,
+    // Not by inotify: a watched directory reports every write to any file in it, and the image and
+    // the replay state lie beside resource.json. It took half a core under load.
+    usePolling: true,
+    interval: POLL_MS,
     // The image may be a link to anywhere: never looked at. Logs change all the time.
     followSymlinks: false,
     ignored: (path) => !isWatched(path, nodeFile, resourcesDirectory),

@@ -35,6 +35,8 @@ export interface FrontLogOptions {
   readonly shared: Shared;
   readonly disk: ActiveDisk;
   readonly notify: (notice: FrontNotice) => void;
+  /** Waits for a signal on a word, on threads that may; absent: nothing is waited for. */
+  readonly pause?: (word: number, timeoutMs: number) => void;
 }
 
 interface HeldSegment {
@@ -43,6 +45,9 @@ interface HeldSegment {
   readonly fd: number;
   readonly start: number;
 }
+
+const READY_PAUSE_MS = 5;
+const READY_TRIES = 10;
 
 /** Files that may fail one after the other before the log is given up. */
 const FAILURES_MAX = 3;
@@ -61,6 +66,7 @@ export class FrontLog implements LogReader {
   readonly #disk: ActiveDisk;
   readonly #writer: LogWriter;
   readonly #notify: (notice: FrontNotice) => void;
+  readonly #pause: ((word: number, timeoutMs: number) => void) | undefined;
   #segments: HeldSegment[] = [];
   #committedBytes: number;
   /** Ready segments that failed when they were to be begun. */
@@ -77,6 +83,7 @@ export class FrontLog implements LogReader {
     this.#disk = options.disk;
     this.#writer = options.disk.writer;
     this.#notify = options.notify;
+    this.#pause = options.pause;
     this.diskSizeBytes = options.disk.diskSizeBytes;
     this.#committedBytes = this.#writer.position;
     for (let at = this.#shared.segmentFirst; at < this.#shared.segmentEnd; at += 1) {
@@ -132,11 +139,27 @@ export class FrontLog implements LogReader {
   rotate(): boolean {
     const shared = this.#shared;
     if (shared.get(WORD.logDefective) !== 0 || shared.get(WORD.commitFailed) !== 0) return false;
-    if (shared.get(WORD.readyUpTo) < this.#nextNumber()) return false;
+    if (shared.get(WORD.readyUpTo) < this.#nextNumber() && !this.#awaitReady()) return false;
     if (!this.#ended && this.#sealFits()) this.#seal();
     if (!this.#beginNext()) return false;
     this.#notify({kind: 'rotated', number: shared.get(WORD.currentNumber)});
     return true;
+  }
+
+  /**
+   * The next segment is mostly a few milliseconds away: waiting for it costs less than parking
+   * requests and being woken by a spawned program. Reads wait as long, so it is not long.
+   */
+  #awaitReady(): boolean {
+    const shared = this.#shared;
+    if (this.#pause === undefined) return false;
+    for (let tries = 0; tries < READY_TRIES; tries += 1) {
+      if (shared.get(WORD.keeperTroubled) !== 0) return false;
+      this.#pause(WORD.frontSignal, READY_PAUSE_MS);
+      if (shared.get(WORD.readyUpTo) >= this.#nextNumber()) return true;
+    }
+
+    return false;
   }
 
   /** Closes segments that lie below `replayed` whole; the keeper uses their files again. */

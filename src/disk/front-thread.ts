@@ -45,6 +45,9 @@ try {
       shared,
       disk,
       responder,
+      pause: (word, timeoutMs) => {
+        Atomics.wait(shared.words, word, shared.get(word), timeoutMs);
+      },
       inline: new InlineCommit(committer, systemClock),
       durableWrites: config.resource.durability === 'write',
       statusJson: () => diskStatusJson(config.resource.name, disk.epoch, shared),

@@ -39,6 +39,8 @@ export interface FrontOptions {
   readonly shared: Shared;
   readonly disk: ActiveDisk;
   readonly responder: Responder;
+  /** Waits for a signal on a word of the shared memory; absent where the thread must not wait. */
+  readonly pause?: (word: number, timeoutMs: number) => void;
   /** Commits on this thread where nobody else waits; absent: always on the commit thread. */
   readonly inline?: InlineCommit;
   /** Every write is durable before it is acknowledged. */

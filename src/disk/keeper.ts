@@ -16,10 +16,12 @@ import {Sealer} from './sealer.js';
 import {WORD, type Shared} from './shared.js';
 
 /** Segments ready beyond the current one. */
-const READY_AHEAD = 3;
-/** Spares kept beyond that, what a burst used and replay gave back: up to a quarter of the disk. */
-const SPARES_MIN = 4;
-const SPARES_MAX = 16;
+const READY_AHEAD = 4;
+/** Spares kept beyond that: what a burst used and replay gave back is used by the next one. */
+const SPARES_MAX = 40;
+/** ... and kept when the log has been calm for so long. */
+const SPARES_CALM = 4;
+const CALM_MS = 30_000;
 const RETRY_MS = 500;
 /** The log is busy while its last rotation is younger. */
 const BUSY_MS = 2000;
@@ -82,16 +84,19 @@ export class Keeper {
       const worked = this.#recycle() || this.#prepare() || this.#trim() || this.#sealer.step();
       if (this.#troubled && this.#readyAhead() >= Math.max(1, this.#shared.get(WORD.readyWanted))) {
         this.#troubled = false;
+        this.#shared.set(WORD.keeperTroubled, 0);
         this.#onTrouble(undefined);
       }
 
       if (worked) return 0;
+      if (this.#spares.length > SPARES_CALM) return RETRY_MS;
       return this.#shared.segmentEnd - this.#shared.segmentFirst > 1 ? RETRY_MS : Infinity;
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === undefined) throw error;
       this.#retryAt = now + RETRY_MS;
       this.#troubled = true;
+      this.#shared.set(WORD.keeperTroubled, 1);
       this.#onTrouble(errno);
       return RETRY_MS;
     }
@@ -178,13 +183,14 @@ export class Keeper {
 
     this.#shared.set(WORD.readyUpTo, number);
     const awaited = this.#shared.get(WORD.parked) !== 0 || this.#shared.get(WORD.readyWanted) > 0;
+    this.#shared.signal(WORD.frontSignal);
     if (awaited) this.#onReady();
     return true;
   }
 
   #trim(): boolean {
-    const quarter = this.#shared.diskSize.get() / 4 / this.#plan.fileBytes;
-    const most = Math.max(SPARES_MIN, Math.min(SPARES_MAX, quarter));
+    const isCalm = this.#clock.monotonicMs() - this.#rotatedAt >= CALM_MS;
+    const most = isCalm ? SPARES_CALM : SPARES_MAX;
     if (this.#spares.length <= most) return false;
     const spare = this.#spares.pop();
     if (spare !== undefined) this.#files.unlink(spare);

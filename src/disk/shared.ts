@@ -53,6 +53,8 @@ export const WORD = {
   /** Segments with these numbers failed under I/O: their files are not used again. */
   badFrom: 35,
   badUpTo: 39,
+  /** 1: the keeper cannot make the next segment (no room, I/O error). */
+  keeperTroubled: 38,
   diskSize: 36,
   /** Segments that the front wants ready at once, for a tail that has to move; 0: no wish. */
   readyWanted: 41,
