@@ -186,9 +186,13 @@ my $call = (\`uname -m\` =~ /aarch64/) ? 47 : 285;
 exit(0 == syscall($call, 3, 0, 0, <STDIN> + 0) ? 0 : $! + 0 || 5);
 `;
 const ERRNO_NAMES: Readonly<Record<number, string>> = {
+  1: 'EPERM',
   5: 'EIO',
+  19: 'ENODEV',
+  22: 'EINVAL',
   28: 'ENOSPC',
   30: 'EROFS',
+  38: 'ENOSYS',
   95: 'EOPNOTSUPP',
 };
 

@@ -91,6 +91,8 @@ export const PACING_DEFAULT: ReplayPacing = {
 
 /** How often it looks for something to do: a signal with every commit would cost more. */
 const IDLE_MS = 250;
+/** Failures of a punch that do not mean that the image cannot be punched. */
+const PUNCH_AGAIN = new Set(['EAGAIN', 'ENOMEM', 'EIO', 'EROFS']);
 const BUFFER_BYTES = MIB;
 /** The image is synced within a batch too, so that its dirty pages stay few. */
 const SYNC_BYTES = 256 * MIB;
@@ -307,8 +309,9 @@ export class Replayer {
       this.#files.punch(this.#imageFd, ranges);
     } catch (error) {
       const errno = errnoOf(error);
-      // Not tried: zeros in the place of a discard of terabytes would fill the file system.
-      if (errno === undefined || errno === 'EAGAIN' || errno === 'ENOMEM') throw error;
+      // Not tried, or the device failed: the batch is tried again. Zeros in the place of a discard of
+      // terabytes would fill the file system.
+      if (errno === undefined || PUNCH_AGAIN.has(errno)) throw error;
       // The file system or device cannot: zeros mean zeros, so they are written.
       const zeros = this.#buffer.fill(0);
       for (let index = 0; index < ranges.length; index += 2) {

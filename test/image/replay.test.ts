@@ -222,26 +222,28 @@ test('an image that cannot punch gets zeros written', () => {
   rig.assertImage();
 });
 
-test('a punch for which no process could be started is tried again, not replaced by zeros', () => {
-  const {rig, disk} = makeRig();
-  rig.zero(3, 200);
-  rig.flush();
-  const replayer = rig.open();
-  const punch = disk.punch.bind(disk);
-  disk.punch = () => {
-    throw Object.assign(new Error('EAGAIN: fallocate'), {code: 'EAGAIN', syscall: 'fallocate'});
-  };
-  const writes: string[] = [];
-  disk.beforeCall = (_actor, call, path) => {
-    if (call === 'write' && path.endsWith('/image')) writes.push(path);
-  };
-  replayer.step();
-  assert.is(replayer.position, 0);
-  assert.equal(writes, []);
-  disk.punch = punch;
-  assert.is(replayer.step(), 0);
-  rig.assertImage();
-});
+for (const code of ['EAGAIN', 'EIO']) {
+  test(`a punch that fails with ${code} is tried again, not replaced by zeros`, () => {
+    const {rig, disk} = makeRig();
+    rig.zero(3, 200);
+    rig.flush();
+    const replayer = rig.open();
+    const punch = disk.punch.bind(disk);
+    disk.punch = () => {
+      throw Object.assign(new Error(`${code}: fallocate`), {code, syscall: 'fallocate'});
+    };
+    const writes: string[] = [];
+    disk.beforeCall = (_actor, call, path) => {
+      if (call === 'write' && path.endsWith('/image')) writes.push(path);
+    };
+    replayer.step();
+    assert.is(replayer.position, 0);
+    assert.equal(writes, []);
+    disk.punch = punch;
+    assert.is(replayer.step(), 0);
+    rig.assertImage();
+  });
+}
 
 test('a state file that cannot be written stops the batch before the image is touched', () => {
   const {rig, disk} = makeRig();
