@@ -53,12 +53,11 @@ export const WORD = {
   /** Segments with these numbers failed under I/O: their files are not used again. */
   badFrom: 35,
   badUpTo: 39,
-  /** 1: the keeper cannot make the next segment (no room, I/O error). */
-  keeperTroubled: 38,
   diskSize: 36,
   /** Segments that the front wants ready at once, for a tail that has to move; 0: no wish. */
   readyWanted: 41,
-  counters: 40,
+  /** 1: the keeper cannot make the next segment (no room, I/O error). */
+  keeperTroubled: 42,
 } as const;
 
 const CONTROL_WORDS = 128;

@@ -79,7 +79,7 @@ test('a spare becomes ready in the order that power loss cannot break', () => {
     'write spare-new-1',
     'sync spare-new-1',
     'write spare-new-1',
-    'syncData spare-new-1',
+    'sync spare-new-1',
     'rename spare-new-1',
     'syncDirectory log',
   ]);
