@@ -67,6 +67,7 @@ export class DiskProcess {
     this.startedAt = new Date(options.clock.wallMs()).toISOString();
     this.holderPid = options.holderPid;
     const bell = new Bell(options.mount);
+    if (options.mode === 'serve') bell.prepare();
     this.#wake = () => {
       bell.ring();
     };
