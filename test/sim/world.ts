@@ -45,7 +45,7 @@ const PATIENCE = 4000;
 /** The same where something outside has to change first. */
 const PATIENCE_EXCUSED = 200;
 /** A run beyond these goes round in circles. */
-const CALLS_MAX = 200_000;
+const CALLS_MAX = 2_000_000;
 const TRACE_MAX = 100_000;
 
 export class World {
