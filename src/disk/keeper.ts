@@ -84,7 +84,7 @@ export class Keeper {
   step(): number {
     const now = this.#clock.monotonicMs();
     if (now < this.#retryAt) return this.#retryAt - now;
-    this.#isBusy();
+    this.#noteRotation(now);
     try {
       const worked =
         this.#recycle() || this.#prepare() || this.#warm() || this.#trim() || this.#sealer.step();
@@ -108,15 +108,17 @@ export class Keeper {
     }
   }
 
+  #noteRotation(now: number): void {
+    const number = this.#shared.get(WORD.currentNumber);
+    if (number === this.#numberSeen) return;
+    this.#rotatedAt = this.#numberSeen < 0 ? -Infinity : now;
+    this.#numberSeen = number;
+  }
+
   /** A log that rotates every other second has no use for zeros: they cost what it lacks. */
   #isBusy(): boolean {
-    const number = this.#shared.get(WORD.currentNumber);
     const now = this.#clock.monotonicMs();
-    if (number !== this.#numberSeen) {
-      this.#rotatedAt = this.#numberSeen < 0 ? -Infinity : now;
-      this.#numberSeen = number;
-    }
-
+    this.#noteRotation(now);
     return now - this.#rotatedAt < BUSY_MS;
   }
 

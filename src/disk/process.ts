@@ -169,7 +169,7 @@ export class DiskProcess {
     }
   }
 
-  /** Replay mode only: ends after the batch that runs. */
+  /** Replay mode only: ends at once; a batch that runs is broken off and written again later. */
   stop(): void {
     assert(this.options.mode === 'replay', 'a disk that serves ends when its mount is gone');
     this.#beginStop();
