@@ -201,9 +201,10 @@ export class FrontLog implements LogReader {
       return false;
     }
 
-    const result = writeTail(this.#files, plan, parts, (at, {start, chain}) =>
-      this.#header(number + at, start, chain),
-    );
+    const result = writeTail(this.#files, plan, parts, (at, {start, chain, diskSizeBytes}) => ({
+      ...this.#header(number + at, start, chain),
+      diskSizeBytes,
+    }));
     if ('errno' in result) {
       this.#notify({kind: 'log-error', errno: result.errno});
       this.#passedOver += parts.length;

@@ -25,6 +25,7 @@ import {
 } from '../fuse/handler.js';
 import {EXTENTS_MAX} from '../image/segment-index.js';
 import {RECORD, RECORD_HEADER_BYTES} from '../log/record.js';
+import {LEAD_BYTES_MAX, TRAIL_BYTES_MAX} from '../log/writer.js';
 import type {ActiveDisk} from './activation.js';
 import {COUNTER} from './counters.js';
 import type {InlineCommit} from './inline-commit.js';
@@ -435,4 +436,8 @@ export class Front implements DiskHandler {
 const NO_ROOM = -2;
 const NOTHING = Buffer.alloc(0);
 
-assert(WRITE_HEADROOM_BYTES >= RECORD_HEADER_BYTES + BLOCK_BYTES, 'a header fits in front');
+assert(
+  WRITE_HEADROOM_BYTES >= LEAD_BYTES_MAX + RECORD_HEADER_BYTES + BLOCK_BYTES &&
+    WRITE_TAILROOM_BYTES >= BLOCK_BYTES + TRAIL_BYTES_MAX,
+  'what the log puts around a payload fits',
+);

@@ -9,7 +9,6 @@ import {join} from 'node:path';
 import type {Clock} from '../core/clock.js';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
-import {MIB} from '../core/units.js';
 import {makeReady, makeSpare, type SegmentPlan} from '../log/segment-files.js';
 import {indexPathOf} from '../log/index-file.js';
 import {segmentName} from '../log/segment.js';
@@ -24,7 +23,6 @@ const SPARES_MAX = 40;
 const SPARES_CALM = 4;
 const CALM_MS = 30_000;
 const RETRY_MS = 500;
-const WARM_BUFFER = Buffer.alloc(MIB);
 /** The log is busy while its last rotation is younger. */
 const BUSY_MS = 2000;
 
@@ -51,9 +49,6 @@ export class Keeper {
   #making: Generator<void, void> | undefined;
   #makingPath = '';
   #made = 0;
-  #warming: Generator<void, void> | undefined;
-  /** Number of the last ready segment that was read through. */
-  #warmed = 0;
   #numberSeen = -1;
   #rotatedAt = -Infinity;
   #retryAt = 0;
@@ -86,8 +81,7 @@ export class Keeper {
     if (now < this.#retryAt) return this.#retryAt - now;
     this.#noteRotation(now);
     try {
-      const worked =
-        this.#recycle() || this.#prepare() || this.#warm() || this.#trim() || this.#sealer.step();
+      const worked = this.#recycle() || this.#prepare() || this.#trim() || this.#sealer.step();
       if (this.#troubled && this.#readyAhead() >= Math.max(1, this.#shared.get(WORD.readyWanted))) {
         this.#troubled = false;
         this.#shared.set(WORD.keeperTroubled, 0);
@@ -194,40 +188,6 @@ export class Keeper {
     this.#shared.signal(WORD.frontSignal);
     if (awaited) this.#onReady();
     return true;
-  }
-
-  /**
-   * Reads a ready segment once, so that its blocks are in the page cache when they are written
-   * over. Records do not fill pages: for a page that is not there the kernel first reads it from the
-   * disk, one by one, while the writer waits. Kernels that reclaim early take a used file's pages.
-   */
-  #warm(): boolean {
-    if (this.#warming !== undefined) {
-      if (this.#warming.next().done === true) this.#warming = undefined;
-      return true;
-    }
-
-    const next = Math.max(this.#warmed, this.#shared.get(WORD.currentNumber)) + 1;
-    if (next > this.#shared.get(WORD.readyUpTo)) return false;
-    this.#warmed = next;
-    this.#warming = this.#readThrough(this.#pathOf(next));
-    return true;
-  }
-
-  *#readThrough(path: string): Generator<void, void> {
-    let fd = -1;
-    try {
-      fd = this.#files.open(path, 'read');
-      for (let offset = 0; offset < this.#plan.fileBytes; offset += WARM_BUFFER.length) {
-        this.#files.read(fd, WARM_BUFFER, 0, WARM_BUFFER.length, offset);
-        yield;
-      }
-    } catch (error) {
-      // Only a favour: whoever needs the file will be told.
-      if (errnoOf(error) === undefined) throw error;
-    } finally {
-      if (fd >= 0) this.#files.close(fd);
-    }
   }
 
   #trim(): boolean {

@@ -10,7 +10,7 @@ import {join} from 'node:path';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {RecordCursor} from '../log/cursor.js';
-import {RECORD_HEADER_BYTES, type Chain} from '../log/record.js';
+import {RECORD, RECORD_HEADER_BYTES, type Chain} from '../log/record.js';
 import {
   decodeSegmentHeader,
   encodeSegmentHeader,
@@ -37,6 +37,8 @@ interface TailRecord {
 export interface TailPart {
   readonly start: number;
   readonly chain: Chain;
+  /** Size of the disk in front of it: a RESIZE may be among the records. */
+  readonly diskSizeBytes: number;
   readonly records: readonly TailRecord[];
 }
 
@@ -53,16 +55,20 @@ export function readTail(
   capacityBytes: number,
 ): TailPart[] | undefined {
   const cursor = new RecordCursor(files);
-  const parts: {start: number; chain: Chain; records: TailRecord[]}[] = [];
+  const parts: (Omit<TailPart, 'records'> & {records: TailRecord[]})[] = [];
+  let diskSizeBytes = 0;
   for (const [at, source] of sources.entries()) {
     const header = readHeader(files, source.fd);
     if (header === undefined) return undefined;
+    diskSizeBytes = header.diskSizeBytes;
     const limit = Math.min(sources[at + 1]?.start ?? Infinity, end);
     cursor.open(source.fd, header, source.start, header.chain, limit);
     while (cursor.position < limit) {
       const position = cursor.position;
       const chain = {low: cursor.chain.low, high: cursor.chain.high};
+      const sizeBefore = diskSizeBytes;
       if (!cursor.next()) return undefined;
+      if (cursor.record.type === RECORD.resize) diskSizeBytes = cursor.record.diskOffset;
       if (position < from) continue;
       const length = cursor.position - position;
       const current = parts.at(-1);
@@ -74,7 +80,9 @@ export function readTail(
       };
       if (current !== undefined && cursor.position <= current.start + capacityBytes) {
         current.records.push(record);
-      } else parts.push({start: position, chain, records: [record]});
+      } else {
+        parts.push({start: position, chain, diskSizeBytes: sizeBefore, records: [record]});
+      }
     }
   }
 

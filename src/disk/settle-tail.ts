@@ -121,7 +121,7 @@ function writeParts(
   const last = recovered.segments.at(-1)?.header;
   if (last === undefined) return undefined;
   for (const at of parts.keys()) readySegment(files, plan, first + at);
-  const result = writeTail(files, plan, parts, (at, {start, chain}) => ({
+  const result = writeTail(files, plan, parts, (at, {start, chain, diskSizeBytes}) => ({
     ...last,
     originId: plan.originId,
     originName: plan.originName,
@@ -129,7 +129,7 @@ function writeParts(
     start,
     chain,
     durable: recovered.proven,
-    diskSizeBytes: recovered.diskSizeBytes,
+    diskSizeBytes,
     capacityBytes: plan.fileBytes - SEGMENT_HEADER_BYTES,
   }));
   return 'errno' in result ? undefined : result.moved;

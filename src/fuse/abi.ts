@@ -148,7 +148,7 @@ export const DIRENT_HEADER_BYTES = 24;
 export const NOTIFY_INVAL_INODE_BYTES = 24;
 
 /** Where a WRITE's payload lies in the request buffer: a page boundary behind the headroom. */
-export const PAYLOAD_OFFSET = 8192;
+export const PAYLOAD_OFFSET = 12288;
 export const WRITE_HEADER_BYTES = IN_HEADER_BYTES + 40;
 /** Where /dev/fuse is read to. */
 export const REQUEST_OFFSET = PAYLOAD_OFFSET - WRITE_HEADER_BYTES;

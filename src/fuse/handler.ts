@@ -24,10 +24,13 @@ export const ERRNO = {
   EOPNOTSUPP: 95,
 } as const;
 
-/** Free bytes that a driver keeps in front of a write's payload, for the record header. */
-export const WRITE_HEADROOM_BYTES = 4096 + 128;
-/** Free bytes behind the largest payload, for completion to whole blocks. */
-export const WRITE_TAILROOM_BYTES = 4096;
+/**
+ * Free bytes that a driver keeps in front of a write's payload: completion to a whole block, the
+ * record header, and what the log's page holds in front of the record.
+ */
+export const WRITE_HEADROOM_BYTES = 4096 + 128 + 4096;
+/** Free bytes behind the largest payload: completion to a whole block, and to a whole page. */
+export const WRITE_TAILROOM_BYTES = 4096 + 4096;
 
 export interface DiskHandler {
   /** Size of disk.img in bytes; may grow between requests. */

@@ -2,11 +2,17 @@
  * Appends records. One write(2) per record, header and payload together: what was appended is in
  * the page cache when `append` returns, and survives the death of this process.
  *
+ * Each write(2) covers whole pages: in front of the record the part of its first page that was
+ * written before, the same bytes again; behind it zeros. A page that is written in part and not in
+ * the page cache is first read from the disk while the writer waits, and segments that are used
+ * again lose their pages to a kernel that reclaims early.
+ *
  * It does not sync (the commit thread does), and it never appends to a segment whose directory
  * entry is not durable: segments are handed to it ready.
  */
 import {assert} from '../core/assert.js';
 import type {Clock} from '../core/clock.js';
+import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {
   crcOf,
@@ -19,6 +25,12 @@ import {
 } from './record.js';
 import {epochWords} from './cursor.js';
 import {encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader} from './segment.js';
+
+const PAGE_BYTES = 4096;
+/** Free bytes that a caller leaves in front of the header of a WRITE record, for the page's begin. */
+export const LEAD_BYTES_MAX = PAGE_BYTES;
+/** Free bytes that a caller leaves behind the payload, for the page's end. */
+export const TRAIL_BYTES_MAX = PAGE_BYTES;
 
 /** Kept free at the end of a segment: its SEAL record and two PAD records. */
 function reserveFor(alignmentBytes: number): number {
@@ -46,7 +58,13 @@ export class LogWriter {
   readonly #clock: Clock;
   readonly #record: RecordFields = emptyRecord();
   readonly #chain: Chain;
-  readonly #small = Buffer.alloc(RECORD_HEADER_BYTES + 4096);
+  readonly #small = Buffer.alloc(
+    LEAD_BYTES_MAX + RECORD_HEADER_BYTES + PAGE_BYTES + TRAIL_BYTES_MAX,
+  );
+  /** What the last page of the log holds so far. */
+  readonly #page = Buffer.alloc(PAGE_BYTES);
+  /** Whether it is known; else the next write begins where the log ends. */
+  #pageKnown = true;
   #position: number;
   #timeMs: number;
   #fd = -1;
@@ -89,6 +107,15 @@ export class LogWriter {
   adoptSegment(fd: number, header: SegmentHeader): void {
     assert(header.start <= this.#position, 'the moved records end where the log does');
     this.#take(fd, header);
+    const lead = this.#filePosition() % PAGE_BYTES;
+    try {
+      const got = this.#files.read(fd, this.#page, 0, lead, this.#filePosition() - lead);
+      this.#pageKnown = got === lead;
+    } catch (error) {
+      // The record behind is written without it then.
+      if (errnoOf(error) === undefined) throw error;
+      this.#pageKnown = false;
+    }
   }
 
   /** Whether a record with this payload still fits the segment. */
@@ -100,8 +127,8 @@ export class LogWriter {
   }
 
   /**
-   * Appends a WRITE record. The payload lies in `bytes`, with room for a header in front of it
-   * that is overwritten.
+   * Appends a WRITE record. The payload lies in `bytes`; LEAD_BYTES_MAX and a header in front of
+   * it, and TRAIL_BYTES_MAX behind it, are overwritten.
    *
    * @param headSkip bytes of the payload in front, tailSkip behind, that only complete blocks
    * @returns stream position of the payload
@@ -141,7 +168,7 @@ export class LogWriter {
     record.tailSkip = 0;
     record.durable = durable;
     record.payloadCrc = 0;
-    return this.#append(this.#small, 0);
+    return this.#append(this.#small, LEAD_BYTES_MAX);
   }
 
   #take(fd: number, header: SegmentHeader): void {
@@ -149,6 +176,7 @@ export class LogWriter {
     this.#header = header;
     this.#alignmentBytes = header.alignmentBytes;
     this.#reserveBytes = reserveFor(header.alignmentBytes);
+    this.#pageKnown = true;
     [this.#record.epochLow0, this.#record.epochLow1] = epochWords(header.epoch);
   }
 
@@ -164,7 +192,7 @@ export class LogWriter {
     encodeRecord(bytes, offset, record, this.#chain);
     const length = RECORD_HEADER_BYTES + record.storedLength;
     try {
-      this.#files.write(this.#fd, bytes, offset, length, this.#filePosition());
+      this.#writePages(bytes, offset, length);
     } catch (error) {
       this.#chain.low = low;
       this.#chain.high = high;
@@ -174,6 +202,25 @@ export class LogWriter {
     this.#position = position + length;
     if (this.#position % this.#alignmentBytes !== 0) this.#pad(record.durable);
     return position + RECORD_HEADER_BYTES;
+  }
+
+  /** @param offset of the record in `bytes`; what lies around it is overwritten */
+  #writePages(bytes: Buffer, offset: number, length: number): void {
+    const filePosition = this.#filePosition();
+    const used = filePosition % PAGE_BYTES;
+    const lead = this.#pageKnown ? used : 0;
+    const end = offset + length;
+    const part = (used + length) % PAGE_BYTES;
+    const trail = part === 0 ? 0 : PAGE_BYTES - part;
+    assert(offset >= lead && end + trail <= bytes.length, 'the caller left room for whole pages');
+    this.#page.copy(bytes, offset - lead, 0, lead);
+    bytes.fill(0, end, end + trail);
+    const first = filePosition - lead;
+    this.#files.write(this.#fd, bytes, offset - lead, lead + length + trail, first);
+    if (this.#pageKnown || part <= length) {
+      bytes.copy(this.#page, 0, end - part, end);
+      this.#pageKnown = true;
+    }
   }
 
   /** Fills up to the alignment, so that a flushed record shares no sector with the next one. */
@@ -190,8 +237,12 @@ export class LogWriter {
     record.diskOffset = 0;
     record.durable = durable;
     this.#small.fill(0);
-    record.payloadCrc = crcOf(this.#small, RECORD_HEADER_BYTES, record.storedLength);
-    this.#append(this.#small, 0);
+    record.payloadCrc = crcOf(
+      this.#small,
+      LEAD_BYTES_MAX + RECORD_HEADER_BYTES,
+      record.storedLength,
+    );
+    this.#append(this.#small, LEAD_BYTES_MAX);
   }
 
   #filePosition(): number {

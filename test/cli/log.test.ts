@@ -10,7 +10,7 @@ import {HOME_SCHEMA, resourcePaths} from '../../src/core/home.js';
 import {TwoSlotFile} from '../../src/core/two-slot.js';
 import {RECORD, RECORD_HEADER_BYTES} from '../../src/log/record.js';
 import {SEGMENT_HEADER_BYTES, segmentName, type SegmentHeader} from '../../src/log/segment.js';
-import {LogWriter} from '../../src/log/writer.js';
+import {LEAD_BYTES_MAX, LogWriter, TRAIL_BYTES_MAX} from '../../src/log/writer.js';
 import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
 
 const PAYLOAD_BYTES = 4096;
@@ -150,7 +150,8 @@ function makeLog(home: string): void {
   fs.writeFileSync(resourceFile, JSON.stringify({schema: HOME_SCHEMA, id: RESOURCE_ID}));
   const state = {position: 0, chain: {low: 0, high: 0}, timeMs: 0};
   const writer = new LogWriter(files, systemClock, state);
-  const bytes = Buffer.alloc(RECORD_BYTES, 'x');
+  const payloadOffset = LEAD_BYTES_MAX + RECORD_HEADER_BYTES;
+  const bytes = Buffer.alloc(payloadOffset + PAYLOAD_BYTES + TRAIL_BYTES_MAX, 'x');
   const begin = (number: number): number => {
     const fd = files.open(path.join(logDirectory, segmentName(number, 'alpha')), 'create');
     files.truncate(fd, 1024 * 1024);
@@ -159,7 +160,7 @@ function makeLog(home: string): void {
   };
   const write = (index: number): void => {
     const offset = index * PAYLOAD_BYTES;
-    writer.appendWrite(bytes, RECORD_HEADER_BYTES, PAYLOAD_BYTES, offset, 0, 0, 0);
+    writer.appendWrite(bytes, payloadOffset, PAYLOAD_BYTES, offset, 0, 0, 0);
   };
   const first = begin(1);
   for (const index of [0, 1, 2]) write(index);

@@ -1,6 +1,6 @@
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import {OPCODE, OPEN_FLAG} from '../../src/fuse/abi.js';
+import {OPCODE, OPEN_FLAG, REQUEST_OFFSET} from '../../src/fuse/abi.js';
 import {ERRNO, PENDING} from '../../src/fuse/handler.js';
 import {NODE} from '../../src/fuse/tree.js';
 import type {Reply, Rig} from '../helpers/fuse-bytes.js';
@@ -371,7 +371,7 @@ test('a request in golden bytes does what it says', () => {
 
 test('refuse answers without looking', () => {
   const rig = createRig();
-  golden('request write').copy(rig.dispatcher.request, 8192 - 80);
+  golden('request write').copy(rig.dispatcher.request, REQUEST_OFFSET);
   rig.dispatcher.refuse(ERRNO.EIO);
   assert.is(rig.replies[0]?.errno, ERRNO.EIO);
   assert.is(rig.replies[0]?.uniqueHigh, UNIQUE_HIGH);

@@ -88,13 +88,28 @@ for (const {name, what, from, to, expected, records} of fixtures) {
   });
 }
 
+/** Behind the end of a log in a file that was used before lies what no format promises. */
+function usedBytes(fixture: string, bytes: Buffer): number {
+  if (fixture !== 'recycled') return bytes.length;
+  const segment = readHeader('', bytes);
+  if (segment === undefined || segment === 'refuse') return bytes.length;
+  const last = readRecords(segment).at(-1);
+  return last === undefined ? bytes.length : 4096 + last.end - segment.start;
+}
+
 test('this version still writes what is stored, byte for byte', () => {
   for (const fixture of FIXTURE_CASES) {
     const stored = load(fixture.name);
     const {files} = makeFixture(fixture);
     assert.equal([...files.keys()], [...stored.keys()], fixture.name);
     for (const [name, bytes] of files) {
-      assert.ok(bytes.equals(stored.get(name) ?? Buffer.alloc(0)), `${fixture.name}/${name}`);
+      const before = stored.get(name) ?? Buffer.alloc(0);
+      const used = usedBytes(fixture.name, bytes);
+      assert.ok(
+        bytes.subarray(0, used).equals(before.subarray(0, used)),
+        `${fixture.name}/${name}`,
+      );
+      assert.is(bytes.length, before.length);
     }
   }
 });

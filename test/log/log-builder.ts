@@ -6,9 +6,11 @@ import type {Files} from '../../src/core/files.js';
 import {RECORD, RECORD_HEADER_BYTES, type Chain} from '../../src/log/record.js';
 import {makeReady, type SegmentPlan} from '../../src/log/segment-files.js';
 import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../../src/log/segment.js';
-import {LogWriter} from '../../src/log/writer.js';
+import {LEAD_BYTES_MAX, LogWriter, TRAIL_BYTES_MAX} from '../../src/log/writer.js';
 import {createRandom} from '../sim/random.js';
 import {SimDisk} from '../sim/sim-disk.js';
+
+const PAYLOAD_OFFSET = LEAD_BYTES_MAX + RECORD_HEADER_BYTES;
 
 export const RESOURCE_ID = '11'.repeat(16);
 export const ORIGIN_ID = '22'.repeat(16);
@@ -136,19 +138,23 @@ export class LogBuilder {
 
   write(block: number, stamp: number, count = 1): BuiltRecord {
     const payload = blocksOf(stamp, count);
-    const bytes = Buffer.concat([Buffer.alloc(RECORD_HEADER_BYTES), payload]);
+    const bytes = Buffer.concat([
+      Buffer.alloc(PAYLOAD_OFFSET),
+      payload,
+      Buffer.alloc(TRAIL_BYTES_MAX),
+    ]);
     return this.#note(RECORD.write, () => {
       const diskOffset = block * BLOCK_BYTES;
       const {writer, durable} = this;
-      writer.appendWrite(bytes, RECORD_HEADER_BYTES, payload.length, diskOffset, 0, 0, durable);
+      writer.appendWrite(bytes, PAYLOAD_OFFSET, payload.length, diskOffset, 0, 0, durable);
     });
   }
 
   /** A WRITE of a few bytes, a multiple of 8: so short that every byte of it can be tried. */
   small(payloadBytes: number, stamp: number): BuiltRecord {
-    const bytes = Buffer.alloc(RECORD_HEADER_BYTES + payloadBytes, stamp);
+    const bytes = Buffer.alloc(PAYLOAD_OFFSET + payloadBytes + TRAIL_BYTES_MAX, stamp);
     return this.#note(RECORD.write, () => {
-      this.writer.appendWrite(bytes, RECORD_HEADER_BYTES, payloadBytes, 0, 0, 0, this.durable);
+      this.writer.appendWrite(bytes, PAYLOAD_OFFSET, payloadBytes, 0, 0, 0, this.durable);
     });
   }
 
