@@ -18,6 +18,12 @@
  *   POST   /v1/resources/NAME/log/rotate              -> {file, position}
  *   GET    /v1/resources/NAME/replay                  -> ReplayView
  *   POST   /v1/resources/NAME/replay/pause | resume   -> ReplayView
+ *   POST   /v1/resources/NAME/join  JoinRequest       -> ResourceView; NAME is not here yet
+ *   POST   /v1/resources/NAME/leave LeaveRequest      -> DeleteResult
+ *   POST   /v1/resources/NAME/connect | disconnect    -> ResourceView
+ *   GET    /v1/resources/NAME/fetch | sync            -> FlowView
+ *   POST   /v1/resources/NAME/fetch/pause | resume    -> FlowView
+ *   POST   /v1/resources/NAME/sync/pause | resume     -> FlowView
  *   GET    /v1/events[?follow=1][&resource=NAME]      -> one EventLine a line (NDJSON)
  */
 import type {FuseDriverWish} from '../core/home.js';
@@ -90,6 +96,19 @@ export interface PrimaryRequest extends RoleRequest {
   readonly driver?: FuseDriverWish;
 }
 
+/** A replica of a resource that other members of the cluster have. */
+export interface JoinRequest {
+  /** As in CreateRequest. */
+  readonly image?: string;
+  /** Take an image that is not empty: what of it differs is overwritten by the copy. */
+  readonly force?: boolean;
+  readonly preallocate?: boolean;
+}
+
+export interface LeaveRequest extends DeleteRequest {
+  readonly timeoutSeconds: number;
+}
+
 export type Role =
   'primary' | 'secondary' | 'remainsPrimary' | 'forcedPrimary' | 'notYetPrimary' | 'none';
 
@@ -142,6 +161,72 @@ export interface ReplayView {
   readonly backlogBytes: number | null;
 }
 
+/** How far a copy of the image is. */
+export interface SyncProgress {
+  readonly percent: number;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/** `fetch status` and `sync status`: what comes to this replica, and what it waits for. */
+export interface FlowView {
+  readonly schema: 1;
+  readonly name: string;
+  readonly flow: 'fetch' | 'sync';
+  readonly paused: boolean;
+  /** `idle`: nothing to do, as a sync that is done, or a node that is primary. */
+  readonly state: 'running' | 'waiting' | 'paused' | 'idle';
+  /** Name of the node that it comes from. */
+  readonly source: string | null;
+  /** End of what is here. */
+  readonly received: string | null;
+  /** End of the source's log, as last heard. */
+  readonly originEnd: string | null;
+  readonly lagBytes: number | null;
+  readonly lagSeconds: number | null;
+  readonly sync: SyncProgress | null;
+  readonly waiting: Waiting | null;
+}
+
+/** A replica on another node, as this node knows it. */
+export interface ReplicaStatus {
+  readonly node: string;
+  /** `down`: not heard of for 15 s; what else is said here is then as old as `since`. */
+  readonly link: 'up' | 'down';
+  readonly role: Role;
+  readonly state: ResourceState;
+  readonly replication: 'continuous' | 'paused' | 'syncing' | 'stopped';
+  readonly received: string | null;
+  readonly durable: string | null;
+  readonly replayed: string | null;
+  /** Behind the primary, or ahead of this node: 0. null where it is not known. */
+  readonly lagSeconds: number | null;
+  readonly lagBytes: number | null;
+  readonly sync: SyncProgress | null;
+  /** When it was last heard of (link down), or since when `replication` is as it is. */
+  readonly since: string | null;
+  readonly waitingFor: Waiting | null;
+}
+
+/** How this replica follows; null for a primary and for a resource without other replicas. */
+export interface FollowStatus {
+  readonly source: string | null;
+  readonly replication: ReplicaStatus['replication'];
+  readonly connected: boolean;
+  readonly received: string | null;
+  readonly lagSeconds: number | null;
+  readonly lagBytes: number | null;
+  readonly sync: SyncProgress | null;
+}
+
+/** The switches as they are wanted; what is, stands beside. */
+export interface Wishes {
+  readonly connected: boolean;
+  readonly fetchPaused: boolean;
+  readonly syncPaused: boolean;
+  readonly replayPaused: boolean;
+}
+
 export type ResourceState =
   | 'UpToDate'
   | 'OutDated[F]'
@@ -182,7 +267,11 @@ export interface ResourceStatus {
     readonly firstPosition: string | null;
   };
   readonly restorableFrom: string | null;
-  readonly replicas: readonly never[];
+  /** The other replicas. */
+  readonly replicas: readonly ReplicaStatus[];
+  /** Absent where this node has no replica. */
+  readonly wishes?: Wishes;
+  readonly follow?: FollowStatus | null;
   readonly waitingFor: Waiting | null;
   readonly messages: readonly Message[];
 }

@@ -64,6 +64,12 @@ export interface ResourcePaths {
   readonly fuseFile: string;
   /** Watched by an adopting holder: end of file is the death of the disk process. */
   readonly fifo: string;
+  /** How far the first copy of the image is; missing where there is none. */
+  readonly syncFile: string;
+  /** Which log other nodes still need. */
+  readonly slotsFile: string;
+  /** Whom this node has granted the primary role. */
+  readonly grantFile: string;
 }
 
 /** Where the files of one resource are. */
@@ -83,6 +89,9 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     output: `${run}.log`,
     fuseFile: `${run}.fuse`,
     fifo: `${run}.fifo`,
+    syncFile: join(directory, 'sync.json'),
+    slotsFile: join(directory, 'slots.json'),
+    grantFile: join(directory, 'grant.json'),
   };
 }
 
@@ -111,6 +120,14 @@ export interface ResourceFile {
   readonly alignmentBytes: number;
   /** `flush`: durable when flushed. `write`: every write is durable before it is acknowledged. */
   readonly durability: 'flush' | 'write';
+  /** No log is fetched from other nodes. Absent: false, and so are the next ones. */
+  readonly fetchPaused?: boolean;
+  /** No image is copied from other nodes. */
+  readonly syncPaused?: boolean;
+  /** false: `mars disconnect`, nothing comes from or goes to other nodes. Absent: true. */
+  readonly connected?: boolean;
+  /** Log that is kept for replicas which lag; above it they are copied again. Absent: 10 GiB. */
+  readonly logCapBytes?: number;
 }
 
 export type FuseDriverWish = 'auto' | 'kernel' | 'fuse-native';

@@ -1,5 +1,5 @@
 import {assert} from './assert.js';
-import {KIB, MIB, TIB} from './units.js';
+import {GIB, KIB, MIB, TIB} from './units.js';
 
 /** The unit of the index and of replay. Smaller writes are completed to whole blocks. */
 export const BLOCK_BYTES = 4 * KIB;
@@ -19,6 +19,10 @@ export const COMMIT_BYTES_MAX = 64 * MIB;
 export const SEGMENT_BYTES_DEFAULT = 64 * MIB;
 export const SEGMENT_BYTES_MIN = 4 * MIB;
 export const SEGMENT_BYTES_MAX = 256 * MIB;
+
+/** Log that a node keeps for replicas which lag, before it lets go of the slowest. */
+export const LOG_CAP_BYTES_DEFAULT = 10 * GIB;
+export const LOG_CAP_BYTES_MIN = 64 * MIB;
 
 assert(DISK_BYTES_MAX / BLOCK_BYTES < 2 ** 32, 'a block number fits 32 bits');
 assert(SEGMENT_BYTES_MIN > 2 * PAYLOAD_BYTES_MAX, 'a segment holds more than one record');

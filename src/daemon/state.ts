@@ -3,7 +3,13 @@
  * Validated whenever they are read; a fault is named with its place in the file.
  */
 import {readJsonFile, writeJsonFile} from '../core/json-file.js';
-import {DISK_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, BLOCK_BYTES} from '../core/limits.js';
+import {
+  BLOCK_BYTES,
+  DISK_BYTES_MAX,
+  LOG_CAP_BYTES_MIN,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_BYTES_MIN,
+} from '../core/limits.js';
 import {HOME_SCHEMA, homePaths, resourcePaths} from '../core/home.js';
 import type {NodeFile, ResourceFile} from '../core/home.js';
 import {DiskError} from '../core/errors.js';
@@ -53,6 +59,10 @@ const RESOURCE_FILE = v.strictObject({
   ),
   alignmentBytes: v.picklist([8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]),
   durability: DURABILITY,
+  fetchPaused: v.exactOptional(v.boolean()),
+  syncPaused: v.exactOptional(v.boolean()),
+  connected: v.exactOptional(v.boolean()),
+  logCapBytes: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(LOG_CAP_BYTES_MIN))),
 });
 
 /**
