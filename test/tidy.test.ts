@@ -12,12 +12,14 @@ const LAYERS: Record<string, readonly string[]> = {
   core: [],
   log: ['core'],
   image: ['core', 'log'],
+  replica: ['core', 'log', 'image'],
   fuse: ['core'],
   disk: ['core', 'log', 'image', 'fuse'],
   control: ['core'],
-  daemon: ['core', 'log', 'image', 'fuse', 'disk', 'control'],
-  // `log show` and `log verify` read logfiles without a daemon.
-  cli: ['core', 'control', 'log'],
+  cluster: ['core'],
+  daemon: ['core', 'log', 'image', 'fuse', 'replica', 'disk', 'control', 'cluster'],
+  // `log show` and `log verify` read logfiles, `init` makes the keys, without a daemon.
+  cli: ['core', 'control', 'log', 'cluster'],
 };
 
 const FILE_LINES_MAX = 500;

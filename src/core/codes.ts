@@ -2,6 +2,7 @@
  * Every error and warning code: a stable interface of scripts, `mars explain` and the exit status.
  * A code is never renamed; a new one gets its entry here or the build fails.
  */
+import {PEER_CODES} from './peer-codes.js';
 
 /** Exit status of commands, as documented for users. */
 export const EXIT = {
@@ -272,6 +273,12 @@ export const CODES = {
     exit: 'refused',
     meaning: 'A program that mars starts is not installed.',
     remedy: 'Install the Debian package that the message names.',
+  },
+  ...PEER_CODES,
+  LOG_GONE: {
+    exit: 'refused',
+    meaning: 'The log from the wanted position on is not kept any more.',
+    remedy: 'The node needs a sync, a new copy of the disk; it begins by itself.',
   },
   CRASH_CLEANED: {
     exit: 'done',

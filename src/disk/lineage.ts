@@ -4,20 +4,10 @@ import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {isObject} from '../core/json-file.js';
 import {formatPosition} from '../core/position.js';
+import {checkLineage, LINEAGE_ENTRIES_MAX, type LineageEntry} from '../log/lineage.js';
 import {formatChain} from '../log/record.js';
 import type {SegmentHeader} from '../log/segment.js';
 import type {DiskConfig} from './config.js';
-
-export interface LineageEntry {
-  readonly epoch: string;
-  readonly node: string;
-  readonly nodeName: string;
-  readonly start: string;
-  readonly chain: string;
-}
-
-/** Older entries are not asked for: no log of theirs is kept. */
-const ENTRIES_MAX = 256;
 
 /** Adds the epoch of `header`, durably, before anything is written in it. */
 export function appendLineage(config: DiskConfig, header: SegmentHeader, files: Files): void {
@@ -29,7 +19,7 @@ export function appendLineage(config: DiskConfig, header: SegmentHeader, files: 
     start: formatPosition(header.start),
     chain: formatChain(header.chain),
   };
-  const entries = [...readLineage(files, lineageFile), entry].slice(-ENTRIES_MAX);
+  const entries = [...readLineage(files, lineageFile), entry].slice(-LINEAGE_ENTRIES_MAX);
   const bytes = Buffer.from(`${JSON.stringify({schema: 1, entries}, null, 1)}\n`);
   const temporary = `${lineageFile}.tmp`;
   if (files.exists(temporary)) files.unlink(temporary);
@@ -53,8 +43,7 @@ export function readLineage(files: Files, path: string): LineageEntry[] {
     const bytes = Buffer.alloc(files.sizeOf(fd));
     files.read(fd, bytes, 0, bytes.length, 0);
     const value: unknown = JSON.parse(bytes.toString('utf8'));
-    if (isObject(value) && Array.isArray(value['entries']))
-      return value['entries'] as LineageEntry[];
+    if (isObject(value)) return checkLineage(value['entries']);
     throw new Error('it has no entries');
   } catch (error) {
     if (!(error instanceof SyntaxError) && !(error instanceof Error)) throw error;
