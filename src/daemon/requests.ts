@@ -1,8 +1,8 @@
 /** The bodies of requests as they must be; what is not named here is refused. */
 import * as v from 'valibot';
+import {check} from '../core/check.js';
 import {DiskError} from '../core/errors.js';
 import {isObject} from '../core/json-file.js';
-import {check} from './state.js';
 
 const TIMEOUT_SECONDS_DEFAULT = 60;
 const TIMEOUT_SECONDS_MAX = 86_400;

@@ -2,6 +2,7 @@
  * The state files that the daemon writes: `node.json` and one `resource.json` per resource.
  * Validated whenever they are read; a fault is named with its place in the file.
  */
+import {check} from '../core/check.js';
 import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import {
   BLOCK_BYTES,
@@ -105,15 +106,6 @@ export function readResource(home: string, name: string): ResourceFile | undefin
 /** @throws DiskError STORE_FULL, STORE_READ_ONLY, STORE_IO; the old file is then in force */
 export function writeResource(home: string, file: ResourceFile): void {
   writeJsonFile(resourcePaths(home, file.name).resourceFile, file);
-}
-
-/** Checks a value; the error names the place of the first fault: `"driver": Invalid type ...`. */
-export function check<S extends v.GenericSchema>(schema: S, value: unknown): v.InferOutput<S> {
-  const result = v.safeParse(schema, value);
-  if (result.success) return result.output;
-  const issue = result.issues[0];
-  const place = v.getDotPath(issue);
-  throw new Error(place === null ? issue.message : `"${place}": ${issue.message}`);
 }
 
 // What the files hold and what the types promise must not drift apart.

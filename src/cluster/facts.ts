@@ -1,0 +1,202 @@
+/**
+ * What nodes tell of themselves and of their replicas. Each node owns its facts and numbers them;
+ * of two versions the owner's newest counts, whoever brought it. Pure: times come from the caller.
+ *
+ * Facts are hints. Nothing is destroyed or made primary on their strength alone: who acts asks the
+ * node itself, or the grant.
+ */
+import * as v from 'valibot';
+import {assert} from '../core/assert.js';
+import {check} from '../core/check.js';
+import {DiskError} from '../core/errors.js';
+import {idSchema, MEMBERS_MAX, nameSchema} from './members.js';
+
+/** Of a lineage, the newest entries: older ones are not kept in logs either. */
+export const FACTS_LINEAGE_MAX = 16;
+const RESOURCES_MAX = 1024;
+const MESSAGES_MAX = 32;
+const TEXT_CHARS_MAX = 2000;
+
+const text = v.pipe(v.string(), v.maxLength(TEXT_CHARS_MAX));
+const nullable = <S extends v.GenericSchema>(schema: S) => v.nullable(schema);
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+/** A position as fixed-width hex. */
+const position = v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/u, 'not a position'));
+const role = v.picklist(['primary', 'secondary']);
+
+const lineageEntry = v.object({
+  epoch: idSchema,
+  node: idSchema,
+  nodeName: nameSchema,
+  start: position,
+  chain: text,
+});
+
+const resourceSchema = v.looseObject({
+  id: idSchema,
+  name: nameSchema,
+  sizeBytes: count,
+  createdAt: text,
+  segmentBytes: count,
+  alignmentBytes: count,
+  /** async, near-sync or sync. */
+  mode: text,
+  role,
+  designatedRole: role,
+  attached: v.boolean(),
+  /** A ResourceState of control/api; of a later version perhaps another word. */
+  state: text,
+  epoch: nullable(idSchema),
+  position: nullable(position),
+  chain: nullable(text),
+  durable: nullable(position),
+  replayed: nullable(position),
+  replayTo: nullable(position),
+  lineage: v.pipe(v.array(lineageEntry), v.maxLength(FACTS_LINEAGE_MAX)),
+  openCount: nullable(count),
+  granted: nullable(v.looseObject({to: idSchema, epoch: idSchema, position})),
+  forked: nullable(
+    v.looseObject({
+      /** Where the two histories part. */
+      position: nullable(position),
+      /** The node whose history is not ours. */
+      with: idSchema,
+      text,
+    }),
+  ),
+  sync: nullable(v.looseObject({doneBytes: count, totalBytes: count})),
+  fetchPaused: v.boolean(),
+  replayPaused: v.boolean(),
+  messages: v.pipe(
+    v.array(
+      v.looseObject({
+        code: text,
+        severity: v.picklist(['info', 'warning', 'critical']),
+        text,
+        since: text,
+      }),
+    ),
+    v.maxLength(MESSAGES_MAX),
+  ),
+  logBytes: count,
+});
+
+const nodeSchema = v.looseObject({
+  nodeId: idSchema,
+  name: nameSchema,
+  version: count,
+  at: text,
+  address: text,
+  resources: v.pipe(v.array(resourceSchema), v.maxLength(RESOURCES_MAX)),
+});
+
+/** A body `{facts: NodeFacts[]}`, as it is sent and as it is answered. */
+const factsSchema = v.looseObject({
+  facts: v.pipe(v.array(nodeSchema), v.maxLength(2 * MEMBERS_MAX)),
+});
+
+/** One replica, as its node tells. null: not known there. */
+export type ResourceFacts = v.InferOutput<typeof resourceSchema>;
+
+/** One node, as it tells. */
+export type NodeFacts = v.InferOutput<typeof nodeSchema>;
+
+/** Checks a body of facts. @throws DiskError PEER_PROTOCOL with the place of the fault */
+export function checkFacts(body: unknown): NodeFacts[] {
+  try {
+    return check(factsSchema, body).facts;
+  } catch (error) {
+    const fault = error instanceof Error ? error.message : String(error);
+    throw new DiskError('PEER_PROTOCOL', `facts of a peer are not valid: ${fault}`, {fault});
+  }
+}
+
+interface Known {
+  readonly facts: NodeFacts;
+  /** When this version came here, on the caller's monotonic clock. */
+  readonly heardMs: number;
+}
+
+/** The newest facts of each node. */
+export class FactStore {
+  readonly #selfId: string;
+  readonly #known = new Map<string, Known>();
+  #ownVersion = 0;
+
+  constructor(selfId: string) {
+    this.#selfId = selfId;
+  }
+
+  /**
+   * The version of the next own facts: above all that were told, also before a restart with a clock
+   * that was put back; peers tell us those.
+   */
+  nextVersion(wallMs: number): number {
+    return Math.max(Math.trunc(wallMs), this.#ownVersion + 1);
+  }
+
+  /** Takes this node's own facts. */
+  own(facts: NodeFacts, nowMs: number): void {
+    assert(facts.nodeId === this.#selfId, 'own facts are of this node');
+    assert(facts.version > this.#ownVersion, 'versions of own facts grow');
+    this.#ownVersion = facts.version;
+    this.#take(facts, nowMs);
+  }
+
+  /**
+   * Takes what a peer knows. Nobody else's word on this node counts, and none on nodes that are no
+   * members.
+   *
+   * @returns ids of nodes of which something new is known
+   */
+  merge(
+    list: readonly NodeFacts[],
+    nowMs: number,
+    isMember: (nodeId: string) => boolean = () => true,
+  ): string[] {
+    const fresh: string[] = [];
+    for (const facts of list) {
+      if (facts.nodeId === this.#selfId) {
+        this.#ownVersion = Math.max(this.#ownVersion, facts.version);
+        continue;
+      }
+
+      if (!isMember(facts.nodeId)) continue;
+      if (this.#take(facts, nowMs)) fresh.push(facts.nodeId);
+    }
+
+    return fresh;
+  }
+
+  #take(facts: NodeFacts, nowMs: number): boolean {
+    const known = this.#known.get(facts.nodeId);
+    if (known !== undefined && known.facts.version >= facts.version) return false;
+    this.#known.set(facts.nodeId, {facts, heardMs: nowMs});
+    return true;
+  }
+
+  /** undefined: never heard of. */
+  get(nodeId: string): NodeFacts | undefined {
+    return this.#known.get(nodeId)?.facts;
+  }
+
+  /** By name. */
+  all(): NodeFacts[] {
+    return [...this.#known.values()]
+      .map(({facts}) => facts)
+      .sort((left, right) => (left.name < right.name ? -1 : 1));
+  }
+
+  /** Milliseconds since the newest version came; Infinity where none ever did. */
+  ageMs(nodeId: string, nowMs: number): number {
+    const known = this.#known.get(nodeId);
+    return known === undefined ? Infinity : Math.max(0, nowMs - known.heardMs);
+  }
+
+  /** Forgets nodes that are no members any more. */
+  keep(isMember: (nodeId: string) => boolean): void {
+    for (const id of this.#known.keys()) {
+      if (id !== this.#selfId && !isMember(id)) this.#known.delete(id);
+    }
+  }
+}
