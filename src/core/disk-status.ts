@@ -17,6 +17,38 @@ export interface Waiting {
   readonly until: string | null;
 }
 
+/** How a disk process in mode `follow` stands to its source. */
+export interface DiskFollow {
+  /** `empty`: nothing was copied yet. `stopped`: it follows nobody until it is told what to do. */
+  readonly phase: 'empty' | 'syncing' | 'following' | 'stopped';
+  /** A stream is open. */
+  readonly connected: boolean;
+  /** End of what is here; positions are fixed-width hex. */
+  readonly received: string;
+  readonly originDurable: string | null;
+  readonly originEnd: string | null;
+  /** Wall clock of the newest record at the source, in milliseconds. */
+  readonly originTimeMs: number | null;
+  readonly lagSeconds: number | null;
+  /** What the source said last to where this replica stands. */
+  readonly answer: FollowAnswer | null;
+  readonly sync: null | {
+    readonly doneBytes: number;
+    readonly totalBytes: number;
+    readonly begin: string;
+    readonly end: string | null;
+  };
+}
+
+/** The answer of a source to the HELLO of a follower (log/frames). */
+export interface FollowAnswer {
+  readonly kind: 'follow' | 'cut' | 'forked' | 'gone' | 'unknown' | 'behind' | 'refused';
+  readonly position?: string;
+  readonly oldest?: string;
+  readonly code?: string;
+  readonly text?: string;
+}
+
 /** `GET /status`. Positions are fixed-width hex (core/position). */
 export interface DiskStatus {
   readonly schema: 1;
@@ -28,7 +60,7 @@ export interface DiskStatus {
   readonly startedAt: string;
   readonly phase: 'starting' | 'recovering' | 'serving' | 'replaying' | 'stopping';
   /** `serve`: with a FUSE mount. `replay`: write-back only, ends when all is in the image. */
-  readonly mode: 'serve' | 'replay';
+  readonly mode: 'serve' | 'replay' | 'follow';
   readonly driver: 'kernel' | 'fuse-native' | null;
   readonly sizeBytes: number;
   readonly epoch: string | null;
@@ -43,6 +75,8 @@ export interface DiskStatus {
     readonly backlogBytes: number;
     readonly since: string;
   };
+  /** Nothing of the log at or above it is given up, as a peer fetches it; null: nobody does. */
+  readonly retainFrom: string | null;
   readonly log: {
     readonly files: number;
     readonly spares: number;
@@ -51,6 +85,10 @@ export interface DiskStatus {
     readonly segmentBytes: number;
     readonly currentFile: string | null;
   };
+  /** null in the other modes. */
+  readonly follow?: DiskFollow | null;
+  /** Chain value at `position`. */
+  readonly chain?: string;
   readonly waiting: Waiting | null;
   readonly messages: readonly Message[];
   readonly counters: Readonly<Record<DiskCounter, number>>;
@@ -76,6 +114,7 @@ export type DiskCounter = (typeof DISK_COUNTERS)[number];
  *   POST /log/rotate            -> {"file": string, "position": string}
  *   POST /replay/pause, resume  -> {}
  *   POST /resize {"sizeBytes"}  -> {"sizeBytes": number}; the image has grown and the record is durable
+ *   POST /retain {"position"}    -> {}; null: nothing is kept for others any more
  *   POST /commit                -> {"durable": string}
  *   POST /stop                  -> {}; replay mode only: serve mode ends when its mount is gone
  */

@@ -13,5 +13,7 @@ export function activatedMessage(disk: ActiveDisk): Activated {
     fromChain: disk.fromChain,
     tornRecords: disk.recovered.tornRecords,
     position: disk.recovered.position,
+    retained: disk.retained,
+    names: disk.recovered.segments.map(({name, header}) => [header.number, name]),
   };
 }

@@ -30,6 +30,7 @@ import {indexRecord} from './index-record.js';
 import {appendLineage} from './lineage.js';
 import {replayForRoom} from './replay-for-room.js';
 import {readySegment} from './ready-segment.js';
+import {retainedSegments, type RetainedSegment} from './retained.js';
 import {settleTail} from './settle-tail.js';
 import {WORD, type Shared} from './shared.js';
 
@@ -59,6 +60,8 @@ export interface ActiveDisk {
   readonly epochStart: number;
   readonly diskSizeBytes: number;
   readonly recovered: RecoveredLog;
+  /** Older segments that replay does not need, but somebody who fetches from here. */
+  readonly retained: readonly RetainedSegment[];
   readonly plan: SegmentPlan;
 }
 
@@ -98,7 +101,8 @@ export function activate(input: ActivationInput): ActiveDisk {
   shared.replayTo.set(state.to);
   files.close(openImage(files, config.resource.imagePath, found.diskSizeBytes));
   const recovered = settleTail(files, plan, found, index, shared);
-  setSparesAside(files, plan, recovered);
+  const retained = retainedSegments(recovered, shared.retainFrom);
+  setSparesAside(files, plan, recovered, retained);
   for (const segment of recovered.segments) {
     shared.pushSegment(
       segment.header.number,
@@ -130,6 +134,7 @@ export function activate(input: ActivationInput): ActiveDisk {
     epochStart: recovered.position,
     diskSizeBytes: recovered.diskSizeBytes,
     recovered,
+    retained,
     plan,
   };
 }
@@ -175,9 +180,15 @@ function openState(
 }
 
 /** Files that hold nothing that is needed any more (cut, replayed) get a name that says so. */
-function setSparesAside(files: Files, plan: SegmentPlan, recovered: RecoveredLog): void {
-  const named = [...recovered.spares, ...recovered.older].filter(({name}) =>
-    name.startsWith('log-'),
+function setSparesAside(
+  files: Files,
+  plan: SegmentPlan,
+  recovered: RecoveredLog,
+  retained: readonly RetainedSegment[],
+): void {
+  const kept = new Set(retained.map(({name}) => name));
+  const named = [...recovered.spares, ...recovered.older].filter(
+    ({name}) => name.startsWith('log-') && !kept.has(name),
   );
   for (const {name, path} of named) {
     files.rename(path, join(plan.directory, `spare-${name}`));

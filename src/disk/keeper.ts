@@ -1,6 +1,8 @@
 /**
  * Keeps segments ready ahead of the writer: used files again where there are some, new ones else.
- * It never touches a segment that holds anything which is not in the image yet.
+ * It never touches a segment that holds anything which is not in the image yet. One that is in the
+ * image, but that somebody still fetches (retainFrom), leaves the ring of open segments and is kept
+ * by name only, until the retained position has passed it.
  *
  * Runs on the main thread in small steps; nothing on the write path waits for it while at least
  * one segment is ready. Without room for another it says so and tries again.
@@ -12,6 +14,7 @@ import type {Files} from '../core/files.js';
 import {makeReady, makeSpare, type SegmentPlan} from '../log/segment-files.js';
 import {indexPathOf} from '../log/index-file.js';
 import {segmentName} from '../log/segment.js';
+import type {RetainedSegment} from './retained.js';
 import {Sealer} from './sealer.js';
 import {WORD, type Shared} from './shared.js';
 
@@ -31,6 +34,10 @@ export interface KeeperOptions {
   readonly clock: Clock;
   readonly shared: Shared;
   readonly plan: SegmentPlan;
+  /** Replayed segments that recovery kept for others, oldest first. */
+  readonly retained?: readonly RetainedSegment[];
+  /** Names of the segments that recovery found; all others are named after this node. */
+  readonly names?: readonly (readonly [number, string])[];
   readonly onTrouble: (errno: string | undefined) => void;
   /** A segment is ready while writes are parked: the front has to be woken. */
   readonly onReady: () => void;
@@ -45,6 +52,8 @@ export class Keeper {
   readonly #onTrouble: (errno: string | undefined) => void;
   readonly #onReady: () => void;
   readonly #spares: string[] = [];
+  readonly #retained: RetainedSegment[];
+  readonly #names: Map<number, string>;
   readonly #sealer: Sealer;
   #making: Generator<void, void> | undefined;
   #makingPath = '';
@@ -61,7 +70,10 @@ export class Keeper {
     this.#plan = options.plan;
     this.#onTrouble = options.onTrouble;
     this.#onReady = options.onReady;
-    this.#sealer = new Sealer(options);
+    this.#retained = [...(options.retained ?? [])];
+    this.#names = new Map(options.names);
+    const pathOf = (number: number): string => this.#pathOf(number);
+    this.#sealer = new Sealer({...options, pathOf});
     for (const name of this.#files.list(this.#plan.directory)) {
       if (name.startsWith('spare-')) this.#adopt(join(this.#plan.directory, name));
     }
@@ -69,6 +81,11 @@ export class Keeper {
 
   get spareCount(): number {
     return this.#spares.length + this.#readyAhead();
+  }
+
+  /** Segments that are kept for others only. */
+  get retained(): readonly RetainedSegment[] {
+    return this.#retained;
   }
 
   /**
@@ -81,7 +98,12 @@ export class Keeper {
     if (now < this.#retryAt) return this.#retryAt - now;
     this.#noteRotation(now);
     try {
-      const worked = this.#recycle() || this.#prepare() || this.#trim() || this.#sealer.step();
+      const worked =
+        this.#release() ||
+        this.#recycle() ||
+        this.#prepare() ||
+        this.#trim() ||
+        this.#sealer.step();
       if (this.#troubled && this.#readyAhead() >= Math.max(1, this.#shared.get(WORD.readyWanted))) {
         this.#troubled = false;
         this.#shared.set(WORD.keeperTroubled, 0);
@@ -129,26 +151,42 @@ export class Keeper {
     else this.#files.unlink(path);
   }
 
-  /** Takes the oldest segment out of the log once everything in it is in the image. */
+  /** Takes the oldest segment that was kept for others once nobody fetches it any more. */
+  #release(): boolean {
+    const oldest = this.#retained[0];
+    if (oldest === undefined || oldest.end > this.#shared.retainFrom) return false;
+    // First the list: a file that cannot be renamed is found again by the next life.
+    this.#retained.shift();
+    this.#setAside(oldest);
+    return true;
+  }
+
+  /** Takes the oldest segment out of the ring once everything in it is in the image. */
   #recycle(): boolean {
     const shared = this.#shared;
     const first = shared.segmentFirst;
     if (shared.segmentEnd - first < 2) return false;
-    const {number, end} = shared.segment(first);
+    const {number, start, end} = shared.segment(first);
     if (end > shared.replayed.get()) return false;
     // The header of the next segment is durable only together with a record behind it: until
     // then this one is what proves where the log ends.
     if (end >= shared.durable.get()) return false;
     shared.set(WORD.segmentFirst, first + 1);
-    const path = this.#pathOf(number);
-    if (!this.#files.exists(path)) return true;
     const failed = number >= shared.get(WORD.badFrom) && number <= shared.get(WORD.badUpTo);
-    const name = `${failed ? 'bad' : 'spare'}-${segmentName(number, this.#plan.originName)}`;
-    const target = join(this.#plan.directory, name);
+    const segment = {name: this.#nameOf(number), start, end, failed};
+    this.#names.delete(number);
+    if (end > shared.retainFrom) this.#retained.push(segment);
+    else this.#setAside(segment);
+    return true;
+  }
+
+  #setAside({name, failed = false}: RetainedSegment): void {
+    const path = join(this.#plan.directory, name);
+    if (!this.#files.exists(path)) return;
+    const target = join(this.#plan.directory, `${failed ? 'bad' : 'spare'}-${name}`);
     this.#files.rename(path, target);
     if (!failed) this.#adopt(target);
     if (this.#files.exists(indexPathOf(path))) this.#files.unlink(indexPathOf(path));
-    return true;
   }
 
   #prepare(): boolean {
@@ -202,6 +240,10 @@ export class Keeper {
   }
 
   #pathOf(number: number): string {
-    return join(this.#plan.directory, segmentName(number, this.#plan.originName));
+    return join(this.#plan.directory, this.#nameOf(number));
+  }
+
+  #nameOf(number: number): string {
+    return this.#names.get(number) ?? segmentName(number, this.#plan.originName);
   }
 }

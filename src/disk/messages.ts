@@ -6,6 +6,7 @@ import type {ErrorDetails} from '../core/errors.js';
 import type {FileIdentity} from '../core/files.js';
 import type {Chain} from '../log/record.js';
 import type {FrontNotice} from './front.js';
+import type {RetainedSegment} from './retained.js';
 
 /** Given to each thread as its workerData. */
 export interface ThreadInput {
@@ -31,6 +32,9 @@ export interface Activated {
   readonly fromChain: Chain;
   readonly tornRecords: number;
   readonly position: number;
+  readonly retained: readonly RetainedSegment[];
+  /** Number and name of each segment that was found: another node may have begun it. */
+  readonly names: readonly (readonly [number, string])[];
 }
 
 export type ThreadMessage =

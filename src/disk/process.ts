@@ -16,6 +16,7 @@ import {watchHolder} from './holder-watch.js';
 import {Keeper} from './keeper.js';
 import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
 import {Notices} from './notices.js';
+import {readRetain, type RetainedSegment} from './retained.js';
 import {serveSocket} from './server.js';
 import {Shared, SHARED_BYTES, WORD} from './shared.js';
 import {buildStatus} from './status.js';
@@ -82,6 +83,7 @@ export class DiskProcess {
     }
 
     this.shared.set(WORD.replayPaused, this.config.resource.replayPaused ? 1 : 0);
+    this.#loadRetain();
     const input: ThreadInput = {
       memory: this.#memory,
       home,
@@ -113,8 +115,19 @@ export class DiskProcess {
     return this.#keeper?.spareCount ?? 0;
   }
 
+  /** Replayed segments that are kept for others; for the status. */
+  get retained(): readonly RetainedSegment[] {
+    return this.#keeper?.retained ?? this.activated?.retained ?? [];
+  }
+
   status(): DiskStatus {
     return buildStatus(this);
+  }
+
+  /** Nothing at or above `position` is given up from now on; what lies below may be. */
+  retain(position: number): void {
+    this.shared.retain(position);
+    this.#runKeeper();
   }
 
   setPaused(paused: boolean): void {
@@ -180,6 +193,20 @@ export class DiskProcess {
     const node = this.config?.node.name ?? '';
     const {eventsFile} = homePaths(home);
     appendEvent(eventsFile, clock.wallMs(), {...input, node, resource: name});
+  }
+
+  /** Before the first thread starts: activation gives up what nobody retains. */
+  #loadRetain(): void {
+    const {home, name} = this.options;
+    try {
+      this.shared.retain(readRetain(home, name));
+    } catch (error) {
+      const known = storeError(error, 'read the slots');
+      if (!(known instanceof DiskError)) throw error;
+      // Nobody knows who needs what: all is kept, until the daemon has a valid answer.
+      this.shared.retain(0);
+      this.event({code: known.code, severity: 'warning', text: known.message});
+    }
   }
 
   #startNative(input: ThreadInput): void {
@@ -315,6 +342,8 @@ export class DiskProcess {
       clock: options.clock,
       shared: this.shared,
       plan: segmentPlan(config),
+      retained: activated.retained,
+      names: activated.names,
       onTrouble: (errno) => {
         this.notices.logTrouble(errno);
       },

@@ -19,13 +19,15 @@ export interface Recovered extends Pick<ReplayOptions, 'imageFd' | 'identity' | 
  * Replays until the oldest segment is not needed any more, and lets go of everything that the
  * recovery holds: it has to begin anew, and will find that segment below the image's position.
  *
- * @returns false where the log has one segment only, or replay is paused
+ * @returns false where the log has one segment only, all of it is retained, or replay is paused
  * @throws DiskError as replay reports them
  */
 export function replayForRoom(input: ActivationInput, found: Recovered): boolean {
   const {files, clock, shared, config} = input;
   const first = shared.segmentFirst;
   if (shared.segmentEnd - first < 2) return false;
+  // What somebody still fetches is kept, replayed or not: the daemon decides whom it drops.
+  if (shared.segment(first).end > shared.retainFrom) return false;
   const isPaused = (): boolean =>
     config.resource.replayPaused || shared.get(WORD.replayPaused) !== 0;
   let failure: DiskError | undefined;

@@ -3,14 +3,13 @@
  * records in the header of the next segment. A segment that is replayed and used again within
  * seconds, as on a busy disk that keeps up, is not worth the reading.
  */
-import {join} from 'node:path';
 import type {Clock} from '../core/clock.js';
 import type {Files} from '../core/files.js';
 import {SegmentIndex} from '../image/segment-index.js';
 import {readSegmentFile} from '../log/directory.js';
 import {encodeIndexFile, indexPathOf, sealSegment, type SealedSegment} from '../log/index-file.js';
 import type {SegmentPlan} from '../log/segment-files.js';
-import {encodeBinding, segmentName, type SegmentHeader} from '../log/segment.js';
+import {encodeBinding, type SegmentHeader} from '../log/segment.js';
 import type {Shared, SharedSegment} from './shared.js';
 
 /** Sealed segments get their index when the log has not rotated for so long ... */
@@ -25,6 +24,8 @@ export interface SealerOptions {
   readonly clock: Clock;
   readonly shared: Shared;
   readonly plan: SegmentPlan;
+  /** Path of the segment with a number. */
+  readonly pathOf: (number: number) => string;
 }
 
 /** Looks at one sealed segment after the other, oldest first. */
@@ -33,6 +34,7 @@ export class Sealer {
   readonly #clock: Clock;
   readonly #shared: Shared;
   readonly #plan: SegmentPlan;
+  readonly #pathOf: (number: number) => string;
   /** Ordinal of the next segment to look at. */
   #ordinal = 0;
   #segmentEndSeen = -1;
@@ -46,13 +48,14 @@ export class Sealer {
     this.#clock = options.clock;
     this.#shared = options.shared;
     this.#plan = options.plan;
+    this.#pathOf = options.pathOf;
   }
 
   /** Does one small piece of work. @returns false where there is none now */
   step(): boolean {
     const segment = this.#current();
     if (segment === undefined) return false;
-    const path = join(this.#plan.directory, segmentName(segment.number, this.#plan.originName));
+    const path = this.#pathOf(segment.number);
     if (this.#work === undefined) return this.#begin(segment, path);
     const {done, value} = this.#work.next();
     if (done !== true) return true;
@@ -129,7 +132,7 @@ export class Sealer {
 
   /** Opened by name, not by the front's descriptor: that one may be closed under us. */
   #bind(number: number, header: SegmentHeader, sealed: SealedSegment): void {
-    const path = join(this.#plan.directory, segmentName(number, this.#plan.originName));
+    const path = this.#pathOf(number);
     if (!this.#files.exists(path)) return;
     const {bytes, offset} = encodeBinding({
       number: header.number,

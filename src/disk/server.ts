@@ -5,7 +5,7 @@ import {basename, dirname} from 'node:path';
 import {DiskError, storeError} from '../core/errors.js';
 import {resourcePaths} from '../core/home.js';
 import {isObject} from '../core/json-file.js';
-import {formatPosition} from '../core/position.js';
+import {formatPosition, parsePosition} from '../core/position.js';
 import {segmentName} from '../log/segment.js';
 import {COMMAND} from './front.js';
 import type {DiskProcess} from './process.js';
@@ -74,6 +74,11 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
       return {sizeBytes: disk.shared.diskSize.get()};
     }
 
+    case 'POST /retain': {
+      disk.retain(positionOf(body));
+      return {};
+    }
+
     case 'POST /commit': {
       await disk.commit();
       return {durable: formatPosition(disk.shared.durable.get())};
@@ -92,6 +97,15 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
       throw new DiskError('USAGE', `the disk process knows no ${route}`);
     }
   }
+}
+
+/** @returns Infinity for null */
+function positionOf(body: unknown): number {
+  const value = isObject(body) ? body['position'] : undefined;
+  const position = typeof value === 'string' ? parsePosition(value) : undefined;
+  if (value === null) return Infinity;
+  if (position !== undefined) return position;
+  throw new DiskError('USAGE', 'expected "position": 16 hex digits, or null');
 }
 
 async function rotate(disk: DiskProcess): Promise<{file: string; position: string}> {

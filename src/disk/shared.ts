@@ -8,6 +8,7 @@
  *   replayed    replay   the image holds, durably, everything below
  *   segments    front    number, descriptor and start of each segment, by ordinal
  *   readyUpTo   keeper   segments up to this number are ready
+ *   retain      main     nothing at or above it is recycled: somebody still fetches it
  *   flushes     front -> commit   requests that wait for durability
  */
 import {assert} from '../core/assert.js';
@@ -58,6 +59,8 @@ export const WORD = {
   readyWanted: 41,
   /** 1: the keeper cannot make the next segment (no room, I/O error). */
   keeperTroubled: 42,
+  /** The retained position and one; 0: nothing is retained. */
+  retain: 43,
 } as const;
 
 const CONTROL_WORDS = 128;
@@ -125,6 +128,7 @@ export class Shared {
   readonly replayed: SharedNumber;
   readonly diskSize: SharedNumber;
   readonly commandArgument: SharedNumber;
+  readonly #retain: SharedNumber;
   /** Counters in the order of DISK_COUNTERS; each has one writer. */
   readonly counters: Float64Array;
   readonly #segments: Int32Array;
@@ -147,6 +151,19 @@ export class Shared {
     this.replayed = new SharedNumber(this.words, WORD.replayed);
     this.diskSize = new SharedNumber(this.words, WORD.diskSize);
     this.commandArgument = new SharedNumber(this.words, WORD.commandArgument);
+    this.#retain = new SharedNumber(this.words, WORD.retain);
+  }
+
+  /** Nothing at or above it is recycled or deleted; Infinity: nobody needs more than replay does. */
+  get retainFrom(): number {
+    const value = this.#retain.get();
+    return value === 0 ? Infinity : value - 1;
+  }
+
+  /** Main thread only. */
+  retain(position: number): void {
+    assert(position >= 0, 'a position to retain from, or Infinity');
+    this.#retain.set(position === Infinity ? 0 : position + 1);
   }
 
   get(word: number): number {

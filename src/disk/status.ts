@@ -11,7 +11,11 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
   const appended = shared.appended.get();
   const replayed = shared.replayed.get();
   const first = shared.segmentFirst;
-  const count = shared.segmentEnd - first;
+  const open = shared.segmentEnd - first;
+  const {retained} = disk;
+  const count = retained.length + open;
+  const firstOpen = open > 0 ? shared.segment(first).start : 0;
+  const {retainFrom} = shared;
   const number = shared.get(WORD.currentNumber);
   const serving = options.mode === 'serve';
   return {
@@ -35,11 +39,12 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
       backlogBytes: appended - replayed,
       since: disk.startedAt,
     },
+    retainFrom: retainFrom === Infinity ? null : formatPosition(retainFrom),
     log: {
       files: count,
       spares: disk.spareCount,
       bytes: count * (config?.resource.segmentBytes ?? 0),
-      firstPosition: formatPosition(count > 0 ? shared.segment(first).start : 0),
+      firstPosition: formatPosition(retained[0]?.start ?? firstOpen),
       segmentBytes: config?.resource.segmentBytes ?? 0,
       currentFile: number === 0 ? null : segmentName(number, config?.node.name ?? ''),
     },

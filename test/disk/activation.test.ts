@@ -107,6 +107,65 @@ test('an image that is not the recorded one is refused, unless the user takes it
   rig.assertReads();
 });
 
+test('without room an epoch does not take what a peer still fetches', () => {
+  const rig = new Rig({retainFrom: 0});
+  for (let count = 0; count < 40; count += 1) {
+    rig.write(count * 16_384, 16_384);
+    rig.until(() => !rig.parked);
+  }
+
+  rig.replay();
+  rig.write(0, 512);
+  rig.flushed();
+  rig.files.kill();
+  for (const name of rig.logNames()) if (name.startsWith('spare-')) removeLog(rig, name);
+  const ready = `log-${String(rig.life.shared.get(WORD.currentNumber)).padStart(9, '0')}-alpha`;
+  for (const name of rig.logNames()) if (name > ready) removeLog(rig, name);
+  rig.files.capacityBytes = rig.files.usedBytes() + 8192;
+  const before = rig.logNames();
+  assert.throws(
+    () => {
+      rig.begin();
+    },
+    (error: unknown) => isDiskError(error, 'LOG_SPACE'),
+  );
+  rig.files.kill();
+  assert.equal(
+    rig.logNames().filter((name) => name.startsWith('log-')),
+    before,
+  );
+  rig.retainFrom = Infinity;
+  rig.begin();
+  rig.assertReads();
+});
+
+test('segments that another node has begun are found by their names and given back', () => {
+  const rig = new Rig();
+  rig.life.shared.set(WORD.replayPaused, 1);
+  for (let count = 0; count < 20; count += 1) {
+    rig.write(count * 16_384, 16_384);
+    rig.until(() => !rig.parked);
+  }
+
+  rig.flushed();
+  rig.files.kill();
+  for (const name of rig.logNames().filter((found) => /^log-.*-alpha$/u.test(found))) {
+    const path = `${PATHS.logDirectory}/${name}`;
+    rig.files.rename(path, path.replace(/alpha$/u, 'beta'));
+  }
+
+  rig.files.syncDirectory(PATHS.logDirectory);
+  rig.begin();
+  rig.assertReads();
+  assert.ok(rig.logNames().some((name) => name.endsWith('-beta')));
+  rig.replay();
+  rig.write(0, 512);
+  rig.replay();
+  rig.keep();
+  assert.not(rig.logNames().some((name) => /^log-.*-beta$/u.test(name)));
+  rig.assertImage();
+});
+
 test('without room for a segment the disk says so, and begins when there is room', () => {
   const rig = new Rig();
   rig.write(0, 4096);

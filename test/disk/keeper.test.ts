@@ -188,6 +188,100 @@ test('a sealed segment that stays gets its index and is bound into the next one'
   assert.not(rig.logNames().some((name) => name.endsWith('.idx')));
 });
 
+function segmentNames(rig: Rig): string[] {
+  return rig.logNames().filter((name) => /^log-\d+-[a-z]+$/u.test(name));
+}
+
+/** Fills many segments and replays them all. */
+function fill(rig: Rig, rounds = 40): void {
+  for (let count = 0; count < rounds; count += 1) {
+    rig.write((count % 50) * 16_384, 16_384);
+    rig.until(() => !rig.parked);
+    if (count % 8 === 7) {
+      rig.replay();
+      rig.keep();
+    }
+  }
+
+  rig.replay();
+  rig.keep();
+}
+
+test('what a peer still fetches is kept by name only, whole, until its slot has passed it', () => {
+  const rig = new Rig({retainFrom: 0});
+  fill(rig);
+  const {shared, keeper} = rig.life;
+  const names = segmentNames(rig);
+  assert.ok(names.includes('log-000000001-alpha'), 'the first segment is there');
+  assert.ok(keeper.retained.length >= 4);
+  assert.is(keeper.retained[0]?.start, 0);
+  assert.ok(shared.segmentEnd - shared.segmentFirst <= 3, 'the ring holds what is open');
+  assert.ok(rig.files.descriptorCount < 12, 'and nobody else holds a descriptor');
+  const last = keeper.retained.at(-1);
+  assert.is(last?.end, shared.segment(shared.segmentFirst).start, 'no gap in what is kept');
+  // Inside the second segment: the first alone is not needed, as its end lies at or below.
+  const [first, second] = keeper.retained;
+  assert.ok(first !== undefined && second !== undefined);
+  rig.retain(first.end - 1);
+  assert.is(keeper.retained[0], first);
+  rig.retain(first.end);
+  assert.is(keeper.retained[0], second);
+  assert.not(segmentNames(rig).includes(first.name));
+  rig.retain(Infinity);
+  assert.is(keeper.retained.length, 0);
+  fill(rig);
+  assert.ok(rig.logNames().length <= 12, 'all of them were used again');
+  rig.assertReads();
+});
+
+test('a slot that appears keeps what is still there, also over kill and power loss', () => {
+  const rig = new Rig();
+  fill(rig);
+  const from = rig.life.shared.replayed.get();
+  rig.retain(from);
+  fill(rig);
+  const kept = rig.life.keeper.retained.map(({name}) => name);
+  assert.ok(kept.length >= 3);
+  rig.kill();
+  assert.equal(
+    rig.life.keeper.retained.slice(0, kept.length).map(({name}) => name),
+    kept,
+  );
+  rig.crash('none');
+  fill(rig);
+  const {retained} = rig.life.keeper;
+  assert.ok((retained[0]?.start ?? Infinity) <= from);
+  for (const [at, {end}] of retained.slice(0, -1).entries())
+    assert.is(end, retained[at + 1]?.start);
+  rig.retain(Infinity);
+  fill(rig);
+  assert.not(
+    segmentNames(rig).some((name) => kept.includes(name)),
+    'all were used again',
+  );
+  rig.assertReads();
+});
+
+test('no room: the keeper does not touch what is retained, writes wait and go on after it', () => {
+  const rig = new Rig({retainFrom: 0});
+  fill(rig);
+  const before = segmentNames(rig).slice(0, rig.life.keeper.retained.length);
+  assert.ok(before.length > 3);
+  rig.files.capacityBytes = rig.files.usedBytes();
+  for (let count = 0; count < 60 && !rig.parked; count += 1) {
+    rig.write(count * 16_384, 16_384);
+    rig.tick(100);
+  }
+
+  assert.ok(rig.parked, 'the log is full');
+  for (let count = 0; count < 30; count += 1) rig.tick(1000);
+  assert.ok(rig.parked);
+  for (const name of before) assert.ok(segmentNames(rig).includes(name), name);
+  rig.retain(Infinity);
+  rig.until(() => !rig.parked);
+  rig.assertReads();
+});
+
 test('an error beside it leaves no half-made file behind', () => {
   const rig = new Rig();
   for (let count = 0; count < 12; count += 1) {

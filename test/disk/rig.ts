@@ -25,6 +25,8 @@ export interface RigOptions {
   readonly segmentBytes?: number;
   readonly alignmentBytes?: number;
   readonly durability?: 'flush' | 'write';
+  /** From where a peer still fetches the log. */
+  readonly retainFrom?: number;
 }
 
 /** Calls that change something durable or make it durable. */
@@ -50,6 +52,8 @@ export class Rig {
   /** `call file` of every change, and `answer N`. */
   trace: string[] = [];
   life!: Life;
+  /** What slots.json says to the next life. */
+  retainFrom: number;
   readonly #request = Buffer.alloc(WRITE_HEADROOM_BYTES + REQUEST_BYTES_MAX + WRITE_TAILROOM_BYTES);
   readonly #random: Random;
   #unique = 0;
@@ -58,6 +62,7 @@ export class Rig {
   constructor(options: RigOptions = {}) {
     const {seed = 1, sizeBytes = 2 ** 20, segmentBytes = 128 * 1024} = options;
     this.#random = createRandom(seed);
+    this.retainFrom = options.retainFrom ?? Infinity;
     this.files = new SimDisk({random: this.#random});
     this.model = Buffer.alloc(sizeBytes);
     this.config = makeConfig({...options, sizeBytes, segmentBytes});
@@ -87,6 +92,7 @@ export class Rig {
       config: this.config,
       random: (size) => Buffer.from(Array.from({length: size}, () => this.#random() * 256)),
       batchBytes: 2 ** 30,
+      retainFrom: this.retainFrom,
       note: (text) => {
         this.notes.push(text);
       },
@@ -106,6 +112,13 @@ export class Rig {
     assert.not(this.answers.has(unique), `request ${unique} is answered once`);
     this.answers.set(unique, result);
     this.trace.push(`answer ${unique}`);
+  }
+
+  /** As `POST /retain` after slots.json was written. */
+  retain(position: number): void {
+    this.retainFrom = position;
+    this.life.shared.retain(position);
+    this.keep();
   }
 
   kill(): void {

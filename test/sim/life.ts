@@ -26,6 +26,8 @@ export interface LifeOptions {
   readonly responder: Responder;
   readonly batchBytes: number;
   readonly note: (text: string) => void;
+  /** What slots.json says; default: nobody fetches. */
+  readonly retainFrom?: number;
   /** The front commits by itself where nobody else waits, as the process does. */
   readonly inline?: boolean;
 }
@@ -43,6 +45,7 @@ export interface Life {
 export function beginLife(options: LifeOptions): Life {
   const {files, clock, config, responder, note} = options;
   const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
+  shared.retain(options.retainFrom ?? Infinity);
   const disk = activate({
     files,
     clock,
@@ -80,6 +83,8 @@ export function beginLife(options: LifeOptions): Life {
     clock,
     shared,
     plan: disk.plan,
+    retained: disk.retained,
+    names: disk.recovered.segments.map(({name, header}) => [header.number, name]),
     onTrouble: (errno) => {
       note(`keeper: ${errno ?? 'well again'}`);
     },
