@@ -38,13 +38,20 @@ export const SYNC_HELLO = v.object({
   nodeId: idSchema,
   chunkBytes: v.literal(SYNC_CHUNK_BYTES),
   resume: v.nullable(
-    v.object({epoch: idSchema, begin: positionSchema, chain: chainSchema, doneChunks: COUNT}),
+    v.object({
+      epoch: v.nullable(idSchema),
+      begin: positionSchema,
+      chain: chainSchema,
+      doneChunks: COUNT,
+      end: v.nullable(positionSchema),
+      endChain: v.nullable(chainSchema),
+    }),
   ),
 });
 
 export const SYNC_BEGIN = v.object({
   sizeBytes: COUNT,
-  epoch: idSchema,
+  epoch: v.nullable(idSchema),
   begin: positionSchema,
   chain: chainSchema,
   resumed: v.boolean(),

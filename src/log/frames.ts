@@ -47,6 +47,7 @@ export const FRAME = {
   syncZero: 21,
   syncData: 22,
   syncEnd: 23,
+  syncMark: 24,
 } as const;
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];
@@ -79,6 +80,7 @@ const BOUNDS: Readonly<Record<number, readonly [number, number] | undefined>> = 
   [FRAME.syncZero]: [16, 16],
   [FRAME.syncData]: [8 + 1, 8 + SYNC_CHUNK_BYTES],
   [FRAME.syncEnd]: [2, FRAME_JSON_MAX],
+  [FRAME.syncMark]: [2, FRAME_JSON_MAX],
 };
 
 export interface Frame {
@@ -286,7 +288,12 @@ export function encodeSyncEnd(end: SyncEnd): Buffer {
   return encodeJson(FRAME.syncEnd, end);
 }
 
-/** @throws DiskError PEER_PROTOCOL */
+/** Encodes that everything behind it was read while the source's image held nothing above `end`. */
+export function encodeSyncMark(mark: SyncEnd): Buffer {
+  return encodeJson(FRAME.syncMark, mark);
+}
+
+/** Decodes SYNC_END and SYNC_MARK. @throws DiskError PEER_PROTOCOL */
 export function decodeSyncEnd(payload: Buffer): SyncEnd {
   return decodeJson('a SYNC_END', SYNC_END, payload);
 }
