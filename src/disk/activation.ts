@@ -139,8 +139,13 @@ export function activate(input: ActivationInput): ActiveDisk {
   };
 }
 
-function openState(
-  input: ActivationInput,
+/**
+ * Opens the replay state, or makes it where there is no log yet.
+ *
+ * @throws DiskError STATE_UNREADABLE, IMAGE_CHANGED
+ */
+export function openState(
+  input: Pick<ActivationInput, 'files' | 'config' | 'acceptImage'>,
   imageFd: number,
 ): {stateFile: TwoSlotFile; state: ReplayState; identity: FileIdentity} {
   const {files, config} = input;
@@ -180,7 +185,7 @@ function openState(
 }
 
 /** Files that hold nothing that is needed any more (cut, replayed) get a name that says so. */
-function setSparesAside(
+export function setSparesAside(
   files: Files,
   plan: SegmentPlan,
   recovered: RecoveredLog,

@@ -62,7 +62,8 @@ export class Committer {
     if (shared.get(WORD.logDefective) !== 0) return this.#refuseAll();
     if (shared.get(WORD.commitFailed) !== 0) return Infinity;
     const unsynced = shared.appended.get() - shared.durable.get();
-    if (shared.waitingCount > 0 || unsynced >= COMMIT_BYTES_MAX) {
+    const isWanted = unsynced > 0 && shared.get(WORD.commitWanted) !== 0;
+    if (shared.waitingCount > 0 || unsynced >= COMMIT_BYTES_MAX || isWanted) {
       return this.commit() === 'busy' ? BUSY_MS : 0;
     }
 
@@ -97,6 +98,7 @@ export class Committer {
     const shared = this.#shared;
     // The other thread's fdatasync failed: another one would say 0 and be a lie.
     if (shared.get(WORD.commitFailed) !== 0) return false;
+    shared.set(WORD.commitWanted, 0);
     const target = shared.appended.get();
     const durable = shared.durable.get();
     if (target > durable && !this.#sync(durable, target)) return false;

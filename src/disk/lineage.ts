@@ -11,7 +11,7 @@ import type {DiskConfig} from './config.js';
 
 /** Adds the epoch of `header`, durably, before anything is written in it. */
 export function appendLineage(config: DiskConfig, header: SegmentHeader, files: Files): void {
-  const {lineageFile, directory} = resourcePaths(config.home, config.resource.name);
+  const {lineageFile} = resourcePaths(config.home, config.resource.name);
   const entry: LineageEntry = {
     epoch: header.epoch,
     node: header.originId,
@@ -19,7 +19,17 @@ export function appendLineage(config: DiskConfig, header: SegmentHeader, files: 
     start: formatPosition(header.start),
     chain: formatChain(header.chain),
   };
-  const entries = [...readLineage(files, lineageFile), entry].slice(-LINEAGE_ENTRIES_MAX);
+  writeLineage(config, [...readLineage(files, lineageFile), entry], files);
+}
+
+/** Replaces the lineage, durably; the oldest entries go where there are too many. */
+export function writeLineage(
+  config: DiskConfig,
+  lineage: readonly LineageEntry[],
+  files: Files,
+): void {
+  const {lineageFile, directory} = resourcePaths(config.home, config.resource.name);
+  const entries = lineage.slice(-LINEAGE_ENTRIES_MAX);
   const bytes = Buffer.from(`${JSON.stringify({schema: 1, entries}, null, 1)}\n`);
   const temporary = `${lineageFile}.tmp`;
   if (files.exists(temporary)) files.unlink(temporary);

@@ -17,7 +17,7 @@ export function createReplayHost(
   const headerBytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
   let failed = false;
   return {
-    durable: () => shared.durable.get(),
+    durable: () => shared.replayLimit,
     appended: () => shared.appended.get(),
     segments: (from, to) => segmentsBetween(shared, from, to),
     readHeader: (segment) => {

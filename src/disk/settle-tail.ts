@@ -43,8 +43,8 @@ export function settleTail(
 
 const COPY_BYTES = 1024 * 1024;
 
-/** Writes [proven, position) again in place and syncs it. */
-function rewriteTail(files: Files, recovered: RecoveredLog): void {
+/** Writes [proven, position) again in place and syncs it. @throws the error of the file system */
+export function rewriteTail(files: Files, recovered: RecoveredLog): void {
   const buffer = Buffer.alloc(COPY_BYTES);
   for (const [at, segment] of recovered.segments.entries()) {
     const start = segment.header.start;

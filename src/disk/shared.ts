@@ -9,6 +9,7 @@
  *   segments    front    number, descriptor and start of each segment, by ordinal
  *   readyUpTo   keeper   segments up to this number are ready
  *   retain      main     nothing at or above it is recycled: somebody still fetches it
+ *   originDurable  main   what the origin of a log that is followed has on stable storage
  *   flushes     front -> commit   requests that wait for durability
  */
 import {assert} from '../core/assert.js';
@@ -61,6 +62,14 @@ export const WORD = {
   keeperTroubled: 42,
   /** The retained position and one; 0: nothing is retained. */
   retain: 43,
+  /** What the origin of a followed log has durable. */
+  originDurable: 46,
+  /** 1: the log is another node's; only what is durable there, too, goes to the image. */
+  following: 49,
+  /** 1: a batch of replay runs, or the log is being cut: never both. */
+  replayLock: 50,
+  /** 1: make the log durable now, though nobody waits and little has gathered. */
+  commitWanted: 51,
 } as const;
 
 const CONTROL_WORDS = 128;
@@ -128,6 +137,7 @@ export class Shared {
   readonly replayed: SharedNumber;
   readonly diskSize: SharedNumber;
   readonly commandArgument: SharedNumber;
+  readonly originDurable: SharedNumber;
   readonly #retain: SharedNumber;
   /** Counters in the order of DISK_COUNTERS; each has one writer. */
   readonly counters: Float64Array;
@@ -151,6 +161,7 @@ export class Shared {
     this.replayed = new SharedNumber(this.words, WORD.replayed);
     this.diskSize = new SharedNumber(this.words, WORD.diskSize);
     this.commandArgument = new SharedNumber(this.words, WORD.commandArgument);
+    this.originDurable = new SharedNumber(this.words, WORD.originDurable);
     this.#retain = new SharedNumber(this.words, WORD.retain);
   }
 
@@ -164,6 +175,22 @@ export class Shared {
   retain(position: number): void {
     assert(position >= 0, 'a position to retain from, or Infinity');
     this.#retain.set(position === Infinity ? 0 : position + 1);
+  }
+
+  /** Up to where the log may go to the image: durable here, and where it comes from. */
+  get replayLimit(): number {
+    const durable = this.durable.get();
+    if (this.get(WORD.following) === 0) return durable;
+    return Math.min(durable, this.originDurable.get());
+  }
+
+  /** @returns false where another thread has it; never waits */
+  tryLock(word: number): boolean {
+    return Atomics.compareExchange(this.words, word, 0, 1) === 0;
+  }
+
+  unlock(word: number): void {
+    Atomics.store(this.words, word, 0);
   }
 
   get(word: number): number {
@@ -191,6 +218,19 @@ export class Shared {
     this.#segments[at + 3] = (start / TWO_32) | 0;
     this.set(WORD.currentNumber, number);
     this.set(WORD.segmentEnd, ordinal + 1);
+  }
+
+  /** Who follows only, with both locks: takes the segments from `ordinal` on out of the log. */
+  dropSegmentsFrom(ordinal: number): void {
+    const first = this.get(WORD.segmentFirst);
+    assert(
+      ordinal >= first && ordinal <= this.get(WORD.segmentEnd),
+      'segments are dropped in order',
+    );
+    const last = (ordinal - 1) % SEGMENT_RING;
+    const number = ordinal > first ? (this.#segments[last * SEGMENT_WORDS] ?? 0) : 0;
+    this.set(WORD.currentNumber, number);
+    this.set(WORD.segmentEnd, ordinal);
   }
 
   get segmentFirst(): number {

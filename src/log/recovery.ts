@@ -19,6 +19,7 @@ import {findRemains, findStrayRecords, RecordCursor, type Remains} from './curso
 import {readLogDirectory, type SegmentFile, type SpareFile} from './directory.js';
 import {readIndexFile, type SegmentIndexFile} from './index-file.js';
 import {RECORD, type Chain} from './record.js';
+import type {SegmentHeader} from './segment.js';
 
 export type TailDecision = 'end' | 'take' | 'fetch' | 'stop';
 
@@ -53,6 +54,16 @@ export interface RecoveryInput {
   readonly onIndex: (index: SegmentIndexFile) => void;
   /** Called for each valid record; the cursor holds it. */
   readonly onRecord: (cursor: RecordCursor) => void;
+  /** For a log that is fetched: what is missing at its end is fetched again, whoever proves it. */
+  readonly follow?: FollowedLog;
+}
+
+/** What recovery has to know of a log that another node writes. */
+export interface FollowedLog {
+  /** false: a segment of a branch that was given up, though not all of it is gone yet. */
+  readonly accepts: (header: SegmentHeader) => boolean;
+  /** Where the log begins that has no segment yet. */
+  readonly begin: {readonly position: number; readonly chain: Chain} | undefined;
 }
 
 export interface RecoveredLog {
@@ -80,7 +91,8 @@ export interface RecoveredLog {
 }
 
 /**
- * Walks the log from the segment that holds `from` to its end.
+ * Walks the log from the segment that holds `from` to its end. A log that is followed may end below
+ * `proven`, even below `from`; then `fromChain` means nothing.
  *
  * @throws DiskError LOG_CORRUPT where the log is damaged below a position proven durable, or
  *   where the segment of `from` is missing; LOG_FORMAT; nothing has been changed then
@@ -90,17 +102,19 @@ export function recoverLog(input: RecoveryInput): RecoveredLog {
   assert(input.from <= input.to, 'replay goes forward');
   const listing = readLogDirectory(files, directory, input.resourceId);
   refuseReadOnly(listing.segments);
-  const {effective, superseded} = withoutSuperseded(listing.segments);
+  const accepted = listing.segments.filter(({header}) => input.follow?.accepts(header) !== false);
+  const {effective, superseded} = withoutSuperseded(accepted);
   const first = firstNeeded(effective, input);
   const segments = effective.slice(first);
   const walk = walkSegments(input, segments);
   const evidence = collectEvidence(input, segments, listing.spares, walk);
   const proven = Math.max(input.to, evidence.durable, walk.durable);
   const decision = decideTail({validEnd: walk.position, proven, peerEnd: undefined});
-  if (decision === 'stop') throw damaged(walk, proven, segments);
+  if (decision === 'stop' && input.follow === undefined) throw damaged(walk, proven, segments);
 
   const kept = segments.slice(0, walk.used);
-  const cut = [...segments.slice(walk.used), ...superseded];
+  const refused = listing.segments.filter((segment) => !accepted.includes(segment));
+  const cut = [...segments.slice(walk.used), ...superseded, ...refused];
   return {
     segments: kept,
     older: effective.slice(0, first),
@@ -155,6 +169,7 @@ function firstNeeded(segments: readonly SegmentFile[], input: RecoveryInput): nu
   const first = segments.findLastIndex((segment) => segment.header.start <= input.from);
   if (first >= 0) return first;
   if (segments.length === 0 && input.to === 0) return 0;
+  if (segments.length === 0 && input.follow?.begin?.position === input.from) return 0;
   throw new DiskError(
     'LOG_CORRUPT',
     `the log has no segment with position ${formatPosition(input.from)}, up to which the image ` +
@@ -177,14 +192,16 @@ interface Walk {
 
 function walkSegments(input: RecoveryInput, segments: readonly SegmentFile[]): Walk {
   const first = segments[0]?.header;
+  const begin = input.follow?.begin;
+  const chain = first?.chain ?? begin?.chain ?? {low: 0, high: 0};
   const walk: Walk = {
-    position: first?.start ?? 0,
-    chain: {low: first?.chain.low ?? 0, high: first?.chain.high ?? 0},
+    position: first?.start ?? begin?.position ?? 0,
+    chain: copyChain(chain),
     used: 0,
     diskSizeBytes: first?.diskSizeBytes ?? input.diskSizeBytes,
     timeMs: 0,
     durable: 0,
-    fromChain: {low: first?.chain.low ?? 0, high: first?.chain.high ?? 0},
+    fromChain: copyChain(chain),
   };
   const cursor = new RecordCursor(input.files);
   for (const [index, segment] of segments.entries()) {
