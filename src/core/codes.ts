@@ -3,6 +3,7 @@
  * A code is never renamed; a new one gets its entry here or the build fails.
  */
 import {PEER_CODES} from './peer-codes.js';
+import {REPLICA_CODES} from './replica-codes.js';
 
 /** Exit status of commands, as documented for users. */
 export const EXIT = {
@@ -275,6 +276,7 @@ export const CODES = {
     remedy: 'Install the Debian package that the message names.',
   },
   ...PEER_CODES,
+  ...REPLICA_CODES,
   LOG_GONE: {
     exit: 'refused',
     meaning: 'The log from the wanted position on is not kept any more.',

@@ -1,0 +1,61 @@
+/** Codes of replicas: fetch, sync, and what replicas find out about each other; part of CODES. */
+import type {CodeEntry} from './codes.js';
+
+export const REPLICA_CODES = {
+  FORKED: {
+    exit: 'refused',
+    meaning:
+      'Two nodes were primary from different points: from there on their histories differ (split ' +
+      'brain). Both are kept, and neither follows the other.',
+    remedy:
+      'Look at both sides with mars status NAME on each node and decide whose writes count; on the ' +
+      'other node: mars invalidate NAME, which copies the winner there.',
+  },
+  HISTORY_UNKNOWN: {
+    exit: 'refused',
+    meaning: 'Two replicas have no epoch in common: they cannot tell how they belong together.',
+    remedy: 'If the content of this replica is not needed: mars invalidate NAME copies it again.',
+  },
+  SOURCE_BEHIND: {
+    exit: 'refused',
+    meaning: 'The other replica has less than this one: there is nothing to fetch from it.',
+    remedy: 'Nothing, where it is itself catching up. Else make the newest replica primary.',
+  },
+  ORIGIN_LOST_DATA: {
+    exit: 'damage',
+    meaning:
+      'The primary came back from a power loss with less than this replica has in its image: its ' +
+      'disk had said that the data was safe. The replica is compared and mended by itself.',
+    remedy:
+      'Check the disk of the primary and its write cache: it acknowledged a sync that it did not do.',
+  },
+  LINK_DOWN: {
+    exit: 'unreachable',
+    meaning: 'A node with a replica was not heard of for 15 s or longer.',
+    remedy: 'Look at the network and at the daemon there: mars peer list. It catches up by itself.',
+  },
+  REPLICA_DROPPED: {
+    exit: 'refused',
+    meaning:
+      'A replica lagged so far that the log for it was more than logCapBytes, or took half of the ' +
+      'free space; it is not kept any longer.',
+    remedy:
+      'When the replica is back, its image is compared and copied by itself. A larger log-cap, or ' +
+      'more space, bridges longer times.',
+  },
+  REPLICA_LAGS: {
+    exit: 'refused',
+    meaning: 'A replica is behind, and what it waits for lasts.',
+    remedy: 'mars status NAME on its node says what it waits for.',
+  },
+  REPLICAS_REMAIN: {
+    exit: 'refused',
+    meaning: 'The primary cannot leave while other nodes have replicas that follow it.',
+    remedy: 'Make another node primary first: mars primary NAME there; then leave here.',
+  },
+  NO_SOURCE: {
+    exit: 'refused',
+    meaning: 'No node of the cluster is known to have a replica of this resource.',
+    remedy: 'mars status shows what the cluster has; the other node may be away: mars peer list.',
+  },
+} as const satisfies Readonly<Record<string, CodeEntry>>;

@@ -1,0 +1,101 @@
+/** From whom a replica takes log or image: pure, from what the facts say. */
+import type {ResourceFacts} from '../../cluster/facts.js';
+import type {LineageEntry} from '../../log/lineage.js';
+
+/** Another node with a replica. */
+export interface Candidate {
+  readonly nodeId: string;
+  readonly name: string;
+  /** It was heard of just now. */
+  readonly linkUp: boolean;
+  readonly facts: ResourceFacts;
+}
+
+/** What this replica has. */
+export interface Own {
+  readonly lineage: readonly LineageEntry[];
+  /** End of what is here; fixed-width hex. */
+  readonly position: string;
+  /** The image is to be copied: nothing here counts. */
+  readonly copying: boolean;
+}
+
+export interface Choice {
+  readonly source: Candidate | undefined;
+  /** Why there is none, for people. */
+  readonly reason: string;
+}
+
+/**
+ * Chooses a source: the primary, else the replica that is furthest ahead on our own history. Nodes
+ * that were heard of come first, but one that was not is tried as well: facts may be late.
+ *
+ * @param avoided nodes that have refused just now; the last resort
+ */
+export function chooseSource(
+  own: Own,
+  candidates: readonly Candidate[],
+  avoided: ReadonlySet<string> = new Set(),
+): Choice {
+  if (candidates.length === 0) {
+    return {source: undefined, reason: 'no other node is known to have a replica'};
+  }
+
+  const fit = candidates.filter((candidate) => isFit(own, candidate));
+  const [source] = fit.sort(
+    (left, right) =>
+      rank(own, right, avoided) - rank(own, left, avoided) ||
+      compare(right.facts.position ?? '', left.facts.position ?? '') ||
+      compare(left.name, right.name),
+  );
+  if (source !== undefined) return {source, reason: ''};
+  const names = candidates.map(({name}) => name).join(', ');
+  const reason = own.copying
+    ? `no replica can be copied: ${names} ${candidates.length === 1 ? 'has' : 'have'} none that is whole`
+    : `no node is primary, and no replica is ahead of this one (${names})`;
+  return {source: undefined, reason};
+}
+
+/** A replica that is itself a mixture, or not attached, has nothing to give. */
+const NOTHING_TO_GIVE = new Set([
+  'Syncing',
+  'InConsistent',
+  'Detached',
+  'NotJoined',
+  'DefectiveLog',
+]);
+
+function isFit(own: Own, {facts}: Candidate): boolean {
+  if (!facts.attached || NOTHING_TO_GIVE.has(facts.state) || facts.sync !== null) return false;
+  if (facts.role === 'primary') return true;
+  return own.copying
+    ? facts.designatedRole === 'primary' || facts.epoch !== null
+    : isAhead(own, facts);
+}
+
+/** true where `facts` goes on from our own history with more than we have. */
+export function isAhead(own: Pick<Own, 'lineage' | 'position'>, facts: ResourceFacts): boolean {
+  const last = own.lineage.at(-1);
+  if (facts.position === null) return false;
+  if (last === undefined) return facts.epoch !== null;
+  const at = facts.lineage.findIndex(({epoch}) => epoch === last.epoch);
+  if (at === -1) return false;
+  // Its next epoch began where we are, or behind it: somebody was primary after our history.
+  if (at < facts.lineage.length - 1) return true;
+  return facts.position > own.position;
+}
+
+function rank(own: Own, {nodeId, linkUp, facts}: Candidate, avoided: ReadonlySet<string>): number {
+  const isKnown = own.copying || isAhead(own, facts) || own.lineage.length === 0;
+  return (
+    (avoided.has(nodeId) ? 0 : 8) +
+    (facts.role === 'primary' ? 4 : 0) +
+    (linkUp ? 2 : 0) +
+    (isKnown ? 1 : 0)
+  );
+}
+
+function compare(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}

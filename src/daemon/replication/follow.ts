@@ -1,0 +1,334 @@
+/**
+ * Follows another replica, for one resource that is secondary here: keeps its disk process running,
+ * chooses a source, and splices the source's stream to the disk process, which alone believes or
+ * refuses what comes. First the image is copied (`sync`), where the disk process says so; then the
+ * log is fetched.
+ *
+ *   not wanted   primary, detached, or no other replica is known: nothing is done
+ *   waiting      with a reason, since when, and until when where it is a pause
+ *   open         a stream runs; it is ended when a wish, the source or the phase changes
+ *
+ * Pauses grow from 0.2 s to 5 s and are short again after a stream that brought something.
+ */
+import type {Clock} from '../../core/clock.js';
+import type {DiskFollow, DiskStatus, Waiting} from '../../core/disk-status.js';
+import type {ErrorCode} from '../../core/codes.js';
+import {DiskError, isDiskError} from '../../core/errors.js';
+import type {ResourceFile} from '../../core/home.js';
+import type {Duplex} from 'node:stream';
+import {chooseSource, type Candidate, type Own} from './choose-source.js';
+import type {StreamProtocol} from './disk-stream.js';
+import {splice} from './splice.js';
+import {Wakeup} from './wakeup.js';
+
+export const PAUSE_MS_FIRST = 200;
+export const PAUSE_MS_MAX = 5000;
+/** While a stream runs, and while there is nothing to do, things are looked at so often. */
+const LOOK_MS = 500;
+/** A source that refused is not the first choice for so long. */
+const AVOID_MS = 15_000;
+/** A stream that lasted so long was a good one. */
+const GOOD_MS = 10_000;
+const SILENCE_MS = {'mars-log/1': 12_000, 'mars-sync/1': 30_000} as const;
+const LINGER_MS = 5000;
+
+/** What a Follow needs of the daemon; fakes in tests. */
+export interface FollowPorts {
+  readonly clock: Clock;
+  /** The wishes in force; undefined where the resource cannot be used. */
+  readonly file: () => ResourceFile | undefined;
+  /** Other nodes with a replica, from the facts. */
+  readonly candidates: () => readonly Candidate[];
+  /** true where this node knows that it is not the only one with a replica. */
+  readonly isReplicated: () => boolean;
+  /**
+   * The disk process in mode `follow`, started where it does not run.
+   *
+   * @throws DiskError as the start of a disk process
+   */
+  readonly disk: () => Promise<DiskStatus>;
+  /** What this replica has, as its lineage file says. */
+  readonly own: (status: DiskStatus) => Own;
+  readonly openPeer: (nodeId: string, protocol: StreamProtocol) => Promise<Duplex>;
+  readonly openDisk: (protocol: StreamProtocol) => Promise<Duplex>;
+  /** The image is to be copied again: the disk process is ended and told so by its sync.json. */
+  readonly copyAgain: (reason: DiskError) => Promise<void>;
+  /** Shows or takes back what the source said to this replica's history. */
+  readonly noteAnswer: (follow: DiskFollow, source: string) => void;
+  readonly noteFailure: (error: unknown) => void;
+}
+
+export interface FollowState {
+  readonly stage: 'idle' | 'waiting' | 'open';
+  readonly flow: 'sync' | 'fetch' | null;
+  /** The node that a stream is open to, or is tried to be opened to. */
+  readonly source: {readonly nodeId: string; readonly name: string} | null;
+  /** Since when the stage is as it is; RFC 3339. */
+  readonly since: string;
+  readonly waiting: Waiting | null;
+}
+
+type Step =
+  | {readonly kind: 'idle'}
+  | {readonly kind: 'wait'; readonly flow: FollowState['flow']; readonly reason: string}
+  | {
+      readonly kind: 'open';
+      readonly protocol: StreamProtocol;
+      readonly source: Candidate;
+    };
+
+/** One per resource, from the load of the resource to the end of the daemon. */
+export class Follow {
+  readonly #ports: FollowPorts;
+  readonly #wakeup = new Wakeup();
+  readonly #avoided = new Map<string, number>();
+  #state: FollowState;
+  #pauseMs = PAUSE_MS_FIRST;
+
+  constructor(ports: FollowPorts) {
+    this.#ports = ports;
+    this.#state = {stage: 'idle', flow: null, source: null, since: this.#now(), waiting: null};
+  }
+
+  get state(): FollowState {
+    return this.#state;
+  }
+
+  /** true where the resource should follow; nobody else then runs a disk process for it. */
+  get isWanted(): boolean {
+    const file = this.#ports.file();
+    return file?.designatedRole === 'secondary' && file.attached && this.#ports.isReplicated();
+  }
+
+  /** Something has changed: a wish, the facts. */
+  poke(): void {
+    this.#wakeup.wake();
+  }
+
+  /** Goes on until `signal`; never throws. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const pauseMs = await this.#step(signal);
+      if (pauseMs > 0) await this.#wakeup.wait(pauseMs, signal);
+    }
+  }
+
+  /** One look, and one stream where there is one to open. @returns how long to pause */
+  async #step(signal: AbortSignal): Promise<number> {
+    try {
+      if (!this.isWanted) return this.#idle();
+      const status = await this.#ports.disk();
+      const step = this.#plan(status);
+      if (step.kind === 'idle') return this.#idle();
+      if (step.kind === 'wait') {
+        this.#wait(step.flow, step.reason, null);
+        return LOOK_MS;
+      }
+
+      return await this.#follow(step, signal);
+    } catch (error) {
+      if (!isDiskError(error, 'RESOURCE_UNKNOWN')) this.#ports.noteFailure(error);
+      return this.#back(this.#state.flow, error);
+    }
+  }
+
+  #idle(): number {
+    this.#pauseMs = PAUSE_MS_FIRST;
+    this.#set({stage: 'idle', flow: null, source: null, waiting: null});
+    return LOOK_MS;
+  }
+
+  /** What is to be done now, from wishes, facts and the disk process. */
+  #plan(status: DiskStatus): Step {
+    const {file, candidates, own} = this.#ports;
+    const wishes = file();
+    if (wishes === undefined || !this.isWanted) return {kind: 'idle'};
+    const follow = status.follow ?? undefined;
+    if (follow === undefined || status.phase === 'starting' || status.phase === 'recovering') {
+      return {kind: 'wait', flow: null, reason: 'the disk process reads its log'};
+    }
+
+    const copying = follow.phase === 'empty' || follow.phase === 'syncing';
+    const flow = copying ? 'sync' : 'fetch';
+    const paused = copying ? wishes.syncPaused : wishes.fetchPaused;
+    if (wishes.connected === false) {
+      const reason = `disconnected by wish: mars connect ${wishes.name}`;
+      return {kind: 'wait', flow, reason};
+    }
+
+    if (paused === true) {
+      const reason = `paused by wish: mars ${flow} resume ${wishes.name}`;
+      return {kind: 'wait', flow, reason};
+    }
+
+    const avoided = this.#avoidedNow();
+    const {source, reason} = chooseSource({...own(status), copying}, candidates(), avoided);
+    if (source === undefined) return {kind: 'wait', flow, reason};
+    return {kind: 'open', protocol: copying ? 'mars-sync/1' : 'mars-log/1', source};
+  }
+
+  async #follow(step: Step & {kind: 'open'}, signal: AbortSignal): Promise<number> {
+    const {openPeer, openDisk, disk, noteAnswer, noteFailure} = this.#ports;
+    const {protocol, source} = step;
+    const flow = protocol === 'mars-sync/1' ? 'sync' : 'fetch';
+    const named = {nodeId: source.nodeId, name: source.name};
+    let peer: Duplex;
+    try {
+      peer = await openPeer(source.nodeId, protocol);
+    } catch (error) {
+      this.#avoid(source.nodeId);
+      return this.#back(flow, error, named);
+    }
+
+    // Nobody else listens while the disk process is asked.
+    peer.on('error', () => undefined);
+    let local: Duplex;
+    try {
+      local = await openDisk(protocol);
+    } catch (error) {
+      peer.destroy();
+      noteFailure(error);
+      return this.#back(flow, error, named);
+    }
+
+    this.#set({stage: 'open', flow, source: named, waiting: null});
+    const beganMs = this.#ports.clock.monotonicMs();
+    const {bytes, error} = await this.#splice(peer, local, step, signal);
+    const lastedMs = this.#ports.clock.monotonicMs() - beganMs;
+    if (signal.aborted) return 0;
+    const after = (await disk()).follow ?? undefined;
+    if (after !== undefined) noteAnswer(after, source.name);
+    const refusal = refusalOf(after);
+    if (refusal !== undefined) {
+      this.#avoid(source.nodeId);
+      // Nothing of this replica's own is lost by it: its image is compared, not thrown away.
+      if (refusal.code === 'LOG_GONE' || refusal.code === 'ORIGIN_LOST_DATA') {
+        await this.#ports.copyAgain(refusal);
+      }
+
+      return this.#back(flow, refusal, named);
+    }
+
+    // A copy that ended is followed by the log at once.
+    const phase = after?.phase;
+    if (flow === 'sync' && (phase === 'following' || phase === 'stopped')) return 0;
+    if (lastedMs > GOOD_MS || (bytes > 0 && error === undefined)) this.#pauseMs = PAUSE_MS_FIRST;
+    return this.#back(
+      flow,
+      error ?? new DiskError('PEER_UNREACHABLE', `${source.name} ended the stream`),
+      named,
+    );
+  }
+
+  /** Splices while this is still what is wanted. */
+  async #splice(peer: Duplex, local: Duplex, step: Step & {kind: 'open'}, signal: AbortSignal) {
+    const change = new AbortController();
+    const over = new AbortController();
+    const watch = async (): Promise<void> => {
+      for (;;) {
+        await this.#wakeup.wait(LOOK_MS, over.signal);
+        if (over.signal.aborted) return;
+        if (await this.#isOutdated(step)) change.abort();
+      }
+    };
+    const watching = watch();
+    const result = await splice(peer, local, {
+      silenceMs: SILENCE_MS[step.protocol],
+      lingerMs: LINGER_MS,
+      signal: AbortSignal.any([signal, change.signal]),
+    });
+    over.abort();
+    await watching;
+    return result;
+  }
+
+  async #isOutdated(step: Step & {kind: 'open'}): Promise<boolean> {
+    try {
+      if (!this.isWanted) return true;
+      const now = this.#plan(await this.#ports.disk());
+      if (now.kind !== 'open') return now.kind === 'idle' || now.flow !== null;
+      // The end of a copy is the disk process's own affair: it ends the stream itself.
+      if (now.protocol !== step.protocol) return false;
+      return now.source.nodeId !== step.source.nodeId && now.source.facts.role === 'primary';
+    } catch {
+      return false; // the stream itself ends when its disk process does
+    }
+  }
+
+  #avoid(nodeId: string): void {
+    this.#avoided.set(nodeId, this.#ports.clock.monotonicMs() + AVOID_MS);
+  }
+
+  #avoidedNow(): Set<string> {
+    const now = this.#ports.clock.monotonicMs();
+    for (const [nodeId, untilMs] of this.#avoided) {
+      if (untilMs <= now) this.#avoided.delete(nodeId);
+    }
+
+    return new Set(this.#avoided.keys());
+  }
+
+  /** Pauses after a failure, each time longer. */
+  #back(flow: FollowState['flow'], error: unknown, source: FollowState['source'] = null): number {
+    const pauseMs = this.#pauseMs;
+    this.#pauseMs = Math.min(pauseMs * 2, PAUSE_MS_MAX);
+    const words = error instanceof Error ? error.message : String(error);
+    const reason = isDiskError(error) ? `${error.code}: ${words}` : words;
+    this.#wait(flow, reason, pauseMs, source);
+    return pauseMs;
+  }
+
+  #wait(
+    flow: FollowState['flow'],
+    reason: string,
+    pauseMs: number | null,
+    source: FollowState['source'] = null,
+  ): void {
+    const before = this.#state.waiting;
+    const until =
+      pauseMs === null ? null : new Date(this.#ports.clock.wallMs() + pauseMs).toISOString();
+    // What is waited for may change its words; since when nothing comes does not.
+    const since = this.#state.stage === 'waiting' && before !== null ? before.since : this.#now();
+    this.#set({stage: 'waiting', flow, source, waiting: {reason, since, until}});
+  }
+
+  #set(state: Omit<FollowState, 'since'>): void {
+    const same = state.stage === this.#state.stage && state.flow === this.#state.flow;
+    this.#state = {...state, since: same ? this.#state.since : this.#now()};
+  }
+
+  #now(): string {
+    return new Date(this.#ports.clock.wallMs()).toISOString();
+  }
+}
+
+/** What the source refused; undefined where it gives. */
+export function refusalOf(follow: DiskFollow | undefined): DiskError | undefined {
+  const answer = follow?.answer ?? undefined;
+  if (follow === undefined || follow.connected || answer === undefined) return undefined;
+  const refusal = (code: ErrorCode, text: string): DiskError =>
+    new DiskError(code, answer.text ?? text, {received: follow.received});
+  switch (answer.kind) {
+    case 'follow':
+    case 'cut':
+      return undefined;
+    case 'gone': {
+      const oldest = answer.oldest ?? 'nowhere';
+      const text = `the source keeps its log from ${oldest} on, needed is ${follow.received}`;
+      return refusal('LOG_GONE', text);
+    }
+
+    case 'forked': {
+      const at = answer.position ?? 'an unknown position';
+      const code = answer.code === 'ORIGIN_LOST_DATA' ? 'ORIGIN_LOST_DATA' : 'FORKED';
+      return refusal(code, `the histories part at ${at}`);
+    }
+
+    case 'unknown':
+      return refusal('HISTORY_UNKNOWN', 'the source knows nothing of the history here');
+    case 'behind':
+      return refusal('SOURCE_BEHIND', 'the source has less than this replica');
+    case 'refused':
+      return refusal('PEER_REFUSED', 'the source refused');
+  }
+}
