@@ -25,11 +25,13 @@ export class TempHome {
   /** Everything of this test lies below it. */
   readonly directory: string;
   readonly home: string;
+  readonly name: string;
   #daemonPid: number | undefined;
   #disposed = false;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, name: string) {
     this.directory = directory;
+    this.name = name;
     this.home = path.join(directory, 'home');
     process.on('exit', this.#disposeByForce);
   }
@@ -38,21 +40,27 @@ export class TempHome {
    * An initialised node with a running daemon.
    *
    * @param options.daemon false: without the daemon
+   * @param options.name of the node; alpha where it is not given
+   * @param options.listen where peers reach it, `127.0.0.1:4711`
    */
-  static async create(options: {daemon?: boolean} = {}): Promise<TempHome> {
+  static async create(
+    options: {daemon?: boolean; name?: string; listen?: string} = {},
+  ): Promise<TempHome> {
     const base = process.env['MARS_TEST_DIR'] ?? '/var/tmp';
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       if (process.listenerCount(signal) === 0) process.once(signal, () => process.exit(130));
     }
 
-    const home = new TempHome(fs.mkdtempSync(path.join(base, 'mars-test-')));
+    const name = options.name ?? 'alpha';
+    const home = new TempHome(fs.mkdtempSync(path.join(base, 'mars-test-')), name);
     // Programs of other users (PostgreSQL) work on file systems that are mounted below.
     for (const directory of [base, home.directory]) {
       if (directory !== '/var/tmp') fs.chmodSync(directory, 0o711);
     }
 
     try {
-      await home.mars('init', '--name', 'alpha');
+      const listen = options.listen === undefined ? [] : ['--listen', options.listen];
+      await home.mars('init', '--name', name, ...listen);
       if (options.daemon !== false) await home.startDaemon();
     } catch (error) {
       home.#disposeByForce();
@@ -112,6 +120,11 @@ export class TempHome {
 
   daemonOutput(): string {
     return fs.readFileSync(path.join(this.directory, 'daemon.log'), 'utf8').slice(-4000);
+  }
+
+  /** Whether this test started a daemon that it did not kill. */
+  get hasDaemon(): boolean {
+    return this.#daemonPid !== undefined;
   }
 
   /** SIGKILL, and waits until it is gone. */
