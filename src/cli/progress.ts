@@ -13,16 +13,23 @@ export interface Progress {
 export interface ProgressOptions {
   readonly label: string;
   readonly totalBytes: number;
+  /** What was done before: it does not count for the rate. Absent: 0. */
+  readonly startBytes?: number;
   readonly stream: NodeJS.WriteStream;
   readonly monotonicMs?: () => number;
 }
 
-/** Begins at 0 of `totalBytes`; the caller ends it. */
+/** Begins at `startBytes` of `totalBytes`; the caller ends it. */
 export async function startProgress(options: ProgressOptions): Promise<Progress> {
   return options.stream.isTTY ? startBar(options) : startLines(options);
 }
 
-async function startBar({label, totalBytes, stream}: ProgressOptions): Promise<Progress> {
+async function startBar({
+  label,
+  totalBytes,
+  startBytes = 0,
+  stream,
+}: ProgressOptions): Promise<Progress> {
   // Loaded only where it is seen: every other command starts faster without.
   const {default: cliProgress} = await import('cli-progress');
   const bar = new cliProgress.SingleBar({
@@ -32,11 +39,12 @@ async function startBar({label, totalBytes, stream}: ProgressOptions): Promise<P
     barsize: 24,
   });
   const startedMs = performance.now();
-  bar.start(totalBytes, 0, {rate: '-'});
+  bar.start(totalBytes, startBytes, {rate: '-'});
   return {
     update: (doneBytes) => {
       const seconds = (performance.now() - startedMs) / 1000;
-      bar.update(doneBytes, {rate: formatBytes(Math.round(doneBytes / Math.max(seconds, 0.001)))});
+      const rate = (doneBytes - startBytes) / Math.max(seconds, 0.001);
+      bar.update(doneBytes, {rate: formatBytes(Math.max(0, Math.round(rate)))});
     },
     end: () => {
       bar.stop();
@@ -44,7 +52,13 @@ async function startBar({label, totalBytes, stream}: ProgressOptions): Promise<P
   };
 }
 
-function startLines({label, totalBytes, stream, monotonicMs}: ProgressOptions): Progress {
+function startLines({
+  label,
+  totalBytes,
+  startBytes = 0,
+  stream,
+  monotonicMs,
+}: ProgressOptions): Progress {
   const now = monotonicMs ?? (() => performance.now());
   const startedMs = now();
   let lastMs = startedMs;
@@ -53,7 +67,7 @@ function startLines({label, totalBytes, stream, monotonicMs}: ProgressOptions): 
       if (now() - lastMs < LINE_INTERVAL_MS) return;
       lastMs = now();
       const seconds = (now() - startedMs) / 1000;
-      const rate = doneBytes / seconds;
+      const rate = Math.max(0, (doneBytes - startBytes) / seconds);
       const left = rate > 0 ? formatSeconds((totalBytes - doneBytes) / rate) : '?';
       const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes * 100) / totalBytes);
       const done = `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;

@@ -1,8 +1,9 @@
 /** One resource, its log and its replay, for people. */
-import type {LogList, ReplayView, ResourceView} from '../control/api.js';
+import type {DeleteResult, LogList, ReplayView, ResourceView} from '../control/api.js';
 import {formatBytes} from '../core/units.js';
 import {renderTable} from './table.js';
 import {formatTime} from './times.js';
+import {wrapText} from './wrap-text.js';
 
 /** A line for each resource. */
 export function renderResourceList(resources: readonly ResourceView[]): string {
@@ -37,17 +38,37 @@ export function renderResource(one: ResourceView): string {
   );
 }
 
-/** One line that tells what an action led to, with the place where the disk can be used. */
+/**
+ * One line that tells what an action led to, with the place where the disk can be used; then what
+ * there is to know besides.
+ */
 export function renderOutcome(one: ResourceView): string {
   const attached = one.attached ? '' : ', detached';
   const place = one.device ?? one.image;
-  return `${one.name}: ${one.role}${attached}${place === null ? '' : `, use it at ${place}`}`;
+  const head = `${one.name}: ${one.role}${attached}${place === null ? '' : `, use it at ${place}`}`;
+  const notes = (one.notes ?? []).flatMap((note) => wrapText(`  note: ${note}`, {hanging: '  '}));
+  return [head, ...notes].join('\n');
 }
 
 /** What `resource create` made, and the next step. */
 export function renderCreated(one: ResourceView): string {
   const next = one.role === 'primary' ? '' : `\nnext: mars primary ${one.name}`;
   return `created, with its content in ${one.imagePath}\n${renderOutcome(one)}${next}`;
+}
+
+/** What `resource join` made, and the next step. */
+export function renderJoined(one: ResourceView): string {
+  const next = `next: mars wait ${one.name} synced`;
+  return [`joined, with its content in ${one.imagePath}`, renderOutcome(one), next].join('\n');
+}
+
+/** What went and what stayed, or would; a line for each path. */
+export function renderRemoval({dryRun, removes, keeps}: DeleteResult): string {
+  const [removed, kept] = dryRun ? ['would remove', 'would keep'] : ['removed', 'kept'];
+  return [
+    ...removes.map(({path, bytes}) => `${removed} ${path} (${formatBytes(bytes)})`),
+    ...keeps.map((path) => `${kept} ${path}`),
+  ].join('\n');
 }
 
 /** A line for each logfile; wider than 80 columns only by long node names. */

@@ -1,22 +1,25 @@
 /**
- * `mars status` for people: 80 columns; first whether all is well, then a line for each resource,
- * then for each trouble what, since when, why, and what to type.
+ * `mars status` for people: 80 columns; first whether all is well, then a line for each resource
+ * and below it one for each of its replicas, then for each trouble what, since when, why, and what
+ * to type. Nothing is green while a replica is not.
  */
 import type {ResourceStatus, StatusDocument} from '../control/api.js';
+import {HEALTHS, healthWithReplicas, worst, type Health} from '../control/health.js';
 import {CODES} from '../core/codes.js';
 import type {Message} from '../core/disk-status.js';
 import {parsePosition} from '../core/position.js';
 import {findState} from '../core/states.js';
 import {formatBytes} from '../core/units.js';
 import type {Paint} from './paint.js';
+import {
+  HEALTH_COLOUR,
+  renderReplicas,
+  renderReplicaTroubles,
+  type CopyRates,
+} from './render-replicas.js';
 import {renderTable, type Cell} from './table.js';
 import {formatSince, formatTime} from './times.js';
 import {wrapText} from './wrap-text.js';
-
-export type Health = ResourceStatus['health'];
-
-/** Worst first, as monitoring tools rank them. */
-const HEALTHS = ['critical', 'warning', 'unknown', 'ok'] as const satisfies readonly Health[];
 
 /** Exit status of `status --exit-code` and of `check`: the convention of monitoring plugins. */
 export const HEALTH_EXIT: Readonly<Record<Health, number>> = {
@@ -26,32 +29,30 @@ export const HEALTH_EXIT: Readonly<Record<Health, number>> = {
   unknown: 3,
 };
 
-const HEALTH_COLOUR = {
-  ok: 'green',
-  warning: 'yellow',
-  critical: 'red',
-  unknown: 'yellow',
-} as const satisfies Record<Health, string>;
-
 export interface RenderOptions {
   readonly paint: Paint;
   readonly nowMs: number;
   /** All positions, paths and counts of each resource as well. */
   readonly extended: boolean;
+  /** How fast images are copied, where it is known. */
+  readonly rates?: CopyRates;
 }
 
-/** The worst health of all resources; a node without any is well. */
+/** The worst health of all resources and their replicas; a node without any is well. */
 export function worstHealth(resources: readonly ResourceStatus[]): Health {
-  return HEALTHS.find((health) => resources.some((one) => one.health === health)) ?? 'ok';
+  return worst(resources.map((one) => healthWithReplicas(one)));
 }
 
 /** The whole text of `mars status`, without a final line break. */
 export function renderStatus(status: StatusDocument, options: RenderOptions): string {
   const {resources} = status;
   const lines = [renderVerdict(status, options.paint)];
-  if (resources.length > 0) lines.push('', ...renderRows(resources, options.paint));
+  if (resources.length > 0) lines.push('', ...renderRows(resources, options));
   for (const resource of resources) {
-    const troubles = renderTroubles(resource, options);
+    const troubles = [
+      ...renderTroubles(resource, options),
+      ...renderReplicaTroubles(resource, options.paint, options.nowMs),
+    ];
     if (troubles.length > 0) lines.push('', ...troubles);
   }
 
@@ -63,30 +64,34 @@ export function renderStatus(status: StatusDocument, options: RenderOptions): st
 }
 
 function renderVerdict({node, resources}: StatusDocument, paint: Paint): string {
-  const worst = worstHealth(resources);
+  const worstOfAll = worstHealth(resources);
   if (resources.length === 0) {
     return `${node}: no resources yet: mars resource create NAME --size 10G`;
   }
 
   const all = `${resources.length} resource${resources.length === 1 ? '' : 's'}`;
-  if (worst === 'ok') return `${node}: ${paint('green', 'all is well')}, ${all}`;
+  if (worstOfAll === 'ok') return `${node}: ${paint('green', 'all is well')}, ${all}`;
+  const healths = resources.map((one) => healthWithReplicas(one));
   const counts = HEALTHS.filter((health) => health !== 'ok')
-    .map((health) => ({health, count: resources.filter((one) => one.health === health).length}))
+    .map((health) => ({health, count: healths.filter((one) => one === health).length}))
     .filter(({count}) => count > 0)
     .map(({health, count}) => `${count} ${health}`);
-  return `${node}: ${paint(HEALTH_COLOUR[worst], `NOT well: ${counts.join(', ')}`)} of ${all}`;
+  return `${node}: ${paint(HEALTH_COLOUR[worstOfAll], `NOT well: ${counts.join(', ')}`)} of ${all}`;
 }
 
-function renderRows(resources: readonly ResourceStatus[], paint: Paint): string[] {
+function renderRows(resources: readonly ResourceStatus[], {paint, rates}: RenderOptions): string[] {
   const rows = resources.map((one): Cell[] => [
     one.name,
     one.role,
-    {text: one.state, shown: paint(HEALTH_COLOUR[one.health], one.state)},
+    {text: one.state, shown: paint(HEALTH_COLOUR[healthWithReplicas(one)], one.state)},
     formatBytes(one.sizeBytes),
     formatBytes(one.log.bytes),
     formatBehind(one),
   ]);
-  return renderTable(['NAME', 'ROLE', 'STATE', 'SIZE', 'LOG', 'UNREPLAYED'], rows);
+  const header = ['NAME', 'ROLE', 'STATE', 'SIZE', 'LOG', 'UNREPLAYED'];
+  const [head = '', ...lines] = renderTable(header, rows);
+  const below = renderReplicas(resources, paint, rates ?? new Map());
+  return [head, ...lines.flatMap((line, index) => [line, ...(below[index] ?? [])])];
 }
 
 function formatBehind({position, replayed}: ResourceStatus): string {
@@ -165,7 +170,32 @@ function renderDetails(one: ResourceStatus): string[] {
     ['log from', one.log.firstPosition],
     ['restorable from', one.restorableFrom === null ? null : formatTime(one.restorableFrom)],
   ];
-  return [one.name, ...fields.map(([name, value]) => `  ${name.padEnd(16)} ${value ?? '-'}`)];
+  const own = fields.map(([name, value]) => `  ${name.padEnd(16)} ${value ?? '-'}`);
+  return [one.name, ...own, ...renderSwitches(one), ...renderPositions(one)];
+}
+
+/** The switches as they are wished; what came of it stands in the state. */
+function renderSwitches({wishes}: ResourceStatus): string[] {
+  if (wishes === undefined) return [];
+  const off = [
+    wishes.connected ? '' : 'connect',
+    wishes.fetchPaused ? 'fetch' : '',
+    wishes.syncPaused ? 'sync' : '',
+    wishes.replayPaused ? 'replay' : '',
+  ].filter((word) => word !== '');
+  return [`  ${'switched off'.padEnd(16)} ${off.length === 0 ? '-' : off.join(', ')}`];
+}
+
+/** Where each other replica stands. */
+function renderPositions({replicas}: ResourceStatus): string[] {
+  return replicas.flatMap(({node, received, durable, replayed}) =>
+    [
+      [`at ${node}`, ''],
+      ['  received', received ?? '-'],
+      ['  durable', durable ?? '-'],
+      ['  replayed', replayed ?? '-'],
+    ].map(([name = '', value = '']) => `  ${name.padEnd(16)} ${value}`.trimEnd()),
+  );
 }
 
 function formatCap({log}: ResourceStatus): string {

@@ -2,7 +2,8 @@
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
 import {plainPaint} from '../../src/cli/paint.js';
-import {renderStatus, worstHealth, type Health} from '../../src/cli/render-status.js';
+import {renderStatus, worstHealth} from '../../src/cli/render-status.js';
+import type {Health} from '../../src/control/health.js';
 import {DiskError} from '../../src/core/errors.js';
 import {fakeStatus, fakeStatusDocument} from '../helpers/fake-daemon.js';
 import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';

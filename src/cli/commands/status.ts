@@ -7,16 +7,20 @@ import {connectDaemon, type Daemon} from '../daemon.js';
 import {renderFailure, toDiskError} from '../failure.js';
 import {optionalTargetArgument} from '../options.js';
 import {choosePaint} from '../paint.js';
+import {copyRates, isCopying, type CopyRates} from '../render-replicas.js';
 import {HEALTH_EXIT, renderStatus, worstHealth} from '../render-status.js';
 
 const CLEAR_SCREEN = '\u001B[H\u001B[J';
+
+/** Between the two looks that tell how fast an image is copied. */
+const RATE_INTERVAL_MS = 500;
 
 export default class Status extends MarsCommand {
   static override aliases = ['view'];
   static override args = {name: optionalTargetArgument};
   static override description =
-    'First whether all is well, then a line for each resource, then for each trouble what, since ' +
-    'when, why, and what to type.';
+    'First whether all is well, then a line for each resource and its replicas, then for each ' +
+    'trouble what, since when, why, and what to type.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> web01 -x --watch',
@@ -64,7 +68,9 @@ export default class Status extends MarsCommand {
       this.exit(HEALTH_EXIT.unknown);
     }
 
-    this.log(this.#render(status, flags.extended));
+    const look = process.stdout.isTTY && !this.jsonEnabled() && isCopying(status);
+    const rates = look ? await measureRates(daemon, args.name, status) : new Map<string, number>();
+    this.log(this.#render(status, flags.extended, rates));
     const exit = flags['exit-code'] ? HEALTH_EXIT[worstHealth(status.resources)] : 0;
     if (exit !== 0) this.finish(status, exit);
     return status;
@@ -77,10 +83,16 @@ export default class Status extends MarsCommand {
     extended: boolean,
     intervalMs: number,
   ): Promise<never> {
+    let before: {readonly status: StatusDocument; readonly atMs: number} | undefined;
     for (;;) {
       let text: string;
       try {
-        text = this.#render(await getStatus(daemon, name), extended);
+        const status = await getStatus(daemon, name);
+        const atMs = performance.now();
+        const seconds = (atMs - (before?.atMs ?? atMs)) / 1000;
+        const rates = copyRates(before?.status ?? status, status, seconds);
+        before = {status, atMs};
+        text = this.#render(status, extended, rates);
       } catch (error) {
         if (!isDiskError(error, 'DAEMON_UNREACHABLE') && !isDiskError(error, 'TIMEOUT'))
           throw error;
@@ -92,10 +104,22 @@ export default class Status extends MarsCommand {
     }
   }
 
-  #render(status: StatusDocument, extended: boolean): string {
+  #render(status: StatusDocument, extended: boolean, rates: CopyRates): string {
     const paint = choosePaint(process.stdout);
-    return renderStatus(status, {paint, nowMs: Date.now(), extended});
+    return renderStatus(status, {paint, nowMs: Date.now(), extended, rates});
   }
+}
+
+/** Looks a second time, for a person who looks once while an image is copied. */
+async function measureRates(
+  daemon: Daemon,
+  name: string | undefined,
+  status: StatusDocument,
+): Promise<CopyRates> {
+  const startedMs = performance.now();
+  await pause(RATE_INTERVAL_MS);
+  const after = await getStatus(daemon, name);
+  return copyRates(status, after, (performance.now() - startedMs) / 1000);
 }
 
 function getStatus(daemon: Daemon, name: string | undefined): Promise<StatusDocument> {

@@ -1,9 +1,9 @@
 import {Flags} from '@oclif/core';
 import type {DeleteRequest, DeleteResult} from '../../../control/api.js';
-import {formatBytes} from '../../../core/units.js';
 import {MarsCommand} from '../../base-command.js';
 import {connectDaemon, resourcePath} from '../../daemon.js';
 import {resourceArgument, timeoutFlag} from '../../options.js';
+import {renderRemoval} from '../../render-resource.js';
 
 export default class ResourceDelete extends MarsCommand {
   static override aliases = ['delete-resource'];
@@ -30,9 +30,7 @@ export default class ResourceDelete extends MarsCommand {
     const body: DeleteRequest = {dryRun: flags['dry-run'], confirmed: flags.yes};
     const daemon = connectDaemon(flags.home);
     const result = await daemon.remove<DeleteResult>(resourcePath(args.name), body, flags.timeout);
-    const verb = result.dryRun ? 'would remove' : 'removed';
-    for (const {path, bytes} of result.removes) this.log(`${verb} ${path} (${formatBytes(bytes)})`);
-    for (const path of result.keeps) this.log(`${result.dryRun ? 'would keep' : 'kept'} ${path}`);
+    this.log(renderRemoval(result));
     return result;
   }
 }

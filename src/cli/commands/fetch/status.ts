@@ -1,0 +1,25 @@
+import type {FlowView} from '../../../control/api.js';
+import {MarsCommand} from '../../base-command.js';
+import {connectDaemon, resourcePath} from '../../daemon.js';
+import {targetArgument} from '../../options.js';
+import {renderFlow} from '../../render-flow.js';
+import type {TargetsDocument} from '../../targets.js';
+
+export default class FetchStatus extends MarsCommand {
+  static override args = {name: targetArgument};
+  static override examples = ['<%= config.bin %> <%= command.id %> web01'];
+  static override summary = 'show how far the log was fetched from the other nodes';
+
+  async run(): Promise<FlowView | TargetsDocument<FlowView>> {
+    const {args, flags} = await this.parse(FetchStatus);
+    const daemon = connectDaemon(flags.home);
+    return this.forTargets(
+      daemon,
+      args.name,
+      (name) => daemon.get<FlowView>(resourcePath(name, '/fetch')),
+      (view) => {
+        this.log(renderFlow(view));
+      },
+    );
+  }
+}

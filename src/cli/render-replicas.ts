@@ -1,0 +1,202 @@
+/**
+ * The replicas of a resource for people: below the line of the resource, one line for each other
+ * node, one for what comes in here, and a bar for each image that is being copied.
+ */
+import type {
+  FollowStatus,
+  ReplicaStatus,
+  ResourceStatus,
+  StatusDocument,
+  SyncProgress,
+} from '../control/api.js';
+import {replicaHealth} from '../control/health.js';
+import {findState} from '../core/states.js';
+import type {Paint} from './paint.js';
+import {formatLag, renderCopy} from './render-flow.js';
+import {renderTable, type Cell} from './table.js';
+import {formatSince} from './times.js';
+import {wrapText} from './wrap-text.js';
+
+/** Bytes per second of each copy, by `copyKey`. */
+export type CopyRates = ReadonlyMap<string, number>;
+
+/** Green is only what is well. */
+export const HEALTH_COLOUR = {
+  ok: 'green',
+  warning: 'yellow',
+  critical: 'red',
+  unknown: 'yellow',
+} as const;
+
+/** What is shown of one replica: its columns, and a line below them. */
+interface ReplicaRow {
+  readonly cells: readonly Cell[];
+  readonly below: string | undefined;
+}
+
+/**
+ * The lines below the line of each resource, in the order of `resources`: all are aligned with
+ * each other. A resource without replicas has none.
+ */
+export function renderReplicas(
+  resources: readonly ResourceStatus[],
+  paint: Paint,
+  rates: CopyRates,
+): string[][] {
+  const rows = resources.map((resource) => replicaRows(resource, paint, rates));
+  const header = ['', '', '', '', ''];
+  const lines = renderTable(
+    header,
+    rows.flat().map(({cells}) => cells),
+  ).slice(1);
+  return rows.map((group) =>
+    group.flatMap(({below}) => [lines.shift() ?? '', ...(below === undefined ? [] : [below])]),
+  );
+}
+
+function replicaRows(resource: ResourceStatus, paint: Paint, rates: CopyRates): ReplicaRow[] {
+  const {name, follow} = resource;
+  const others = resource.replicas.map((one): ReplicaRow => ({
+    cells: [
+      `  ${one.node}`,
+      one.role,
+      {text: one.state, shown: paint(HEALTH_COLOUR[replicaHealth(one)], one.state)},
+      one.link === 'up' ? 'link up' : {text: 'link DOWN', shown: paint('yellow', 'link DOWN')},
+      describeReplica(one),
+    ],
+    below: renderBelow(one.sync, rates.get(copyKey(name, one.node))),
+  }));
+  if (follow == null) return others;
+  const own: ReplicaRow = {
+    cells: [
+      '  (here)',
+      'follows',
+      follow.source ?? 'nobody',
+      linkOf(follow),
+      describeFollow(follow),
+    ],
+    below: renderBelow(follow.sync, rates.get(copyKey(name, undefined))),
+  };
+  return [own, ...others];
+}
+
+function linkOf({connected}: FollowStatus): string {
+  return connected ? 'connected' : 'not connected';
+}
+
+function renderBelow(copy: SyncProgress | null, rate: number | undefined): string | undefined {
+  return copy === null ? undefined : `    ${renderCopy(copy, rate)}`;
+}
+
+function describeReplica(one: ReplicaStatus): string {
+  if (one.role === 'primary' || one.role === 'forcedPrimary') return '';
+  if (one.sync !== null) return one.replication;
+  return one.replication === 'continuous'
+    ? formatLag(one)
+    : `${one.replication}, ${formatLag(one)}`;
+}
+
+function describeFollow(follow: FollowStatus): string {
+  if (follow.sync !== null) return follow.replication;
+  const lag = formatLag(follow);
+  return follow.replication === 'continuous' ? lag : `${follow.replication}, ${lag}`;
+}
+
+/** What is wrong with the replicas on other nodes: what, since when, why, and what to type. */
+export function renderReplicaTroubles(
+  resource: ResourceStatus,
+  paint: Paint,
+  nowMs: number,
+): string[] {
+  return resource.replicas.flatMap((one) => {
+    const health = replicaHealth(one);
+    if (health === 'ok') return [];
+    const {what, why, action} = explainReplica(one, resource.name);
+    const head = `${resource.name} at ${one.node}: ${paint(HEALTH_COLOUR[health], health)}: ${what}`;
+    const since = one.since === null ? [] : [`  since: ${formatSince(one.since, nowMs)}`];
+    const {waitingFor} = one;
+    const waits =
+      waitingFor === null
+        ? []
+        : wrapText(`  waits: ${waitingFor.reason}`, {hanging: ' '.repeat(9)});
+    return [
+      head,
+      ...since,
+      ...waits,
+      ...wrapText(`  why:   ${why}`, {hanging: ' '.repeat(9)}),
+      ...wrapText(`  do:    ${action}`, {hanging: ' '.repeat(9)}),
+    ];
+  });
+}
+
+interface Trouble {
+  readonly what: string;
+  readonly why: string;
+  readonly action: string;
+}
+
+function explainReplica(one: ReplicaStatus, name: string): Trouble {
+  const {node} = one;
+  if (one.link === 'down') {
+    return {
+      what: 'not heard of',
+      why: `What is shown of ${node} is old. The log that it still needs is kept meanwhile.`,
+      action: `Look at the network and at the daemon of ${node}: mars peer list.`,
+    };
+  }
+
+  const entry = findState(one.state);
+  if (replicaHealth({...one, lagSeconds: 0, replication: 'continuous'}) !== 'ok') {
+    const action = (entry?.action ?? 'Look at it there.').replaceAll(/\bNAME\b/gu, name);
+    return {what: one.state, why: entry?.meaning ?? '', action: `On ${node}: ${action}`};
+  }
+
+  if (one.replication !== 'continuous') {
+    return {
+      what: `replication is ${one.replication}`,
+      why: 'This copy is not kept up: it grows older, and the log for it is kept.',
+      action: `On ${node}: mars status ${name} says why; mars up ${name} turns all switches on.`,
+    };
+  }
+
+  return {
+    what: `far behind, ${formatLag(one)}`,
+    why: 'The link or the other node is slower than what is written here.',
+    action: `Wait if it shrinks: mars wait ${name} 'lag<10'. Else look at link and node.`,
+  };
+}
+
+/** true where an image is being copied, here or on another node. */
+export function isCopying({resources}: StatusDocument): boolean {
+  return resources.some((one) => copiesOf(one).length > 0);
+}
+
+/** How fast the copies go, from two looks that are `seconds` apart. */
+export function copyRates(
+  before: StatusDocument,
+  after: StatusDocument,
+  seconds: number,
+): CopyRates {
+  const old = new Map(before.resources.flatMap((one) => copiesOf(one)));
+  const rates = new Map<string, number>();
+  if (seconds <= 0) return rates;
+  for (const [key, doneBytes] of after.resources.flatMap((one) => copiesOf(one))) {
+    const oldBytes = old.get(key);
+    if (oldBytes !== undefined) rates.set(key, Math.max(0, doneBytes - oldBytes) / seconds);
+  }
+
+  return rates;
+}
+
+function copiesOf({name, follow, replicas}: ResourceStatus): [string, number][] {
+  const own = follow?.sync ?? null;
+  const others = replicas.flatMap(({node, sync}): [string, number][] =>
+    sync === null ? [] : [[copyKey(name, node), sync.doneBytes]],
+  );
+  return own === null ? others : [[copyKey(name, undefined), own.doneBytes], ...others];
+}
+
+/** A resource cannot have a `/` in its name, nor can a node. */
+function copyKey(name: string, node: string | undefined): string {
+  return `${name}/${node ?? ''}`;
+}
