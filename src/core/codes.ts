@@ -4,6 +4,7 @@
  */
 import {PEER_CODES} from './peer-codes.js';
 import {REPLICA_CODES} from './replica-codes.js';
+import {ROLE_CODES} from './role-codes.js';
 
 /** Exit status of commands, as documented for users. */
 export const EXIT = {
@@ -277,6 +278,7 @@ export const CODES = {
   },
   ...PEER_CODES,
   ...REPLICA_CODES,
+  ...ROLE_CODES,
   LOG_GONE: {
     exit: 'refused',
     meaning: 'The log from the wanted position on is not kept any more.',

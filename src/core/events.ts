@@ -18,6 +18,8 @@ export const EVENT_CODES = {
   FETCH_PAUSED: 'Fetching of log, or copying of the image, was paused by the user.',
   FETCH_RESUMED: 'Fetching of log, or copying of the image, was resumed by the user.',
   LINK_UP: 'A node that was not heard of is back.',
+  FORCED_PRIMARY: 'The resource was made primary here by force, without the last primary.',
+  ROLE_HANDED: 'The primary role was granted to another node; this one does not resume by itself.',
   ROLE_PRIMARY: 'The resource became primary here: image and device are there.',
   ROLE_SECONDARY: 'The resource is no longer primary here: image and device are gone.',
   DISK_STARTED: 'A disk process started and recovered its log.',

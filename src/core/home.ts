@@ -120,6 +120,8 @@ export interface ResourceFile {
   readonly alignmentBytes: number;
   /** `flush`: durable when flushed. `write`: every write is durable before it is acknowledged. */
   readonly durability: 'flush' | 'write';
+  /** When this node was made primary by force; absent: handed over, or not primary. RFC 3339. */
+  readonly forcedAt?: string;
   /** No log is fetched from other nodes. Absent: false, and so are the next ones. */
   readonly fetchPaused?: boolean;
   /** No image is copied from other nodes. */

@@ -60,6 +60,7 @@ const RESOURCE_FILE = v.strictObject({
   ),
   alignmentBytes: v.picklist([8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]),
   durability: DURABILITY,
+  forcedAt: v.exactOptional(v.string()),
   fetchPaused: v.exactOptional(v.boolean()),
   syncPaused: v.exactOptional(v.boolean()),
   connected: v.exactOptional(v.boolean()),

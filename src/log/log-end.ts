@@ -1,0 +1,42 @@
+/** Where a log ends that nobody writes at this moment. Read only; recovery.ts is who cuts. */
+import type {Files} from '../core/files.js';
+import {RecordCursor} from './cursor.js';
+import {readLogDirectory} from './directory.js';
+import {formatChain} from './record.js';
+import {withoutSuperseded} from './recovery.js';
+
+/** End of a log, as a grant names it. */
+export interface LogEnd {
+  /** Epoch of the last segment: 32 hex digits. */
+  readonly epoch: string;
+  readonly position: number;
+  /** Chain value at `position`: two logs with the same one there are the same. */
+  readonly chain: string;
+}
+
+/**
+ * Walks the last segment. It says nothing of durability, nor of what lies in front of it.
+ *
+ * @returns undefined where the log has no segment
+ * @throws DiskError LOG_FORMAT, or the error of the file system
+ */
+export function readLogEnd(
+  files: Files,
+  directory: string,
+  resourceId: string,
+): LogEnd | undefined {
+  const {segments} = readLogDirectory(files, directory, resourceId);
+  const last = withoutSuperseded(segments).effective.at(-1);
+  if (last === undefined) return undefined;
+  const {header, path} = last;
+  const cursor = new RecordCursor(files);
+  const fd = files.open(path, 'read');
+  try {
+    const end = header.start + header.capacityBytes;
+    cursor.open(fd, header, header.start, header.chain, end);
+    while (cursor.next());
+    return {epoch: header.epoch, position: cursor.position, chain: formatChain(cursor.chain)};
+  } finally {
+    files.close(fd);
+  }
+}
