@@ -31,6 +31,8 @@ import {
   encodeSyncData,
   encodeSyncEnd,
   encodeSyncHello,
+  encodeSyncMark,
+  encodeSyncMark,
   FRAME,
   FRAME_HEADER_BYTES,
   FRAME_PAYLOAD_MAX,
@@ -59,7 +61,6 @@ const HELLO: Hello = {
   to: '0000000000000800',
   lineage: LINEAGE,
 };
-const SYNC_HELLO = {version: 1, resourceId: RESOURCE_ID, nodeId: ORIGIN_ID} as const;
 const RESUME = {epoch: epochOf(1), begin: POSITION, chain: CHAIN, doneChunks: 7};
 const HEADER = new LogBuilder({files: makeSimDisk()}).beginSegment(1);
 const HEADER_BYTES = encodeSegmentHeader(HEADER);
@@ -77,7 +78,13 @@ interface Case {
 const MARK = {durable: 1, end: 2 ** 53 - 1, timeMs: 1_763_842_000_123, recordMs: 4};
 const ACK = {received: 4, durable: 3, from: 1, to: 2 ** 40};
 const BEGIN = {sizeBytes: 2 ** 20, ...RESUME, resumed: true, lineage: LINEAGE};
-const SYNC_START = {...SYNC_HELLO, chunkBytes: 2 ** 20, resume: RESUME} as const;
+const SYNC_START = {
+  version: 1,
+  resourceId: RESOURCE_ID,
+  nodeId: ORIGIN_ID,
+  chunkBytes: 2 ** 20,
+  resume: {...RESUME, end: POSITION, endChain: null},
+} as const;
 const RANGE = {first: 2 ** 40, count: 17};
 
 const CASES: readonly Case[] = [
@@ -159,6 +166,13 @@ const CASES: readonly Case[] = [
     bytes: encodeSyncEnd({end: POSITION, endChain: null}),
     decode: decodeSyncEnd,
     value: {end: POSITION, endChain: null},
+  },
+  {
+    name: 'SYNC_MARK',
+    type: FRAME.syncMark,
+    bytes: encodeSyncMark({end: POSITION, endChain: CHAIN}),
+    decode: decodeSyncEnd,
+    value: {end: POSITION, endChain: CHAIN},
   },
 ];
 
