@@ -3,8 +3,11 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import type {
+  FlowView,
+  FollowStatus,
   LogList,
   ReplayView,
+  ReplicaStatus,
   ResourceStatus,
   ResourceView,
   StatusDocument,
@@ -144,6 +147,62 @@ export function fakeReplay(name: string, changes: Partial<ReplayView> = {}): Rep
     position: '0000000000002000',
     replayed: '0000000000001000',
     backlogBytes: 4096,
+    ...changes,
+  };
+}
+
+/** A replica on another node that is well. */
+export function fakeReplica(node: string, changes: Partial<ReplicaStatus> = {}): ReplicaStatus {
+  return {
+    node,
+    link: 'up',
+    role: 'secondary',
+    state: 'UpToDate',
+    replication: 'continuous',
+    received: '00000001a2f3c410',
+    durable: '00000001a2f3c410',
+    replayed: '00000001a2f3b410',
+    lagSeconds: 0.2,
+    lagBytes: 4096,
+    sync: null,
+    since: '2026-11-22T10:00:00.000Z',
+    waitingFor: null,
+    ...changes,
+  };
+}
+
+/** How a secondary follows that is well. */
+export function fakeFollow(changes: Partial<FollowStatus> = {}): FollowStatus {
+  return {
+    source: 'beta',
+    replication: 'continuous',
+    connected: true,
+    received: '00000001a2f3c410',
+    lagSeconds: 0.2,
+    lagBytes: 4096,
+    sync: null,
+    ...changes,
+  };
+}
+
+export function fakeFlow(
+  name: string,
+  flow: FlowView['flow'],
+  changes: Partial<FlowView> = {},
+): FlowView {
+  return {
+    schema: 1,
+    name,
+    flow,
+    paused: false,
+    state: 'running',
+    source: 'beta',
+    received: '0000000000001000',
+    originEnd: '0000000000002000',
+    lagBytes: 4096,
+    lagSeconds: 0.2,
+    sync: null,
+    waiting: null,
     ...changes,
   };
 }

@@ -1,0 +1,126 @@
+/** The replicas in `mars status`: what people see of them, and that nothing is green too early. */
+import {test} from 'uvu';
+import * as assert from 'uvu/assert';
+import type {Paint} from '../../src/cli/paint.js';
+import {plainPaint} from '../../src/cli/paint.js';
+import {copyRates, isCopying} from '../../src/cli/render-replicas.js';
+import {renderStatus} from '../../src/cli/render-status.js';
+import type {ReplicaStatus, ResourceState} from '../../src/control/api.js';
+import {replicaHealth} from '../../src/control/health.js';
+import {fakeFollow, fakeReplica, fakeStatus, fakeStatusDocument} from '../helpers/fake-daemon.js';
+
+const NOW_MS = Date.parse('2026-11-22T10:05:00Z');
+const RENDER = {paint: plainPaint, nowMs: NOW_MS, extended: false};
+const COPY = {percent: 42.7, doneBytes: 4_589_934_592, totalBytes: 10_737_418_240};
+const bracket: Paint = (colour, text) => `<${colour}>${text}</>`;
+
+function show(...replicas: ReplicaStatus[]): string {
+  return renderStatus(fakeStatusDocument(fakeStatus('web', {replicas})), RENDER);
+}
+
+test('each replica has a line below its resource', () => {
+  assert.is(
+    show(fakeReplica('beta'), fakeReplica('gamma', {lagSeconds: 3, lagBytes: 0})),
+    [
+      'alpha: all is well, 1 resource',
+      '',
+      'NAME      ROLE     STATE     SIZE    LOG      UNREPLAYED',
+      'web       primary  UpToDate  10 GiB  768 MiB  4 KiB',
+      '  beta    secondary  UpToDate  link up  0.2 s behind (4 KiB)',
+      '  gamma   secondary  UpToDate  link up  3.0 s behind (0 B)',
+    ].join('\n'),
+  );
+});
+
+test('a secondary shows whom it follows', () => {
+  const replicas = [fakeReplica('beta', {role: 'primary'})];
+  const web = fakeStatus('web', {role: 'secondary', replicas, follow: fakeFollow()});
+  const text = renderStatus(fakeStatusDocument(web), RENDER);
+  assert.match(text, /\n {2}\(here\) +follows +beta +connected +0\.2 s behind \(4 KiB\)\n/u);
+  assert.match(text, /\n {2}beta +primary +UpToDate +link up$/u);
+});
+
+test('a copy has a bar, with rate and remaining time where they are known', () => {
+  const replica = fakeReplica('beta', {state: 'Syncing', replication: 'syncing', sync: COPY});
+  const document = fakeStatusDocument(fakeStatus('web', {replicas: [replica]}));
+  assert.match(renderStatus(document, RENDER), /\n {4}copy \[#{10}-{14}\] 42 % of 10 GiB\n/u);
+  assert.ok(isCopying(document));
+  const doneBytes = COPY.doneBytes - 100 * 2 ** 20;
+  const before = fakeStatusDocument(
+    fakeStatus('web', {replicas: [{...replica, sync: {...COPY, doneBytes}}]}),
+  );
+  const rates = copyRates(before, document, 2);
+  const text = renderStatus(document, {...RENDER, rates});
+  assert.match(text, /\n {4}copy \[#{10}-{14}\] 42 %, 50 MiB\/s, 117 s left\n/u);
+  assert.is(copyRates(before, document, 0).size, 0);
+});
+
+test('the copy of this node has a bar as well', () => {
+  const follow = fakeFollow({replication: 'syncing', sync: COPY});
+  const web = fakeStatus('web', {role: 'secondary', state: 'Syncing', health: 'warning', follow});
+  const text = renderStatus(fakeStatusDocument(web), RENDER);
+  assert.match(text, /\(here\) +follows +beta +connected +syncing\n {4}copy \[/u);
+});
+
+const BAD: readonly (readonly [string, Partial<ReplicaStatus>, 'warning' | 'critical'])[] = [
+  ['not heard of', {link: 'down'}, 'warning'],
+  ['replication is paused', {replication: 'paused'}, 'warning'],
+  ['replication is stopped', {replication: 'stopped'}, 'warning'],
+  ['far behind', {lagSeconds: 61}, 'warning'],
+  ['Syncing', {state: 'Syncing', replication: 'syncing', sync: COPY}, 'warning'],
+  ['InConsistent', {state: 'InConsistent'}, 'warning'],
+  ['Detached', {state: 'Detached', replication: 'stopped'}, 'warning'],
+  ['Forked', {state: 'Forked', replication: 'stopped'}, 'critical'],
+  ['Forked', {state: 'Forked', link: 'down'}, 'critical'],
+  ['Orphan', {state: 'Orphan'}, 'critical'],
+  ['DefectiveLog', {state: 'DefectiveLog'}, 'critical'],
+];
+
+for (const [what, changes, health] of BAD) {
+  test(`a replica that is bad (${JSON.stringify(changes)}) is never green`, () => {
+    const replica = fakeReplica('beta', changes);
+    assert.is(replicaHealth(replica), health);
+    const document = fakeStatusDocument(fakeStatus('web', {replicas: [replica]}));
+    const text = renderStatus(document, {...RENDER, paint: bracket});
+    assert.not.match(text, /green/u);
+    const plain = renderStatus(document, RENDER);
+    assert.match(plain, new RegExp(`^alpha: NOT well: 1 ${health} of 1 resource\\n`, 'u'));
+    if (changes.link !== 'down' || what === 'not heard of') {
+      assert.ok(plain.includes(`\nweb at beta: ${health}: ${what}`), plain);
+    }
+
+    assert.match(plain, /\n {2}since: [\s\S]*\n {2}why: {3}[\s\S]*\n {2}do: {4}/u);
+  });
+}
+
+test('a primary on another node, and a replica that is a moment behind, are well', () => {
+  const states: ResourceState[] = ['UpToDate', 'WriteBack', 'OutDated[F]', 'OutDated[FR]'];
+  for (const state of states) assert.is(replicaHealth(fakeReplica('beta', {state})), 'ok', state);
+  const other = fakeReplica('beta', {role: 'primary', replication: 'stopped', lagSeconds: null});
+  assert.is(replicaHealth(other), 'ok');
+});
+
+test('it fits 80 columns with copies and long names', () => {
+  const node = 'y'.repeat(63);
+  const state = 'InConsistent';
+  const replica = fakeReplica(node, {
+    ...{role: 'remainsPrimary', state, link: 'down', sync: COPY, lagBytes: 1023 * 2 ** 30},
+    waitingFor: {reason: 'z '.repeat(60), since: '2026-11-22T10:00:00Z', until: null},
+  });
+  const text = show(replica, fakeReplica('beta', {lagSeconds: 4000, replication: 'paused'}));
+  const long = text.split('\n').filter((line) => line.length > 80 && !line.startsWith('web at y'));
+  assert.equal(long, []);
+  assert.match(text, /\n {2}y+…y+ /u);
+});
+
+test('-x adds switches and where each replica stands', () => {
+  const wishes = {connected: false, fetchPaused: true, syncPaused: false, replayPaused: false};
+  const web = fakeStatus('web', {replicas: [fakeReplica('beta')], wishes});
+  const text = renderStatus(fakeStatusDocument(web), {...RENDER, extended: true});
+  assert.match(
+    text,
+    /\n {2}switched off {5}connect, fetch\n {2}at beta\n {4}received +0{7}1a2f3c410/u,
+  );
+});
+
+test.run();

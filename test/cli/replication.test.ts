@@ -1,0 +1,139 @@
+/** The commands of replication: what they ask the daemon for, and what they make of its answers. */
+import {suite} from 'uvu';
+import * as assert from 'uvu/assert';
+import {renderCopy} from '../../src/cli/render-flow.js';
+import {DiskError} from '../../src/core/errors.js';
+import {fakeFlow, fakeReplay, fakeView} from '../helpers/fake-daemon.js';
+import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
+
+const test = suite<{node: FakeNode}>('replication');
+
+const COPY = {percent: 42.7, doneBytes: 427, totalBytes: 1000};
+
+test.before.each(async (context) => {
+  context.node = await startFakeNode();
+});
+
+test.after.each(async ({node}) => {
+  await node.dispose();
+});
+
+test('resource join sends an absolute path, and tells what to wait for', async ({node}) => {
+  node.daemon.answers.set('POST /v1/resources/web/join', fakeView('web'));
+  const argv = ['web', '--image', 'x/../web.img', '--preallocate'];
+  const {exit, stdout} = await node.run('resource join', ...argv);
+  assert.is(exit, 0);
+  assert.match(stdout, /web: secondary\nnext: mars wait web synced\n/u);
+  await node.run('join-resource', 'web', '/dev/null', '--force');
+  await node.run('join-resource', 'web');
+  assert.equal(
+    node.daemon.requests.map(({body}) => body),
+    [
+      {force: false, preallocate: true, image: `${process.cwd()}/web.img`},
+      {force: true, image: '/dev/null'},
+      {force: false},
+    ],
+  );
+});
+
+test('resource leave wants to be confirmed, and lists what goes and what stays', async ({node}) => {
+  node.daemon.answers.set('POST /v1/resources/web/leave', ({body}: {body: unknown}) => {
+    const {dryRun, confirmed} = body as {dryRun: boolean; confirmed: boolean};
+    if (!dryRun && !confirmed) throw new DiskError('CONFIRM_NEEDED', 'web has 1 GiB of data');
+    const removes = [{path: '/h/resources/web', bytes: 4096}];
+    return {schema: 1, name: 'web', dryRun, removes, keeps: ['/dev/sdb']};
+  });
+  const refused = await node.run('resource leave', 'web');
+  assert.is(refused.exit, 3);
+  assert.is(refused.code, 'CONFIRM_NEEDED');
+  const looked = await node.run('resource leave', 'web', '--dry-run');
+  assert.is(looked.stdout, 'would remove /h/resources/web (4 KiB)\nwould keep /dev/sdb\n');
+  const {document} = await node.json('leave-resource', 'web', '--yes', '--timeout', '9');
+  assert.is(document['dryRun'], false);
+  const last = node.daemon.requests.at(-1)?.body;
+  assert.equal(last, {dryRun: false, confirmed: true, timeoutSeconds: 9});
+});
+
+test('fetch and sync are paused, resumed and shown, by their old names as well', async ({node}) => {
+  for (const flow of ['fetch', 'sync'] as const) {
+    const {answers} = node.daemon;
+    answers.set(`GET /v1/resources/web/${flow}`, fakeFlow('web', flow));
+    const paused = fakeFlow('web', flow, {paused: true, state: 'paused'});
+    answers.set(`POST /v1/resources/web/${flow}/pause`, paused);
+    answers.set(`POST /v1/resources/web/${flow}/resume`, fakeFlow('web', flow));
+    assert.equal((await node.json(`${flow} status`, 'web')).document, fakeFlow('web', flow));
+    assert.equal((await node.json(`${flow} pause`, 'web')).document, paused);
+    assert.is((await node.json(`pause-${flow}`, 'web')).document['state'], 'paused');
+    assert.is((await node.json(`${flow} resume`, 'web')).document['state'], 'running');
+    assert.is((await node.json(`resume-${flow}`, 'web')).document['state'], 'running');
+  }
+
+  const {stdout} = await node.run('fetch status', 'web');
+  assert.is(stdout, 'web: fetch running from beta, 0.2 s behind (4 KiB)\n');
+});
+
+test('a flow that waits says for what, and a copy has a bar', async ({node}) => {
+  const waiting = {reason: 'an answer of beta', since: '2026-11-22T10:00:00Z', until: null};
+  const view = fakeFlow('web', 'sync', {state: 'waiting', paused: true, waiting, sync: COPY});
+  node.daemon.answers.set('GET /v1/resources/web/sync', view);
+  const {stdout} = await node.run('sync status', 'web');
+  assert.match(stdout, /sync waiting from beta \(pause wished\), waits for: an answer of beta\n/u);
+  assert.match(stdout, /\n {2}copy \[#{10}-{14}\] 42 % of 1000 B\n/u);
+});
+
+test('a bar is full only when all is copied', () => {
+  const nearly = {percent: 100, doneBytes: 999, totalBytes: 1000};
+  assert.is(renderCopy(nearly, 10), `copy [${'#'.repeat(23)}-] 99 %, 10 B/s, 0.1 s left`);
+  assert.match(renderCopy({...nearly, doneBytes: 1000}, undefined), /\[#{24}\] 100 %/u);
+  assert.match(renderCopy({percent: 0, doneBytes: 0, totalBytes: 0}, 0), /100 %, stands still/u);
+  const huge = {percent: 12.3, doneBytes: 2 ** 43, totalBytes: 15 * 2 ** 40};
+  assert.ok(renderCopy(huge, 1023.5 * 2 ** 20).length <= 76);
+});
+
+test('connect and disconnect are switches of their own', async ({node}) => {
+  for (const word of ['connect', 'disconnect']) {
+    node.daemon.answers.set(`POST /v1/resources/web/${word}`, fakeView('web'));
+    const {document, exit} = await node.json(word, 'web');
+    assert.is(exit, 0);
+    assert.equal(document, fakeView('web'));
+  }
+});
+
+test('up and down turn all switches, and stop at the first that is refused', async ({node}) => {
+  const {answers} = node.daemon;
+  answers.set('GET /v1/resources/web', fakeView('web', {attached: true}));
+  for (const word of ['attach', 'detach', 'connect', 'disconnect']) {
+    answers.set(`POST /v1/resources/web/${word}`, fakeView('web'));
+  }
+
+  for (const verb of ['pause', 'resume']) {
+    answers.set(`POST /v1/resources/web/sync/${verb}`, fakeFlow('web', 'sync'));
+    answers.set(`POST /v1/resources/web/fetch/${verb}`, fakeFlow('web', 'fetch'));
+    answers.set(`POST /v1/resources/web/replay/${verb}`, fakeReplay('web'));
+  }
+
+  assert.equal((await node.json('up', 'web')).document, fakeView('web', {attached: true}));
+  const up = ['attach', 'connect', 'sync/resume', 'fetch/resume', 'replay/resume'];
+  const post = (step: string): string => `POST /v1/resources/web/${step}`;
+  assert.equal(node.daemon.lines, [...up.map(post), 'GET /v1/resources/web']);
+  node.daemon.requests.length = 0;
+  assert.is((await node.run('down', 'web')).exit, 0);
+  const down = ['detach', 'disconnect', 'sync/pause', 'fetch/pause', 'replay/pause'];
+  assert.equal(node.daemon.lines, [...down.map(post), 'GET /v1/resources/web']);
+  node.daemon.requests.length = 0;
+  answers.set('POST /v1/resources/web/detach', () => {
+    throw new DiskError('RESOURCE_PRIMARY', 'web is primary here');
+  });
+  assert.is((await node.run('down', 'web')).code, 'RESOURCE_PRIMARY');
+  assert.equal(node.daemon.lines, [post('detach')]);
+});
+
+test('what there is to know besides is said below the outcome', async ({node}) => {
+  const notes = ['nothing was heard of alpha for 3 min: what it wrote since is not here'];
+  const view = fakeView('web', {role: 'forcedPrimary', notes});
+  node.daemon.answers.set('POST /v1/resources/web/primary', view);
+  const {stdout} = await node.run('primary', 'web', '--force');
+  assert.is(stdout, `web: forcedPrimary\n  note: ${notes[0] ?? ''}\n`);
+});
+
+test.run();
