@@ -2,14 +2,14 @@
 import {CODES, EXIT, type CodeEntry, type ErrorCode} from '../core/codes.js';
 import {DiskError} from '../core/errors.js';
 import {EVENT_CODES, type EventCode} from '../core/events.js';
-import {findState, STATE_NAMES} from '../core/states.js';
+import {findState, STATE_NAMES, type StateEntry} from '../core/states.js';
 import {nearMatches} from './near-matches.js';
 import {wrapText} from './wrap-text.js';
 
 export interface Explanation {
   readonly schema: 1;
   readonly word: string;
-  readonly kind: 'error' | 'event' | 'state' | 'role' | 'health' | 'replay' | 'phase' | 'mode';
+  readonly kind: 'error' | 'event' | StateEntry['kind'];
   readonly meaning: string;
   /** null for an event, which asks for nothing. */
   readonly remedy: string | null;

@@ -2,7 +2,7 @@
 import type {CodeEntry} from './codes.js';
 
 export const REPLICA_CODES = {
-  FORKED: {
+  SPLIT_BRAIN: {
     exit: 'refused',
     meaning:
       'Two nodes were primary from different points: from there on their histories differ (split ' +

@@ -3,7 +3,7 @@
  * those that MARS admins know; a test holds this table against control/api and core/disk-status.
  */
 export interface StateEntry {
-  readonly kind: 'state' | 'role' | 'health' | 'replay' | 'phase' | 'mode';
+  readonly kind: 'state' | 'role' | 'health' | 'replay' | 'phase' | 'mode' | 'link' | 'flow';
   readonly meaning: string;
   /** What to do; "Nothing" where nothing is needed. */
   readonly action: string;
@@ -17,28 +17,33 @@ const STATES = {
   },
   'OutDated[F]': {
     kind: 'state',
-    meaning: 'Consistent, but log of the primary is still to be fetched.',
-    action: 'Wait; where the lag grows, look at the link: mars peer list.',
+    meaning: 'The image is of one moment, but an old one: log of the primary is still to come.',
+    action: 'Wait; where the lag grows, look at the link: mars peer list, mars fetch status NAME.',
   },
   'OutDated[R]': {
     kind: 'state',
-    meaning: 'Consistent, but log is still to be replayed into the image.',
+    meaning: 'All log of the primary is here; a part is still to be replayed into the image.',
     action: 'Wait, or mars replay resume NAME if replay is paused.',
   },
   'OutDated[FR]': {
     kind: 'state',
-    meaning: 'Consistent, but log is still to be fetched and to be replayed.',
-    action: 'Wait; where the lag grows, look at the link and at mars replay status NAME.',
+    meaning:
+      'The image is of one moment, but an old one: log is still to come, and to be replayed.',
+    action: 'Wait; where the lag grows: mars fetch status NAME and mars replay status NAME.',
   },
   InConsistent: {
     kind: 'state',
     meaning: 'The image is a mixture of moments: it must not be used until it is repaired.',
-    action: 'The message says why. Let the repair end, or bring the right image back.',
+    action:
+      'On a replica wait for the end of the copy: mars wait NAME synced; it cannot become primary ' +
+      'before. Where a message says why, such as IMAGE_CHANGED, do what it says.',
   },
   Syncing: {
     kind: 'state',
     meaning: 'The image is being copied from another replica.',
-    action: 'Wait for the end of the copy: mars status NAME shows how far it is.',
+    action:
+      'Wait for its end: mars wait NAME synced shows how far it is. Do not lose the other replica ' +
+      'meanwhile: this one cannot become primary yet.',
   },
   Recovery: {
     kind: 'state',
@@ -103,7 +108,9 @@ const STATES = {
   forcedPrimary: {
     kind: 'role',
     meaning: 'It was made primary with --force, without the consent of the other side.',
-    action: 'When the other side is back, look at mars status NAME for a fork.',
+    action:
+      'Keep the other side from being primary. When it is back: mars status NAME shows whether ' +
+      'both have writes of their own (Forked), else it follows by itself.',
   },
   notYetPrimary: {
     kind: 'role',
@@ -144,12 +151,20 @@ const STATES = {
     action: 'Wait; the process ends by itself.',
   },
   stopping: {kind: 'phase', meaning: 'The disk process is ending in order.', action: 'Wait.'},
-  running: {kind: 'replay', meaning: 'Replay is writing log to the image.', action: 'Nothing.'},
-  idle: {kind: 'replay', meaning: 'All that is durable is in the image.', action: 'Nothing.'},
+  running: {
+    kind: 'replay',
+    meaning: 'Replay is writing log to the image; a fetch or sync: it is at work.',
+    action: 'Nothing.',
+  },
+  idle: {
+    kind: 'replay',
+    meaning: 'All that is durable is in the image; a fetch or sync: it has nothing to do.',
+    action: 'Nothing.',
+  },
   paused: {
     kind: 'replay',
-    meaning: 'Replay was paused by the user: the log grows.',
-    action: 'mars replay resume NAME.',
+    meaning: 'Replay, fetch or sync was paused by the user: the log grows, or the copy gets older.',
+    action: 'mars replay resume NAME, mars fetch resume NAME or mars sync resume NAME.',
   },
   failed: {
     kind: 'replay',
@@ -158,13 +173,44 @@ const STATES = {
   },
   stopped: {
     kind: 'replay',
-    meaning: 'No disk process runs, so nothing is replayed.',
-    action: 'mars attach NAME or mars primary NAME starts it.',
+    meaning: 'No disk process runs, or nothing comes from another node: the replica stands still.',
+    action: 'mars status NAME says why; mars up NAME turns all switches on.',
+  },
+  waiting: {
+    kind: 'flow',
+    meaning: 'It should fetch or copy, but somebody or something is waited for.',
+    action: 'mars fetch status NAME or mars sync status NAME says for whom.',
+  },
+  continuous: {
+    kind: 'flow',
+    meaning: 'The replica gets the log as it is written.',
+    action: 'Nothing.',
+  },
+  up: {kind: 'link', meaning: 'The other node was heard of just now.', action: 'Nothing.'},
+  down: {
+    kind: 'link',
+    meaning: 'The other node was not heard of for 15 s: what is shown of it is old.',
+    action: 'Look at the network and at the daemon of that node: mars peer list.',
+  },
+  empty: {
+    kind: 'phase',
+    meaning: 'A replica that was joined, and has nothing of the image yet.',
+    action: 'Wait for the copy: mars sync status NAME says what it waits for.',
+  },
+  following: {
+    kind: 'phase',
+    meaning: 'The disk process of a secondary takes the log of the primary and replays it.',
+    action: 'Nothing.',
   },
   serve: {kind: 'mode', meaning: 'The disk process serves a FUSE mount.', action: 'Nothing.'},
   replay: {
     kind: 'mode',
     meaning: 'The disk process only writes the log back and ends when that is done.',
+    action: 'Nothing.',
+  },
+  follow: {
+    kind: 'mode',
+    meaning: 'The disk process keeps a replica: it takes the log of another node and replays it.',
     action: 'Nothing.',
   },
   async: {

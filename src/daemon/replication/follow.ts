@@ -320,7 +320,7 @@ export function refusalOf(follow: DiskFollow | undefined): DiskError | undefined
 
     case 'forked': {
       const at = answer.position ?? 'an unknown position';
-      const code = answer.code === 'ORIGIN_LOST_DATA' ? 'ORIGIN_LOST_DATA' : 'FORKED';
+      const code = answer.code === 'ORIGIN_LOST_DATA' ? 'ORIGIN_LOST_DATA' : 'SPLIT_BRAIN';
       return refusal(code, `the histories part at ${at}`);
     }
 
