@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import type {ResourceStatus} from '../../src/control/api.js';
+import type {ReplicaStatus, ResourceStatus} from '../../src/control/api.js';
 import type {DiskStatus} from '../../src/core/disk-status.js';
 import {hashOf, imageBehind} from './disk-io.js';
 import {Proxy, type LinkState} from './proxy.js';
@@ -16,22 +16,6 @@ const MIB = 1024 * 1024;
 
 /** A question by the CLI costs a process: two nodes asked without pause would take both cores. */
 const POLL_MS = 250;
-
-/** One of `replicas` in `mars status --json`. */
-export interface Replica {
-  readonly node: string;
-  readonly link: string;
-  readonly state: string;
-  readonly replication: string;
-  readonly received: string | null;
-  readonly durable: string | null;
-  readonly replayed: string | null;
-  readonly lagSeconds: number | null;
-  readonly lagBytes: number | null;
-  readonly sync: object | null;
-  readonly since: string | null;
-  readonly waitingFor: unknown;
-}
 
 export class Cluster {
   readonly nodes: readonly TempHome[];
@@ -134,9 +118,9 @@ export class Cluster {
   }
 
   /** What one node says of the replica on another; undefined where it says nothing. */
-  async replica(on: string, of: string, name: string): Promise<Replica | undefined> {
+  async replica(on: string, of: string, name: string): Promise<ReplicaStatus | undefined> {
     const {replicas} = await this.status(on, name);
-    return (replicas as readonly Replica[]).find(({node}) => node === of);
+    return replicas.find(({node}) => node === of);
   }
 
   /** Waits until a node has durably what another had written at the time of the call. */
