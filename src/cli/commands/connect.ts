@@ -2,7 +2,6 @@ import type {ResourceView} from '../../control/api.js';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon, resourcePath} from '../daemon.js';
 import {targetArgument, timeoutFlag} from '../options.js';
-import {renderOutcome} from '../render-resource.js';
 import type {TargetsDocument} from '../targets.js';
 
 export default class Connect extends MarsCommand {
@@ -21,7 +20,7 @@ export default class Connect extends MarsCommand {
       args.name,
       (name) => daemon.post<ResourceView>(resourcePath(name, '/connect'), {}, flags.timeout),
       (view) => {
-        this.log(renderOutcome(view));
+        this.log(`${view.name}: connected`);
       },
     );
   }

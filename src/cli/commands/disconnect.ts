@@ -2,7 +2,6 @@ import type {ResourceView} from '../../control/api.js';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon, resourcePath} from '../daemon.js';
 import {targetArgument, timeoutFlag} from '../options.js';
-import {renderOutcome} from '../render-resource.js';
 import type {TargetsDocument} from '../targets.js';
 
 export default class Disconnect extends MarsCommand {
@@ -22,7 +21,7 @@ export default class Disconnect extends MarsCommand {
       args.name,
       (name) => daemon.post<ResourceView>(resourcePath(name, '/disconnect'), {}, flags.timeout),
       (view) => {
-        this.log(renderOutcome(view));
+        this.log(`${view.name}: disconnected`);
       },
     );
   }
