@@ -148,7 +148,7 @@ function endPausedReplay(places: Places): void {
 function isReplayHolder(pid: number): boolean {
   try {
     const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-    return words[0] === 'sh' && words.includes('replay');
+    return words[0] === 'sh' && (words.includes('replay') || words.includes('follow'));
   } catch {
     return false;
   }
@@ -159,7 +159,7 @@ function holderStart(
   file: ResourceFile,
   places: Places,
   driver: FuseDriverWish,
-  mode: 'serve' | 'replay',
+  mode: HolderStart['mode'],
 ): HolderStart {
   const {home} = context.paths;
   const {programs} = context;
@@ -310,6 +310,37 @@ export async function startReplay(
   await cleanLeftovers(context, file.name, places);
   // Nothing is mounted, so any driver will do; it wants one by its name.
   return startHolder(holderStart(context, file, places, 'kernel', 'replay'));
+}
+
+/**
+ * Starts the disk process of a secondary that follows others, or finds it; a write-back that runs
+ * is ended for it.
+ *
+ * @throws DiskError RESOURCE_PRIMARY, RESOURCE_LOCKED, TIMEOUT, or the fatal error of the disk process
+ */
+export async function startFollow(
+  context: Context,
+  file: ResourceFile,
+  deadlineMs: number,
+): Promise<DiskStatus> {
+  const {name} = file;
+  const places = placesOf(context, name);
+  const found = await settle(places, deadlineMs);
+  if (found.kind === 'silent') throw lastFatal(places.paths) ?? lockedError(name, places.paths);
+  if (found.kind === 'serving') {
+    const text = `${name} is still served here: mars secondary ${name} comes first`;
+    throw new DiskError('RESOURCE_PRIMARY', text, {resource: name});
+  }
+
+  if (found.kind === 'replaying') {
+    if (found.status.mode === 'follow') return found.status;
+    await stopReplay(places, name, deadlineMs);
+  }
+
+  await cleanLeftovers(context, name, places);
+  const start = holderStart(context, file, places, 'kernel', 'follow');
+  const holder = await startHolder(start);
+  return waitForDisk(start, holder, deadlineMs, ({mode}) => mode === 'follow');
 }
 
 /**

@@ -31,7 +31,7 @@ export interface HolderStart {
   readonly name: string;
   readonly mountPoint: string;
   readonly driver: FuseDriverWish;
-  readonly mode: 'serve' | 'replay';
+  readonly mode: 'serve' | 'replay' | 'follow';
   readonly acceptImage: boolean;
   readonly paths: ResourcePaths;
   readonly programs: DiskPrograms;

@@ -142,6 +142,12 @@ export async function becomeSecondary(
 export async function writeBack(context: Context, resource: Resource): Promise<void> {
   const {file} = resource;
   if (file.designatedRole === 'primary' || !file.attached || file.replayPaused) return;
+  if (resource.follow?.isWanted === true) {
+    // Its disk process writes back as well, and goes on with what comes from others.
+    resource.follow.poke();
+    return;
+  }
+
   if (resource.isWrittenBack) return;
   resource.writeBack = await startReplay(context, file);
 }

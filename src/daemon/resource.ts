@@ -15,6 +15,7 @@ import {diskStatus} from '../control/disk-client.js';
 import {ownPidsOf} from './activate.js';
 import type {Context} from './context.js';
 import {usersOf} from './device.js';
+import type {Follow} from './replication/follow.js';
 import {lastFatal, outputSize, seemsAlive, type StartedHolder} from './holder.js';
 import {placesOf, type Places} from './places.js';
 import {writeResource} from './state.js';
@@ -44,6 +45,8 @@ export class Resource {
   #outputSeen = 0;
   /** The holder of the write-back that was started last; its end with 0 means that all is done. */
   writeBack: StartedHolder | undefined;
+  /** How it follows other replicas; set where the node has a cluster. */
+  follow: Follow | undefined;
 
   constructor(context: Context, name: string, loaded: ResourceFile | DiskError) {
     this.#context = context;

@@ -6,6 +6,7 @@
  *   primary, attached   lock held, no answer                  message: it is being started again
  *   primary, attached   lock free                             cleaned up, activated, with pauses
  *   secondary           write-back ended                      its end noted
+ *   secondary, others   disk process is missing               replication/follow starts it
  *   any                 disk process started again            event; often: message DISK_FAILING
  */
 import {DiskError, isDiskError} from '../core/errors.js';
@@ -170,6 +171,7 @@ export class Supervision {
   #needsWriteBack(): boolean {
     const {file, disk, silentSince, isWrittenBack} = this.#resource;
     if (file.designatedRole === 'primary' || !file.attached || file.replayPaused) return false;
+    if (this.#resource.follow?.isWanted === true) return false;
     return disk === undefined && silentSince === undefined && !isWrittenBack;
   }
 

@@ -35,7 +35,7 @@ export function resourceView(resource: Resource, notes: readonly string[] = []):
 }
 
 /** Mounted, and somebody answers for it or will again (a restart takes less than a second). */
-function isServed(resource: Resource): boolean {
+export function isServed(resource: Resource): boolean {
   const mounted = mountAt(listMounts(), resource.places.mountPoint) !== undefined;
   return mounted && (resource.disk?.mode === 'serve' || resource.silentSince !== undefined);
 }

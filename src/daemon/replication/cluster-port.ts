@@ -1,0 +1,55 @@
+import type {FactStore, ResourceFacts} from '../../cluster/facts.js';
+import type {Member} from '../../cluster/members.js';
+import type {PeerCaller} from '../../cluster/peer-caller.js';
+import type {Clock} from '../../core/clock.js';
+import type {Candidate} from './choose-source.js';
+
+/** Facts older than this are no proof that anything is well. */
+export const FACTS_FRESH_MS = 15_000;
+
+/** What replication needs of the cluster; a fake in tests. */
+export interface ClusterPort {
+  readonly selfId: string;
+  /** Members other than this node that were not removed. */
+  readonly members: () => readonly Member[];
+  readonly facts: FactStore;
+  readonly caller: PeerCaller;
+  /** Something of this node changed: others should hear of it soon. */
+  readonly touch: () => void;
+}
+
+/** The other members' replicas of a resource, by name of the node. */
+export function replicasElsewhere(
+  cluster: ClusterPort,
+  clock: Clock,
+  resourceId: string,
+): Candidate[] {
+  return cluster.members().flatMap(({id, name}) => {
+    const facts = cluster.facts.get(id)?.resources.find((each) => each.id === resourceId);
+    if (facts === undefined) return [];
+    return [{nodeId: id, name, linkUp: isLinkUp(cluster, clock, id), facts}];
+  });
+}
+
+/** true where the node was heard of just now. */
+export function isLinkUp(cluster: ClusterPort, clock: Clock, nodeId: string): boolean {
+  return cluster.facts.ageMs(nodeId, clock.monotonicMs()) < FACTS_FRESH_MS;
+}
+
+/** Resources of other members that are not in `ownIds`, each once, the primary's word first. */
+export function resourcesElsewhere(
+  cluster: ClusterPort,
+  ownIds: ReadonlySet<string>,
+): {readonly member: Member; readonly facts: ResourceFacts}[] {
+  const found = new Map<string, {member: Member; facts: ResourceFacts}>();
+  for (const member of cluster.members()) {
+    for (const facts of cluster.facts.get(member.id)?.resources ?? []) {
+      const known = found.get(facts.id);
+      const better =
+        known === undefined || (known.facts.role !== 'primary' && facts.role === 'primary');
+      if (!ownIds.has(facts.id) && better) found.set(facts.id, {member, facts});
+    }
+  }
+
+  return [...found.values()];
+}

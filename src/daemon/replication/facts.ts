@@ -1,0 +1,89 @@
+/** What this node tells of its replicas (cluster/facts). */
+import type {ResourceFacts} from '../../cluster/facts.js';
+import {FACTS_LINEAGE_MAX} from '../../cluster/facts.js';
+import type {ReplicaStatus, Role, SyncProgress} from '../../control/api.js';
+import type {DiskStatus, Message, Waiting} from '../../core/disk-status.js';
+import type {ResourceFile} from '../../core/home.js';
+import type {LineageEntry} from '../../log/lineage.js';
+import type {Grant} from './grant.js';
+
+const MESSAGES_MAX = 32;
+const TEXT_CHARS_MAX = 2000;
+const EPOCH = /^(?!0{32}$)[0-9a-f]{32}$/u;
+
+export interface FactsInput {
+  readonly file: ResourceFile;
+  readonly role: Role;
+  readonly state: string;
+  /** The last word of the disk process, also after its end. */
+  readonly disk: DiskStatus | undefined;
+  readonly lineage: readonly LineageEntry[];
+  readonly openCount: number | null;
+  readonly grant: Grant | undefined;
+  readonly forked: {
+    readonly position: string | null;
+    readonly with: string;
+    readonly text: string;
+  } | null;
+  readonly sync: SyncProgress | null;
+  readonly messages: readonly Message[];
+  readonly replication: ReplicaStatus['replication'] | null;
+  readonly since: string | null;
+  readonly waiting: Waiting | null;
+}
+
+/** Facts beyond those that every version knows; absent where the peer is older. */
+export interface FollowFacts {
+  readonly roleName?: Role;
+  readonly replication?: ReplicaStatus['replication'];
+  readonly since?: string;
+  readonly waiting?: Waiting;
+}
+
+/** Builds the facts of one resource. */
+export function resourceFacts(input: FactsInput): ResourceFacts {
+  const {file, disk, role, grant} = input;
+  const epoch = disk?.epoch ?? input.lineage.at(-1)?.epoch ?? null;
+  const isServed = role === 'primary' || role === 'remainsPrimary' || role === 'forcedPrimary';
+  return {
+    id: file.id,
+    name: file.name,
+    sizeBytes:
+      disk?.sizeBytes === undefined ? file.sizeBytes : Math.max(disk.sizeBytes, file.sizeBytes),
+    createdAt: file.createdAt,
+    segmentBytes: file.segmentBytes,
+    alignmentBytes: file.alignmentBytes,
+    mode: 'async',
+    role: isServed ? 'primary' : 'secondary',
+    designatedRole: file.designatedRole,
+    attached: file.attached,
+    state: input.state,
+    epoch: epoch !== null && EPOCH.test(epoch) ? epoch : null,
+    position: disk?.position ?? null,
+    chain: disk?.chain ?? null,
+    durable: disk?.durable ?? null,
+    replayed: disk?.replayed ?? null,
+    replayTo: disk?.replayingTo ?? null,
+    lineage: input.lineage.slice(-FACTS_LINEAGE_MAX).map((entry) => ({...entry})),
+    openCount: input.openCount,
+    granted:
+      grant === undefined
+        ? null
+        : {to: grant.to, epoch: grant.epoch, position: grant.position, at: grant.at},
+    forked: input.forked,
+    sync:
+      input.sync === null
+        ? null
+        : {doneBytes: input.sync.doneBytes, totalBytes: input.sync.totalBytes},
+    fetchPaused: file.fetchPaused === true || file.connected === false,
+    replayPaused: file.replayPaused,
+    messages: input.messages
+      .slice(0, MESSAGES_MAX)
+      .map((message) => ({...message, text: message.text.slice(0, TEXT_CHARS_MAX)})),
+    logBytes: disk?.log.bytes ?? 0,
+    roleName: role,
+    ...(input.replication === null ? {} : {replication: input.replication}),
+    ...(input.since === null ? {} : {since: input.since}),
+    ...(input.waiting === null ? {} : {waiting: input.waiting}),
+  };
+}

@@ -1,0 +1,116 @@
+/** What a secondary that follows is, in the words of `mars status`: pure. */
+import type {FollowStatus, ReplicaStatus, ResourceState, SyncProgress} from '../../control/api.js';
+import type {DiskStatus, Waiting} from '../../core/disk-status.js';
+import type {ResourceFile} from '../../core/home.js';
+import type {FollowState} from './follow.js';
+
+/** What is known of a follower. */
+export interface FollowerInput {
+  readonly file: ResourceFile;
+  readonly disk: DiskStatus | undefined;
+  readonly follow: FollowState;
+  /** End of the primary's log as far as it is known; fixed-width hex. */
+  readonly primaryEnd: string | null;
+  /** The source, or the primary, was heard of just now. */
+  readonly linkUp: boolean;
+  /** Milliseconds since something was heard of it; Infinity for never. */
+  readonly silentMs: number;
+}
+
+/** The state of a replica that follows; undefined where the disk process does not say. */
+export function followerState(input: FollowerInput): ResourceState | undefined {
+  const {disk, follow} = input;
+  const says = disk?.follow ?? undefined;
+  if (disk === undefined || says === undefined) return undefined;
+  if (says.phase === 'empty' || says.phase === 'syncing') {
+    return follow.stage === 'open' && follow.flow === 'sync' ? 'Syncing' : 'InConsistent';
+  }
+
+  // The log up to the end of the copy, or of a broken batch, is not in the image yet.
+  if (isMixture(disk)) return 'InConsistent';
+  const answer = says.answer?.kind;
+  if (answer === 'forked') return 'Forked';
+  if (answer === 'unknown' || answer === 'gone') return 'Orphan';
+  const fetched = isFetched(input);
+  const replayed = disk.replayed >= disk.position;
+  if (fetched) return replayed ? 'UpToDate' : 'OutDated[R]';
+  return replayed ? 'OutDated[F]' : 'OutDated[FR]';
+}
+
+/** Image and log are no state that the origin ever was in. */
+function isMixture(disk: DiskStatus): boolean {
+  const end = disk.follow?.sync?.end ?? null;
+  if (end !== null && disk.replayed < end) return true;
+  return disk.position < disk.replayingTo;
+}
+
+function isFetched({disk, primaryEnd, linkUp}: FollowerInput): boolean {
+  const says = disk?.follow ?? undefined;
+  if (says === undefined || !linkUp) return false;
+  return says.received >= (says.originEnd ?? '') && says.received >= (primaryEnd ?? '');
+}
+
+/** How a follower is doing, for its own status. */
+export function followStatus(input: FollowerInput): FollowStatus | null {
+  const {disk, follow, file} = input;
+  const says = disk?.follow ?? undefined;
+  if (says === undefined) return null;
+  const end = maxOf(says.originEnd, input.primaryEnd);
+  return {
+    source: follow.source?.name ?? null,
+    replication: replicationOf(file, follow),
+    connected: follow.stage === 'open' && says.connected,
+    received: says.received,
+    lagSeconds: lagSeconds(input),
+    lagBytes: end === null ? null : Math.max(0, numberOf(end) - numberOf(says.received)),
+    sync: progressOf(disk),
+  };
+}
+
+/** Never green from old facts: while nothing is heard the lag grows. */
+function lagSeconds({disk, linkUp, silentMs, primaryEnd}: FollowerInput): number | null {
+  const says = disk?.follow ?? undefined;
+  if (says === undefined) return null;
+  if (linkUp && says.received >= (maxOf(says.originEnd, primaryEnd) ?? '')) return 0;
+  const told = says.lagSeconds;
+  if (linkUp) return told;
+  return Number.isFinite(silentMs) ? Math.max(told ?? 0, Math.round(silentMs / 1000)) : told;
+}
+
+export function replicationOf(
+  file: ResourceFile,
+  follow: FollowState,
+): ReplicaStatus['replication'] {
+  if (!file.attached || file.connected === false) return 'stopped';
+  if (follow.flow === 'sync') {
+    if (file.syncPaused === true) return 'paused';
+    return follow.stage === 'open' ? 'syncing' : 'stopped';
+  }
+
+  if (file.fetchPaused === true) return 'paused';
+  return follow.stage === 'open' ? 'continuous' : 'stopped';
+}
+
+/** How far the copy of the image is; null where there is none to make. */
+export function progressOf(disk: DiskStatus | undefined): SyncProgress | null {
+  const says = disk?.follow ?? undefined;
+  if (says?.phase !== 'empty' && says?.phase !== 'syncing') return null;
+  const doneBytes = says.sync?.doneBytes ?? 0;
+  const totalBytes = says.sync?.totalBytes ?? disk?.sizeBytes ?? 0;
+  const percent = totalBytes === 0 ? 0 : Math.floor((doneBytes / totalBytes) * 1000) / 10;
+  return {percent, doneBytes, totalBytes};
+}
+
+/** What the replica waits for: its stream, else its disk process. */
+export function waitingOf(disk: DiskStatus | undefined, follow: FollowState): Waiting | null {
+  return follow.waiting ?? disk?.waiting ?? null;
+}
+
+export function numberOf(position: string): number {
+  return Number.parseInt(position, 16);
+}
+
+function maxOf(left: string | null, right: string | null): string | null {
+  if (left === null || right === null) return left ?? right;
+  return left > right ? left : right;
+}

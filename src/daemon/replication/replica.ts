@@ -1,0 +1,463 @@
+/**
+ * One resource of this node and its replicas elsewhere: how it follows, what it keeps for others,
+ * what it tells of itself, and what is known of the others.
+ */
+import {existsSync} from 'node:fs';
+import {isObject} from '../../core/json-file.js';
+import type {ReplicaStatus, ResourceState, ResourceStatus} from '../../control/api.js';
+import type {ResourceFacts} from '../../cluster/facts.js';
+import type {DiskFollow, DiskStatus} from '../../core/disk-status.js';
+import {DiskError, isDiskError} from '../../core/errors.js';
+import {createNodeFiles} from '../../core/files.js';
+import type {LineageEntry} from '../../log/lineage.js';
+import {readLineage} from '../../disk/lineage.js';
+import {emptySyncState, writeSyncState} from '../../disk/sync-state.js';
+import {SYNC_CHUNK_BYTES} from '../../log/frames.js';
+import {startFollow, stopReplay, findDisk} from '../activate.js';
+import type {Context} from '../context.js';
+import {callDisk} from '../disk-call.js';
+import type {Resource} from '../resource.js';
+import {roleOf, stateOf, isServed} from '../views.js';
+import type {Candidate, Own} from './choose-source.js';
+import {FACTS_FRESH_MS, replicasElsewhere, type ClusterPort} from './cluster-port.js';
+import {openDiskStream} from './disk-stream.js';
+import {resourceFacts} from './facts.js';
+import {Follow} from './follow.js';
+import {readGrant} from './grant.js';
+import {LagClock} from './lag.js';
+import {
+  followStatus,
+  followerState,
+  numberOf,
+  progressOf,
+  replicationOf,
+  waitingOf,
+  type FollowerInput,
+} from './replica-state.js';
+import {Retention} from './retention.js';
+import {Slots} from './slots.js';
+import {replicaStatus, type Ack} from './views.js';
+
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
+const OPEN_TIMEOUT_MS = 10_000;
+const DISK_TIMEOUT_MS = 5000;
+const POLL_FRESH_MS = 200;
+/** So much older than the sockets say, an acknowledgement is no news. */
+const ACK_FRESH_MS = 15_000;
+
+interface KnownAck extends Ack {
+  readonly atMs: number;
+}
+
+/** Replication of one resource; from its load to its end. */
+export class Replica {
+  readonly resource: Resource;
+  readonly follow: Follow;
+  readonly slots: Slots;
+  readonly retention: Retention;
+  readonly #context: Context;
+  readonly #cluster: ClusterPort;
+  readonly #acks = new Map<string, KnownAck>();
+  readonly #lag = new LagClock();
+  readonly #abort = new AbortController();
+  #loop: Promise<void> | undefined;
+  #polledMs = -Infinity;
+  #saidDown: string | undefined;
+
+  /** @throws DiskError STATE_UNREADABLE where slots.json is not valid */
+  constructor(context: Context, cluster: ClusterPort, resource: Resource) {
+    this.#context = context;
+    this.#cluster = cluster;
+    this.resource = resource;
+    const {paths} = resource.places;
+    this.slots = new Slots(paths.slotsFile, context.clock);
+    this.retention = new Retention({
+      clock: context.clock,
+      slots: this.slots,
+      logDirectory: paths.logDirectory,
+      file: () => this.#file(),
+      replicas: () => this.candidates(),
+      isMember: (nodeId) => this.#mayNeedLog(nodeId),
+      tellDisk: async (position) => {
+        await callDisk(paths.socket, '/retain', DISK_TIMEOUT_MS, {position});
+      },
+      onDropped: (name, text) => {
+        context.tell('REPLICA_DROPPED', 'critical', resource.name, text);
+        resource.say('REPLICA_DROPPED', 'warning', text);
+        context.log.warn({resource: resource.name, node: name}, text);
+      },
+    });
+    this.follow = new Follow({
+      clock: context.clock,
+      file: () => this.#file(),
+      candidates: () => this.candidates(),
+      isReplicated: () => this.isReplicated,
+      disk: () => this.#disk(),
+      own: (status) => this.#own(status),
+      openPeer: (nodeId, protocol) => {
+        const member = cluster.members().find(({id}) => id === nodeId);
+        if (member === undefined) {
+          throw new DiskError('PEER_UNKNOWN', 'the source is no member any more', {node: nodeId});
+        }
+
+        const flow = protocol === 'mars-log/1' ? 'log' : 'sync';
+        const path = `resources/${resource.file.id}/${flow}`;
+        return cluster.caller.open(member, path, protocol, OPEN_TIMEOUT_MS);
+      },
+      openDisk: (protocol) => openDiskStream(paths.socket, protocol, DISK_TIMEOUT_MS),
+      copyAgain: (reason) => this.copyAgain(reason),
+      noteAnswer: (follow, source) => {
+        this.#noteAnswer(follow, source);
+      },
+      noteFailure: (error) => {
+        this.#noteFailure(error);
+      },
+    });
+    resource.follow = this.follow;
+  }
+
+  /** Begins to follow, where that is wanted. */
+  start(): void {
+    this.#loop ??= this.follow.run(this.#abort.signal);
+  }
+
+  /** Ends streams that this replica opened; its disk process goes on. */
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    await this.#loop;
+    try {
+      this.slots.flush(true);
+    } catch (error) {
+      // An older position in the file only keeps more.
+      this.#context.log.warn({resource: this.resource.name, err: error}, 'slots not written');
+    }
+  }
+
+  /** The other members' replicas. */
+  candidates(): Candidate[] {
+    const file = this.#file();
+    return file === undefined ? [] : replicasElsewhere(this.#cluster, this.#context.clock, file.id);
+  }
+
+  /** true where others are known to have a replica, also while none of them is heard. */
+  get isReplicated(): boolean {
+    if (this.slots.all.size > 0 || this.candidates().length > 0) return true;
+    return existsSync(this.resource.places.paths.syncFile);
+  }
+
+  /** Looks once a second. */
+  async tick(): Promise<void> {
+    const {resource} = this;
+    if (resource.fault !== undefined) return;
+    const disk = resource.disk;
+    const end = this.#primaryEnd();
+    if (end !== null) this.#lag.note(numberOf(end), this.#context.clock.monotonicMs());
+    this.#noteLinks();
+    // Before recovery is done, all positions are 0.
+    const known = disk?.phase === 'starting' || disk?.phase === 'recovering' ? undefined : disk;
+    await this.retention.tick(known);
+  }
+
+  /** What a replica confirmed over its stream. */
+  noteAck(nodeId: string, ack: Ack): void {
+    this.#acks.set(nodeId, {...ack, atMs: this.#context.clock.monotonicMs()});
+    this.slots.advance(nodeId, numberOf(ack.replayed));
+  }
+
+  /** A replica is gone by its own wish, or was removed. */
+  forget(nodeId: string): void {
+    this.#acks.delete(nodeId);
+    this.slots.forget(nodeId);
+    this.resource.hush('REPLICA_DROPPED');
+  }
+
+  /**
+   * The image is compared with a source's again, from its beginning; what is the same stays.
+   *
+   * @throws DiskError RESOURCE_PRIMARY, TIMEOUT, STORE_*
+   */
+  async copyAgain(reason: DiskError): Promise<void> {
+    const {resource} = this;
+    await resource.run('copy again', async () => {
+      const {name, places, file} = resource;
+      const found = await findDisk(places);
+      if (file.designatedRole === 'primary' || found.kind === 'serving') {
+        const text = `${name} is primary here: mars secondary ${name} comes first`;
+        throw new DiskError('RESOURCE_PRIMARY', text, {resource: name});
+      }
+
+      if (found.kind !== 'absent') {
+        await stopReplay(places, name, performance.now() + STOP_TIMEOUT_MS);
+      }
+
+      // From here on no disk process takes this image for a whole one.
+      const state = emptySyncState(file.sizeBytes, SYNC_CHUNK_BYTES);
+      writeSyncState(createNodeFiles(), this.#context.paths.home, name, state);
+      resource.noteLost();
+      const text = `${name} is compared with another replica and copied where it differs: ${reason.message}`;
+      this.#context.tell('SYNC_BEGUN', 'warning', name, text);
+    });
+    this.follow.poke();
+  }
+
+  /** The word for how this replica is. */
+  get state(): ResourceState {
+    const {resource} = this;
+    const {file, disk, lastDisk, messages} = resource;
+    const general = stateOf(file, disk, lastDisk, [...messages, ...(disk?.messages ?? [])]);
+    const overrides: readonly ResourceState[] = [
+      'Detached',
+      'DefectiveLog',
+      'DefectiveImage',
+      'Recovery',
+    ];
+    if (file.designatedRole === 'primary' || overrides.includes(general)) return general;
+    const own = followerState(this.#followerInput());
+    if (own !== undefined) return own;
+    // No disk process of a follower answers: what it would say is not known.
+    if (!this.isReplicated) return general;
+    return existsSync(resource.places.paths.syncFile) ? 'InConsistent' : 'OutDated[FR]';
+  }
+
+  /** What replication adds to the status of a resource. */
+  completes(status: ResourceStatus): ResourceStatus {
+    const {resource} = this;
+    if (resource.fault !== undefined || !this.isReplicated) return status;
+    const {file, disk} = resource;
+    const isSecondary = file.designatedRole === 'secondary';
+    const primary = this.candidates().find(({facts}) => facts.designatedRole === 'primary');
+    const state = this.state;
+    const waitingFor = isSecondary ? waitingOf(disk, this.follow.state) : status.waitingFor;
+    return {
+      ...status,
+      state,
+      designatedPrimary: isSecondary ? (primary?.name ?? null) : status.designatedPrimary,
+      health: worse(status.health, healthOf(state)),
+      log: {...status.log, capBytes: file.logCapBytes ?? null},
+      replicas: this.replicas(),
+      follow: isSecondary ? followStatus(this.#followerInput()) : null,
+      waitingFor,
+    };
+  }
+
+  /** The others, for the status. */
+  replicas(): ReplicaStatus[] {
+    const {clock} = this.#context;
+    const nowMs = clock.monotonicMs();
+    const primaryEnd = this.#primaryEnd();
+    return this.candidates().map((candidate) => {
+      const ack = this.#acks.get(candidate.nodeId);
+      return replicaStatus({
+        candidate,
+        ageMs: this.#cluster.facts.ageMs(candidate.nodeId, nowMs),
+        nowMs: clock.wallMs(),
+        ack: ack !== undefined && nowMs - ack.atMs < ACK_FRESH_MS ? ack : undefined,
+        primaryEnd,
+        lagMs: (position) => this.#lag.lagMs(position, nowMs),
+      });
+    });
+  }
+
+  /** What this node tells of the replica; undefined where it knows nothing of it. */
+  facts(): ResourceFacts | undefined {
+    const {resource} = this;
+    if (resource.fault !== undefined) return undefined;
+    const {file, disk, lastDisk} = resource;
+    const follow = file.designatedRole === 'secondary' ? this.follow.state : undefined;
+    const answer = disk?.follow?.answer;
+    return resourceFacts({
+      file,
+      role: roleOf(file, isServed(resource)),
+      state: this.state,
+      disk: lastDisk,
+      lineage: this.lineage(),
+      openCount: null,
+      grant: this.#grant(),
+      forked:
+        answer?.kind === 'forked'
+          ? {
+              position: answer.position ?? null,
+              with: this.follow.state.source?.nodeId ?? this.#cluster.selfId,
+              text: answer.text ?? '',
+            }
+          : null,
+      sync: this.#copyProgress(),
+      messages: [...resource.messages, ...(disk?.messages ?? [])],
+      replication: follow === undefined ? null : replicationOf(file, follow),
+      since: follow?.since ?? null,
+      waiting: follow === undefined ? null : waitingOf(disk, follow),
+    });
+  }
+
+  /** The epochs of this replica; empty where the file cannot be read. */
+  lineage(): LineageEntry[] {
+    try {
+      return readLineage(createNodeFiles(), this.resource.places.paths.lineageFile);
+    } catch (error) {
+      this.#context.log.warn({resource: this.resource.name, err: error}, 'lineage not read');
+      return [];
+    }
+  }
+
+  #copyProgress(): ReturnType<typeof progressOf> {
+    const {resource} = this;
+    const known = progressOf(resource.disk);
+    if (known !== null || resource.disk !== undefined) return known;
+    if (!existsSync(resource.places.paths.syncFile)) return null;
+    return {percent: 0, doneBytes: 0, totalBytes: resource.file.sizeBytes};
+  }
+
+  #grant(): ReturnType<typeof readGrant> {
+    try {
+      return readGrant(this.resource.places.paths.grantFile);
+    } catch {
+      return undefined; // who acts on it reads it itself, and sees the fault
+    }
+  }
+
+  #file(): Resource['file'] | undefined {
+    return this.resource.fault === undefined ? this.resource.file : undefined;
+  }
+
+  #followerInput(): FollowerInput {
+    const {resource} = this;
+    const nowMs = this.#context.clock.monotonicMs();
+    const candidates = this.candidates();
+    const source = this.follow.state.source?.nodeId;
+    const primary = candidates.find(({facts}) => facts.role === 'primary');
+    const heard = primary?.nodeId ?? source;
+    const isOpen = this.follow.state.stage === 'open';
+    const silentMs = heard === undefined ? Infinity : this.#cluster.facts.ageMs(heard, nowMs);
+    return {
+      file: resource.file,
+      disk: resource.disk,
+      follow: this.follow.state,
+      primaryEnd: this.#primaryEnd(),
+      // Without a primary nothing is missing that anybody could give.
+      linkUp:
+        isOpen ||
+        silentMs < FACTS_FRESH_MS ||
+        (heard === undefined && candidates.some(({linkUp}) => linkUp)),
+      silentMs,
+    };
+  }
+
+  /** End of the primary's log: our own, or the primary's as it told. */
+  #primaryEnd(): string | null {
+    const {resource} = this;
+    if (resource.disk?.mode === 'serve') return resource.disk.position;
+    const primary = this.candidates().find(({facts}) => facts.role === 'primary');
+    return primary?.facts.position ?? null;
+  }
+
+  #own(status: DiskStatus): Own {
+    return {lineage: this.lineage(), position: status.position, copying: false};
+  }
+
+  /** false: nobody who needs log any more, as far as fresh facts say. */
+  #mayNeedLog(nodeId: string): boolean {
+    const {facts, members} = this.#cluster;
+    if (!members().some(({id}) => id === nodeId)) return false;
+    if (facts.ageMs(nodeId, this.#context.clock.monotonicMs()) > FACTS_FRESH_MS) return true;
+    return this.candidates().some((candidate) => candidate.nodeId === nodeId);
+  }
+
+  async #disk(): Promise<DiskStatus> {
+    const {resource} = this;
+    const now = this.#context.clock.monotonicMs();
+    if (now - this.#polledMs > POLL_FRESH_MS || resource.disk?.mode !== 'follow') {
+      await resource.poll();
+      this.#polledMs = now;
+    }
+
+    if (resource.disk?.mode === 'follow') return resource.disk;
+    if (resource.silentSince !== undefined) {
+      const words = resource.lastWords();
+      throw words ?? new DiskError('DISK_UNREACHABLE', 'the disk process does not answer yet');
+    }
+
+    return resource.run('follow', async () => {
+      if (!this.follow.isWanted) {
+        throw new DiskError('RESOURCE_NOT_PRIMARY', 'it is not to follow any more');
+      }
+
+      resource.forgetEnd();
+      const deadlineMs = performance.now() + START_TIMEOUT_MS;
+      const status = await startFollow(this.#context, resource.file, deadlineMs);
+      resource.noteStatus(status);
+      resource.hushFailure();
+      resource.hush('DISK_UNREACHABLE');
+      return status;
+    });
+  }
+
+  #noteAnswer(follow: DiskFollow, source: string): void {
+    const {resource} = this;
+    for (const code of ['SPLIT_BRAIN', 'HISTORY_UNKNOWN'] as const) {
+      const kind = code === 'SPLIT_BRAIN' ? 'forked' : 'unknown';
+      if (follow.answer?.kind !== kind) resource.hush(code);
+      else {
+        const at = follow.answer.position ?? 'an unknown position';
+        const text =
+          follow.answer.text ??
+          (kind === 'forked'
+            ? `this replica and ${source} have different histories from ${at} on: both are kept`
+            : `${source} knows nothing of the history of this replica`);
+        if (!resource.messages.some((message) => message.code === code)) {
+          this.#context.tell(code, 'critical', resource.name, text);
+        }
+
+        resource.say(code, 'critical', text);
+      }
+    }
+
+    this.#cluster.touch();
+  }
+
+  #noteFailure(error: unknown): void {
+    const {resource} = this;
+    const words = error instanceof Error ? error.message : String(error);
+    if (!isDiskError(error)) {
+      this.#context.log.error({resource: resource.name, err: error}, 'following failed');
+      return;
+    }
+
+    this.#context.log.info({resource: resource.name, code: error.code, err: error}, 'following');
+    // It is being started again, or was told to stop: nothing to be shown.
+    const passing = ['DISK_UNREACHABLE', 'TIMEOUT', 'RESOURCE_NOT_PRIMARY', 'RESOURCE_UNKNOWN'];
+    if (!passing.includes(error.code)) resource.sayFailure(error.code, words);
+  }
+
+  #noteLinks(): void {
+    const {resource} = this;
+    const down = this.candidates()
+      .filter(({linkUp}) => !linkUp)
+      .map(({name}) => name);
+    const text =
+      down.length === 0 ? undefined : `not heard of for 15 s or longer: ${down.join(', ')}`;
+    if (text !== this.#saidDown) resource.hush('LINK_DOWN');
+    if (text !== undefined) resource.say('LINK_DOWN', 'warning', text);
+    this.#saidDown = text;
+  }
+}
+
+const HEALTHS = ['ok', 'unknown', 'warning', 'critical'] as const;
+
+function worse(
+  left: ResourceStatus['health'],
+  right: ResourceStatus['health'],
+): ResourceStatus['health'] {
+  return HEALTHS.indexOf(left) > HEALTHS.indexOf(right) ? left : right;
+}
+
+function healthOf(state: ResourceState): ResourceStatus['health'] {
+  if (state === 'Forked' || state === 'Orphan' || state === 'DefectiveLog') return 'critical';
+  return state === 'InConsistent' ? 'warning' : 'ok';
+}
+
+/** The body of a request of a peer as an object. @throws DiskError PEER_PROTOCOL */
+export function objectOf(body: unknown): Record<string, unknown> {
+  if (isObject(body)) return body;
+  throw new DiskError('PEER_PROTOCOL', 'the body of the request is no object');
+}

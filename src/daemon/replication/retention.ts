@@ -1,0 +1,119 @@
+/**
+ * Keeps the slots of one resource in line with what the replicas need, and the disk process in line
+ * with the slots. Order: the file first, then the disk process; it reads the file by itself when it
+ * starts.
+ *
+ * Each node keeps log for each replica that it knows of, not only the primary: any node may become
+ * primary, and the others then want to go on from where they are.
+ */
+import fs from 'node:fs';
+import type {Clock} from '../../core/clock.js';
+import type {DiskStatus} from '../../core/disk-status.js';
+import type {ResourceFile} from '../../core/home.js';
+import {LOG_CAP_BYTES_DEFAULT} from '../../core/limits.js';
+import {formatPosition, parsePosition} from '../../core/position.js';
+import {formatBytes} from '../../core/units.js';
+import type {Candidate} from './choose-source.js';
+import {capInForce, type Slots} from './slots.js';
+
+/** Facts that are so much younger than a slot and know no replica are believed. */
+const LEFT_AFTER_MS = 60_000;
+
+export interface RetentionPorts {
+  readonly clock: Clock;
+  readonly slots: Slots;
+  readonly logDirectory: string;
+  readonly file: () => ResourceFile | undefined;
+  readonly replicas: () => readonly Candidate[];
+  /** false: no member any more, or its fresh facts know no such replica. */
+  readonly isMember: (nodeId: string) => boolean;
+  readonly tellDisk: (position: string | null) => Promise<void>;
+  readonly onDropped: (name: string, text: string) => void;
+}
+
+/** One per resource. */
+export class Retention {
+  readonly #ports: RetentionPorts;
+
+  constructor(ports: RetentionPorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * Pins the log for a replica whose stream is about to begin.
+   *
+   * @returns resolves when file and disk process know of it
+   * @throws DiskError STORE_*, or what the disk process answered
+   */
+  async pin(nodeId: string, name: string, position: number, disk: DiskStatus): Promise<void> {
+    const {slots} = this.#ports;
+    const slot = slots.all.get(nodeId);
+    if (slot?.position !== position) slots.pin(nodeId, name, position);
+    await this.#tell(disk);
+  }
+
+  /** Looks once; called every second or so. */
+  async tick(disk: DiskStatus | undefined): Promise<void> {
+    const {slots} = this.#ports;
+    this.#followFacts(disk);
+    this.#forgetStrangers();
+    if (disk !== undefined) {
+      this.#applyCap(disk);
+      await this.#tell(disk);
+    }
+
+    slots.flush();
+  }
+
+  #followFacts(disk: DiskStatus | undefined): void {
+    const {slots, replicas} = this.#ports;
+    for (const {nodeId, name, facts} of replicas()) {
+      // One that is being copied has its slot from the stream; a fork's positions are not ours.
+      if (facts.sync !== null || facts.forked !== null || facts.replayed === null) continue;
+      const replayed = parsePosition(facts.replayed) ?? 0;
+      if (slots.all.has(nodeId)) slots.advance(nodeId, replayed);
+      else if (!slots.isDropped(nodeId) && disk !== undefined) {
+        slots.pin(nodeId, name, Math.max(replayed, parsePosition(disk.log.firstPosition) ?? 0));
+      }
+    }
+  }
+
+  #forgetStrangers(): void {
+    const {slots, isMember, clock} = this.#ports;
+    for (const [nodeId, {at}] of slots.all) {
+      const old = clock.wallMs() - Date.parse(at) > LEFT_AFTER_MS;
+      if (old && !isMember(nodeId)) slots.forget(nodeId);
+    }
+  }
+
+  #applyCap(disk: DiskStatus): void {
+    const {slots, file, logDirectory, onDropped} = this.#ports;
+    const end = parsePosition(disk.position) ?? 0;
+    const oldest = slots.retainFrom;
+    // The usual case costs no system call.
+    if (oldest === undefined || end - oldest < disk.log.segmentBytes) return;
+    const {bavail, bsize} = fs.statfsSync(logDirectory);
+    const capBytes = capInForce({
+      capBytes: file()?.logCapBytes ?? LOG_CAP_BYTES_DEFAULT,
+      freeBytes: bavail * bsize,
+      logBytes: disk.log.bytes,
+    });
+    for (const [nodeId, {name, position}] of slots.all) {
+      if (end - position <= capBytes) continue;
+      const lag = formatBytes(end - position);
+      slots.drop(nodeId);
+      onDropped(
+        name,
+        `the replica on ${name} lags ${lag}, more log than may be kept (${formatBytes(capBytes)}): ` +
+          'it will be copied again',
+      );
+    }
+  }
+
+  async #tell(disk: DiskStatus): Promise<void> {
+    const {slots, tellDisk} = this.#ports;
+    const retain = slots.retainFrom;
+    const wanted = retain === undefined ? null : formatPosition(retain);
+    if ((disk.retainFrom ?? null) !== wanted) await tellDisk(wanted);
+  }
+}
