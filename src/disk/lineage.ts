@@ -19,7 +19,9 @@ export function appendLineage(config: DiskConfig, header: SegmentHeader, files: 
     start: formatPosition(header.start),
     chain: formatChain(header.chain),
   };
-  writeLineage(config, [...readLineage(files, lineageFile), entry], files);
+  // An epoch is noted before its records: where those were lost, it begins beyond the log's end.
+  const known = readLineage(files, lineageFile).filter(({start}) => start <= entry.start);
+  writeLineage(config, [...known, entry], files);
 }
 
 /** Replaces the lineage, durably; the oldest entries go where there are too many. */
