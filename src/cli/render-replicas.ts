@@ -9,7 +9,7 @@ import type {
   StatusDocument,
   SyncProgress,
 } from '../control/api.js';
-import {replicaHealth} from '../control/health.js';
+import {hasPrimary, replicaHealth} from '../control/health.js';
 import {findState} from '../core/states.js';
 import type {Paint} from './paint.js';
 import {formatLag, renderCopy} from './render-flow.js';
@@ -56,11 +56,12 @@ export function renderReplicas(
 
 function replicaRows(resource: ResourceStatus, paint: Paint, rates: CopyRates): ReplicaRow[] {
   const {name, follow} = resource;
+  const primary = hasPrimary(resource);
   const others = resource.replicas.map((one): ReplicaRow => ({
     cells: [
       `  ${one.node}`,
       one.role,
-      {text: one.state, shown: paint(HEALTH_COLOUR[replicaHealth(one)], one.state)},
+      {text: one.state, shown: paint(HEALTH_COLOUR[replicaHealth(one, primary)], one.state)},
       one.link === 'up' ? 'link up' : {text: 'link DOWN', shown: paint('yellow', 'link DOWN')},
       describeReplica(one),
     ],
@@ -108,9 +109,10 @@ export function renderReplicaTroubles(
   paint: Paint,
   nowMs: number,
 ): string[] {
+  const primary = hasPrimary(resource);
   return resource.replicas.flatMap((one) => {
-    const health = replicaHealth(one);
-    if (health === 'ok') return [];
+    const health = replicaHealth(one, primary);
+    if (health === 'ok' || isTold(resource, one)) return [];
     const {what, why, action} = explainReplica(one, resource.name);
     const head = `${resource.name} at ${one.node}: ${paint(HEALTH_COLOUR[health], health)}: ${what}`;
     const since = one.since === null ? [] : [`  since: ${formatSince(one.since, nowMs)}`];
@@ -129,7 +131,34 @@ export function renderReplicaTroubles(
   });
 }
 
-interface Trouble {
+/** Why the replica of this node is not well although its state is, and what to type. */
+export function explainFollow({name, follow}: ResourceStatus): Trouble | undefined {
+  if (follow == null) return undefined;
+  if (follow.replication === 'continuous') {
+    return {
+      what: `far behind, ${formatLag(follow)}`,
+      why: 'The link or this node is slower than what is written at the primary.',
+      action: `Wait if it shrinks: mars wait ${name} 'lag<10'. Else look at link and disks.`,
+    };
+  }
+
+  return {
+    what: `replication is ${follow.replication}`,
+    why: 'Nothing comes from the primary: this copy grows older, and the log for it is kept there.',
+    action: `mars fetch status ${name} says why; mars up ${name} turns all switches on.`,
+  };
+}
+
+/** The daemon has a message of its own for a node that is not heard of. */
+function isTold({messages}: ResourceStatus, {node, link, state}: ReplicaStatus): boolean {
+  if (link === 'up' || state === 'Forked') return false;
+  return messages.some(
+    ({code, text}) => code === 'LINK_DOWN' && text.split(/[ ,:]+/u).includes(node),
+  );
+}
+
+/** What, why and what to type; since when stands elsewhere. */
+export interface Trouble {
   readonly what: string;
   readonly why: string;
   readonly action: string;

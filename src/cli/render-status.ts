@@ -4,7 +4,7 @@
  * to type. Nothing is green while a replica is not.
  */
 import type {ResourceStatus, StatusDocument} from '../control/api.js';
-import {HEALTHS, healthWithReplicas, worst, type Health} from '../control/health.js';
+import {followHealth, HEALTHS, healthWithReplicas, worst, type Health} from '../control/health.js';
 import {CODES} from '../core/codes.js';
 import type {Message} from '../core/disk-status.js';
 import {parsePosition} from '../core/position.js';
@@ -12,10 +12,12 @@ import {findState} from '../core/states.js';
 import {formatBytes} from '../core/units.js';
 import type {Paint} from './paint.js';
 import {
+  explainFollow,
   HEALTH_COLOUR,
   renderReplicas,
   renderReplicaTroubles,
   type CopyRates,
+  type Trouble,
 } from './render-replicas.js';
 import {renderTable, type Cell} from './table.js';
 import {formatSince, formatTime} from './times.js';
@@ -28,6 +30,15 @@ export const HEALTH_EXIT: Readonly<Record<Health, number>> = {
   critical: 2,
   unknown: 3,
 };
+
+/** In these states only the flow of the log can be what is wrong. */
+const STATES_OF_FLOW: readonly ResourceStatus['state'][] = [
+  'UpToDate',
+  'WriteBack',
+  'OutDated[F]',
+  'OutDated[R]',
+  'OutDated[FR]',
+];
 
 export interface RenderOptions {
   readonly paint: Paint;
@@ -103,7 +114,7 @@ function formatBehind({position, replayed}: ResourceStatus): string {
 
 function renderTroubles(resource: ResourceStatus, options: RenderOptions): string[] {
   const lines = resource.messages.flatMap((message) =>
-    message.severity === 'info' && resource.health === 'ok'
+    message.severity === 'info' && healthWithReplicas(resource) === 'ok'
       ? []
       : renderMessage(resource, message, options),
   );
@@ -118,15 +129,26 @@ function renderTroubles(resource: ResourceStatus, options: RenderOptions): strin
     );
   }
 
-  if (lines.length === 0 && resource.health !== 'ok') {
-    const entry = findState(resource.state);
-    const head = options.paint(HEALTH_COLOUR[resource.health], resource.health);
-    lines.push(`${resource.name}: ${head}: ${resource.state}`);
-    if (entry !== undefined) lines.push(...labelled('why', entry.meaning));
-    if (entry !== undefined) lines.push(...labelled('do', named(entry.action, resource.name)));
+  const health = worst([resource.health, followHealth(resource)]);
+  if (lines.length === 0 && health !== 'ok') {
+    const {what, why, action} = explainTrouble(resource);
+    const head = options.paint(HEALTH_COLOUR[health], health);
+    lines.push(`${resource.name}: ${head}: ${what}`);
+    if (why !== '') lines.push(...labelled('why', why));
+    if (action !== '') lines.push(...labelled('do', action));
   }
 
   return lines;
+}
+
+/** By what the replica does not do, or else by its state. */
+function explainTrouble(resource: ResourceStatus): Trouble {
+  const {name, state, health} = resource;
+  const flows = health === 'ok' && STATES_OF_FLOW.includes(state);
+  const trouble = flows ? explainFollow(resource) : undefined;
+  if (trouble !== undefined) return trouble;
+  const entry = findState(state);
+  return {what: state, why: entry?.meaning ?? '', action: named(entry?.action ?? '', name)};
 }
 
 function renderMessage(

@@ -39,18 +39,33 @@ const HEALTH_OF_STATE: Readonly<Record<ResourceState, Health>> = {
 /**
  * How well a replica is, as far as this node knows: one that is not heard of, stopped, or far
  * behind is a warning, as the resource works without it but has one copy less.
+ *
+ * @param hasPrimary false: nobody is primary, so there is nothing that a replica could follow
  */
-export function replicaHealth(replica: ReplicaStatus): Health {
+export function replicaHealth(replica: ReplicaStatus, hasPrimary = true): Health {
   const byState = HEALTH_OF_STATE[replica.state];
   if (byState === 'critical') return byState;
-  const follows = replica.replication === 'continuous' || isPrimary(replica);
-  const late = replica.lagSeconds !== null && replica.lagSeconds > LAG_SECONDS_WARNING;
-  return replica.link === 'down' || !follows || late ? 'warning' : byState;
+  const follows = isPrimary(replica) || isFlowing(replica, hasPrimary);
+  return replica.link === 'down' || !follows ? 'warning' : byState;
 }
 
-/** The worse of what the daemon says of the resource and what its replicas are. */
-export function healthWithReplicas({health, replicas}: ResourceStatus): Health {
-  return worst([health, ...replicas.map((replica) => replicaHealth(replica))]);
+/** How well the replica of this node follows; a primary, and a resource without others, is well. */
+export function followHealth({follow, state, replicas}: ResourceStatus): Health {
+  if (follow == null) return 'ok';
+  const flowing = isFlowing(follow, replicas.some(isPrimary));
+  return worst([flowing ? 'ok' : 'warning', HEALTH_OF_STATE[state]]);
+}
+
+/** The worst of what the daemon says of the resource itself, and what its replicas are. */
+export function healthWithReplicas(resource: ResourceStatus): Health {
+  const primary = hasPrimary(resource);
+  const others = resource.replicas.map((replica) => replicaHealth(replica, primary));
+  return worst([resource.health, followHealth(resource), ...others]);
+}
+
+/** Whether this node knows of a primary, itself included. */
+export function hasPrimary(resource: ResourceStatus): boolean {
+  return isPrimary(resource) || resource.replicas.some(isPrimary);
 }
 
 /** `ok` where there is nothing. */
@@ -58,6 +73,15 @@ export function worst(healths: readonly Health[]): Health {
   return HEALTHS.find((health) => healths.includes(health)) ?? 'ok';
 }
 
-function isPrimary({role}: ReplicaStatus): boolean {
+function isFlowing(
+  {replication, lagSeconds}: Pick<ReplicaStatus, 'replication' | 'lagSeconds'>,
+  primaryKnown: boolean,
+): boolean {
+  if (!primaryKnown) return replication !== 'paused';
+  const late = lagSeconds !== null && lagSeconds > LAG_SECONDS_WARNING;
+  return replication === 'continuous' && !late;
+}
+
+function isPrimary({role}: Pick<ReplicaStatus, 'role'>): boolean {
   return role === 'primary' || role === 'forcedPrimary';
 }

@@ -100,6 +100,41 @@ test('a primary on another node, and a replica that is a moment behind, are well
   assert.is(replicaHealth(other), 'ok');
 });
 
+test('a replica of this node that gets nothing is never green', () => {
+  const replicas = [fakeReplica('beta', {role: 'primary'})];
+  const bad: [Parameters<typeof fakeFollow>[0], RegExp][] = [
+    [{replication: 'paused'}, /web: warning: replication is paused\n[\s\S]*mars up web turns/u],
+    [{replication: 'stopped', connected: false}, /web: warning: replication is stopped\n/u],
+    [{lagSeconds: 61}, /web: warning: far behind, 61 s behind/u],
+  ];
+  for (const [follow, expected] of bad) {
+    const web = fakeStatus('web', {role: 'secondary', replicas, follow: fakeFollow(follow)});
+    const text = renderStatus(fakeStatusDocument(web), RENDER);
+    assert.match(text, /^alpha: NOT well: 1 warning of 1 resource\n/u);
+    assert.match(text, expected);
+  }
+});
+
+test('without a primary there is nothing to follow, and that is well', () => {
+  const follow = fakeFollow({replication: 'stopped', connected: false, lagSeconds: null});
+  const replicas = [fakeReplica('beta', {replication: 'stopped', lagSeconds: null})];
+  const web = fakeStatus('web', {role: 'secondary', replicas, follow});
+  assert.match(renderStatus(fakeStatusDocument(web), RENDER), /^alpha: all is well/u);
+});
+
+test('what the daemon tells of a silent node is not told twice', () => {
+  const message = {
+    ...({code: 'LINK_DOWN', severity: 'warning', since: '2026-11-22T10:00:00.000Z'} as const),
+    text: 'not heard of for 15 s or longer: beta',
+  };
+  const replicas = [fakeReplica('beta', {link: 'down'}), fakeReplica('gamma', {link: 'down'})];
+  const web = fakeStatus('web', {health: 'warning', replicas, messages: [message]});
+  const text = renderStatus(fakeStatusDocument(web), RENDER);
+  assert.match(text, /web: warning: LINK_DOWN/u);
+  assert.not.match(text, /web at beta/u);
+  assert.match(text, /web at gamma: warning: not heard of/u);
+});
+
 test('it fits 80 columns with copies and long names', () => {
   const node = 'y'.repeat(63);
   const state = 'InConsistent';
