@@ -32,7 +32,6 @@ import {
   encodeSyncEnd,
   encodeSyncHello,
   encodeSyncMark,
-  encodeSyncMark,
   FRAME,
   FRAME_HEADER_BYTES,
   FRAME_PAYLOAD_MAX,

@@ -28,7 +28,7 @@ function judge(source: Node, follower: Node, at: number, answer: CommonPoint): s
   }
 
   const dropped = follower.log.slice(common);
-  const own = [...dropped].some((letter) =>
+  const own = Array.from(dropped).some((letter) =>
     follower.lineage.some(({epoch, node}) => epoch.startsWith(letter) && node === nodeId(at)),
   );
   switch (answer.kind) {
