@@ -29,6 +29,13 @@ export const REPLICA_CODES = {
     remedy:
       'Check the disk of the primary and its write cache: it acknowledged a sync that it did not do.',
   },
+  SYNC_MISMATCH: {
+    exit: 'damage',
+    meaning:
+      'The log that was to complete a copied image is not the history that the image was copied ' +
+      'from: the source lost data, or was replaced, while the copy ran.',
+    remedy: 'Nothing: the image is compared and copied again by itself.',
+  },
   LINK_DOWN: {
     exit: 'unreachable',
     meaning: 'A node with a replica was not heard of for 15 s or longer.',

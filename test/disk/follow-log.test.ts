@@ -1,0 +1,505 @@
+/** The log of another node, received on a simulated disk: what is stored, cut, recovered, replayed. */
+import {test} from 'uvu';
+import * as assert from 'uvu/assert';
+import {isDiskError} from '../../src/core/errors.js';
+import {formatPosition} from '../../src/core/position.js';
+import {readLineage} from '../../src/disk/lineage.js';
+import {WORD} from '../../src/disk/shared.js';
+import {writeSyncState} from '../../src/disk/sync-state.js';
+import {TwoSlotFile} from '../../src/core/two-slot.js';
+import {formatChain} from '../../src/log/record.js';
+import {SimCrash} from '../sim/sim-disk.js';
+import {diskAt, FollowRig, recordsOf, type SourceRecord} from './follow-rig.js';
+import {HOME, NAME, PATHS, Rig} from './rig.js';
+
+/** A primary that has written `count` times over its disk, in segments of 128 KiB. */
+function primaryWith(count: number, seed = 1): Rig {
+  const rig = new Rig({seed});
+  rig.life.shared.set(WORD.replayPaused, 1);
+  write(rig, count);
+  return rig;
+}
+
+function write(rig: Rig, count: number): void {
+  for (let at = 0; at < count; at += 1) {
+    const offset = ((at * 37) % 120) * 8192;
+    if (at % 9 === 8) rig.zero(offset, 16_384, at % 2 === 0);
+    else rig.write(offset + (at % 3) * 512, 3000 + ((at * 997) % 20_000));
+    rig.until(() => !rig.parked);
+    if (at % 10 === 9) rig.flushed();
+  }
+
+  rig.commit();
+}
+
+function endOf(records: readonly SourceRecord[]): number {
+  return records.at(-1)?.end ?? 0;
+}
+
+function refused(code: string, work: () => void): void {
+  assert.throws(work, (error: unknown) => isDiskError(error) && error.code === code);
+}
+
+test('what is received is stored as at the origin, and replayed to the same image', () => {
+  const rig = primaryWith(60);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  follower.feed(records);
+  assert.is(follower.log.position, endOf(records));
+  assert.is(follower.log.position, rig.life.shared.appended.get());
+  follower.log.noteOriginDurable(rig.life.shared.durable.get());
+  follower.settle();
+  assert.is(follower.shared.replayed.get(), endOf(records));
+  follower.assertImage(records);
+  assert.ok(follower.image().equals(rig.model));
+  for (const name of follower.logNames().filter((found) => found.startsWith('log-'))) {
+    const path = `${PATHS.logDirectory}/${name}`;
+    const header = follower.files.peek(path, 0, 1024);
+    assert.ok(header.equals(rig.files.peek(path, 0, 1024)), name);
+  }
+
+  const lineage = readLineage(follower.files, PATHS.lineageFile);
+  assert.equal(lineage, readLineage(rig.files, PATHS.lineageFile));
+});
+
+test('nothing is replayed that is not durable here and at the origin', () => {
+  const rig = primaryWith(40);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  const middle = records[20]?.end ?? 0;
+  follower.feed(records, middle);
+  follower.shared.originDurable.set(records[10]?.end ?? 0);
+  follower.settle();
+  assert.is(follower.shared.replayed.get(), records[10]?.end);
+  follower.log.noteOriginDurable(endOf(records));
+  assert.is(follower.shared.replayLimit, middle);
+  follower.feed(records, records[30]?.end);
+  follower.log.noteOriginDurable(endOf(records));
+  assert.ok(follower.shared.replayLimit < follower.log.position);
+  follower.settle();
+  assert.is(follower.shared.replayed.get(), records[30]?.end);
+  follower.assertImage(records);
+});
+
+test('a new source may have lost what the old one had durable', () => {
+  const rig = primaryWith(30);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  follower.feed(records, records[10]?.end);
+  follower.log.noteOriginDurable(endOf(records));
+  follower.log.beginStream([]);
+  assert.is(follower.shared.originDurable.get(), records[10]?.end);
+});
+
+test('a record that is not right is refused, and nothing of its frame is stored', () => {
+  const rig = primaryWith(30);
+  const records = recordsOf(rig);
+  const [first, second, third] = records.slice(3, 6);
+  assert.ok(first !== undefined && second !== undefined && third !== undefined);
+  const follower = new FollowRig(rig);
+  follower.feed(records, first.position);
+  const before = follower.log.position;
+  const flipped = (at: number): Buffer => {
+    const bytes = Buffer.concat([first.bytes, second.bytes]);
+    bytes.writeUInt8((bytes[at] ?? 0) ^ 4, at);
+    return bytes;
+  };
+  const payload = first.bytes.length + 200;
+  const bad: [string, Buffer][] = [
+    ['magic', flipped(0)],
+    ['durable', flipped(57)],
+    ['header CRC', flipped(126)],
+    ['payload', flipped(payload)],
+    ['left out', Buffer.concat([first.bytes, third.bytes])],
+    ['cut short', Buffer.concat([first.bytes, second.bytes.subarray(0, -8)])],
+    ['twice', Buffer.concat([first.bytes, first.bytes])],
+    ['half a header', first.bytes.subarray(0, 64)],
+  ];
+  for (const [what, bytes] of bad) {
+    const calls = follower.files.calls;
+    refused('PEER_PROTOCOL', () => follower.log.takeRecords(before, bytes));
+    assert.is(follower.log.position, before, what);
+    assert.is(follower.files.calls, calls, `${what}: the disk is not touched`);
+  }
+
+  refused('PEER_PROTOCOL', () => follower.log.takeRecords(second.position, second.bytes));
+  follower.log.takeRecords(before, Buffer.concat([first.bytes, second.bytes]));
+  assert.is(follower.log.position, second.end);
+  follower.log.beginStream([]);
+  refused('PEER_PROTOCOL', () => follower.log.takeRecords(third.position, third.bytes));
+});
+
+test('a segment that does not join is refused', () => {
+  const rig = primaryWith(60);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  const next = records.find(({segment}, at) => at > 0 && segment !== records[at - 1]?.segment);
+  assert.ok(next !== undefined);
+  follower.feed(records, next.position);
+  const {position, segment} = next;
+  const {header, bytes} = segment;
+  const other = {...header, chain: {low: 1, high: 2}};
+  refused('PEER_PROTOCOL', () => {
+    follower.log.takeSegment({position, bytes, header: other});
+  });
+  const foreign = {...header, resourceId: 'd'.repeat(32)};
+  refused('PEER_PROTOCOL', () => {
+    follower.log.takeSegment({position, bytes, header: foreign});
+  });
+  const huge = {...header, capacityBytes: 2 ** 40};
+  refused('PEER_PROTOCOL', () => {
+    follower.log.takeSegment({position, bytes, header: huge});
+  });
+  const epoch = {...header, epoch: 'e'.repeat(32)};
+  refused('PEER_PROTOCOL', () => {
+    follower.log.takeSegment({position, bytes, header: epoch});
+  });
+  const number = {...header, number: header.number - 1};
+  refused('PEER_PROTOCOL', () => {
+    follower.log.takeSegment({position, bytes, header: number});
+  });
+  refused('PEER_PROTOCOL', () => {
+    follower.log.takeSegment({position: position + 8, bytes, header});
+  });
+  follower.feed(records);
+  assert.is(follower.log.position, endOf(records));
+});
+
+test('new epochs reach the lineage before anything of theirs reaches the log', () => {
+  const rig = primaryWith(20);
+  rig.kill();
+  rig.life.shared.set(WORD.replayPaused, 1);
+  rig.kill();
+  rig.life.shared.set(WORD.replayPaused, 1);
+  write(rig, 10);
+  const records = recordsOf(rig);
+  const source = readLineage(rig.files, PATHS.lineageFile);
+  assert.is(source.length, 3);
+  const follower = new FollowRig(rig);
+  follower.files.beforeCall = (_actor, call, path) => {
+    if (call !== 'write' || !path.includes('/log-')) return;
+    const known = readLineage(follower.files, PATHS.lineageFile).map(({epoch}) => epoch);
+    assert.ok(known.includes(follower.log.epoch ?? ''), path);
+  };
+  follower.feed(records);
+  follower.files.beforeCall = undefined;
+  // The epoch in which nothing was written is not in the log: without the source nobody tells.
+  assert.equal(readLineage(follower.files, PATHS.lineageFile), [source[0], source[2]]);
+  follower.kill();
+  assert.is(follower.log.position, endOf(records));
+  follower.log.noteOriginDurable(endOf(records));
+  follower.settle();
+  follower.assertImage(records);
+});
+
+test('the lineage of the source names epochs in which nothing was written', () => {
+  const rig = primaryWith(5);
+  rig.kill();
+  rig.kill();
+  write(rig, 5);
+  const records = recordsOf(rig);
+  const source = readLineage(rig.files, PATHS.lineageFile);
+  const follower = new FollowRig(rig);
+  follower.log.beginStream(source);
+  let segment: SourceRecord['segment'] | undefined;
+  for (const {position, bytes, segment: found} of records) {
+    if (found !== segment) follower.log.takeSegment({position, ...found});
+    segment = found;
+    follower.log.takeRecords(position, bytes);
+  }
+
+  assert.equal(readLineage(follower.files, PATHS.lineageFile), source);
+});
+
+test('a cut drops records, segments and epochs behind it, and they stay away', () => {
+  const rig = primaryWith(40);
+  rig.kill();
+  rig.life.shared.set(WORD.replayPaused, 1);
+  write(rig, 30);
+  const records = recordsOf(rig);
+  const source = readLineage(rig.files, PATHS.lineageFile);
+  const epochStart = Number.parseInt(source[1]?.start ?? '', 16);
+  const inFirst = records.filter(({end}) => end <= epochStart);
+  for (const target of [inFirst.at(-3), inFirst.at(-1), records.at(-2), inFirst.at(5)]) {
+    assert.ok(target !== undefined);
+    const follower = new FollowRig(rig);
+    follower.feed(records);
+    follower.log.noteOriginDurable(records[3]?.end ?? 0);
+    follower.shared.originDurable.set(records[3]?.end ?? 0);
+    follower.settle();
+    follower.committer.commit();
+    assert.is(follower.log.cut(target.end), true);
+    assert.is(follower.log.position, target.end);
+    assert.equal(follower.log.chain, target.chain);
+    assert.is(follower.shared.appended.get(), target.end);
+    const epochs = target.end <= epochStart ? 1 : 2;
+    assert.is(readLineage(follower.files, PATHS.lineageFile).length, epochs);
+    follower.crash('none');
+    assert.is(follower.log.position, target.end, 'after power loss');
+    assert.is(follower.disk.recovered.tornRecords, 0);
+    follower.feed(records);
+    follower.log.noteOriginDurable(endOf(records));
+    follower.settle();
+    assert.is(follower.shared.replayed.get(), endOf(records));
+    follower.assertImage(records);
+  }
+});
+
+test('a cut below what the image may hold is refused, and changes nothing', () => {
+  const rig = primaryWith(30);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  follower.feed(records);
+  follower.log.noteOriginDurable(records[20]?.end ?? 0);
+  follower.settle();
+  refused('ORIGIN_LOST_DATA', () => follower.log.cut(records[10]?.end ?? 0));
+  refused('PEER_PROTOCOL', () => follower.log.cut((records.at(-2)?.end ?? 0) + 8));
+  refused('PEER_PROTOCOL', () => follower.log.cut(endOf(records) + 8));
+  assert.is(follower.log.position, endOf(records));
+  follower.shared.set(WORD.replayLock, 1);
+  assert.is(follower.log.cut(records.at(-2)?.end ?? 0), false);
+  follower.shared.set(WORD.replayLock, 0);
+  follower.shared.set(WORD.commitLock, 1);
+  assert.is(follower.log.cut(records.at(-2)?.end ?? 0), false);
+  assert.is(follower.shared.get(WORD.replayLock), 0);
+});
+
+test('files are used again once they are replayed and nobody fetches them', () => {
+  const rig = primaryWith(200);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  follower.log.noteOriginDurable(endOf(records));
+  let most = 0;
+  for (let at = 4; at < records.length + 4; at += 4) {
+    follower.feed(records, records[Math.min(at, records.length - 1)]?.end);
+    follower.log.noteOriginDurable(endOf(records));
+    follower.settle();
+    follower.work();
+    most = Math.max(most, follower.logNames().length);
+  }
+
+  assert.ok(most <= 6, `${most} files`);
+  assert.ok(follower.files.descriptorCount <= 6);
+  follower.assertImage(records);
+});
+
+test('what others fetch from here is kept by name, also by the next life', () => {
+  const rig = primaryWith(120);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  const from = records[30]?.end ?? 0;
+  follower.shared.retain(from);
+  follower.feed(records);
+  follower.log.noteOriginDurable(endOf(records));
+  follower.settle();
+  follower.work();
+  const names = new Set(
+    records.filter(({end}) => end > from).map(({segment}) => segment.header.number),
+  );
+  const kept = follower.logNames().filter((name) => name.startsWith('log-'));
+  assert.is(kept.length, names.size);
+  assert.ok((follower.log.retained[0]?.start ?? Infinity) <= from);
+  follower.shared.retain(Infinity);
+  follower.work();
+  assert.is(follower.logNames().filter((name) => name.startsWith('log-')).length, 1);
+});
+
+/** Feeds, commits and replays in turn; ends by SimCrash wherever the disk dies. */
+function run(follower: FollowRig, records: readonly SourceRecord[], durable: number): void {
+  let step = 0;
+  while (follower.log.position < endOf(records) || follower.shared.replayed.get() < durable) {
+    const at = records.findIndex(({end}) => end > follower.log.position);
+    follower.feed(records, records[Math.min(at + 5, records.length - 1)]?.end ?? Infinity, 2);
+    follower.log.noteOriginDurable(Math.min(durable, follower.log.position + 40_000));
+    step += 1;
+    if (step % 2 === 0) follower.committer.commit();
+    follower.clock.advance((follower.replayer?.step() ?? 0) + 1);
+    follower.log.step();
+    assert.ok(step < 5000);
+  }
+}
+
+test('power loss at any point: image and log are a state that the origin had durable', () => {
+  const rig = primaryWith(70);
+  const records = recordsOf(rig);
+  // What a MARK tells, or a record that came later.
+  const durable = Math.max(records[60]?.end ?? 0, ...records.map((record) => record.durable));
+  let crashes = 0;
+  for (let calls = 3; ; calls += 7) {
+    const follower = new FollowRig(rig, calls);
+    follower.files.crashAfter(calls);
+    try {
+      run(follower, records, durable);
+      break;
+    } catch (error) {
+      if (!(error instanceof SimCrash)) throw error;
+      crashes += 1;
+    }
+
+    for (const mode of ['random', 'none'] as const) {
+      follower.crash(mode);
+      const {state} = follower.disk;
+      assert.ok(state.to <= durable, "log before image, also the origin's");
+      assert.ok(follower.log.position >= state.to, `crash after ${calls} calls`);
+      // All that the image needs is here: without the origin it becomes a state of the disk.
+      follower.settle();
+      assert.ok(follower.shared.replayed.get() >= state.to);
+      follower.assertImage(records, `crash after ${calls} calls, ${mode}`);
+    }
+
+    run(follower, records, durable);
+    follower.settle();
+    follower.assertImage(records);
+    follower.log.noteOriginDurable(endOf(records));
+    follower.settle();
+    assert.ok(follower.image().equals(diskAt(records, endOf(records), follower.sizeBytes)));
+  }
+
+  assert.ok(crashes > 50, `${crashes} crashes`);
+});
+
+test('power loss at any point of a cut: it is done, or can be done again', () => {
+  const rig = primaryWith(20);
+  rig.kill();
+  rig.life.shared.set(WORD.replayPaused, 1);
+  write(rig, 30);
+  const records = recordsOf(rig);
+  const [target, low] = [records[14], records[4]];
+  assert.ok(target !== undefined && low !== undefined);
+  let crashes = 0;
+  for (let calls = 1; ; calls += 1) {
+    const follower = new FollowRig(rig, calls);
+    follower.feed(records);
+    follower.shared.originDurable.set(low.end);
+    follower.settle();
+    follower.files.crashAfter(calls);
+    try {
+      follower.log.cut(target.end);
+      break;
+    } catch (error) {
+      if (!(error instanceof SimCrash)) throw error;
+      crashes += 1;
+    }
+
+    follower.crash('random');
+    assert.ok(follower.log.position >= target.end);
+    assert.is(follower.log.cut(target.end), true);
+    follower.crash('none');
+    assert.is(follower.log.position, target.end);
+    assert.equal(follower.log.chain, target.chain);
+    assert.is(follower.log.lineage.length, 1);
+    follower.feed(records);
+    follower.log.noteOriginDurable(endOf(records));
+    follower.settle();
+    follower.assertImage(records);
+  }
+
+  assert.ok(crashes > 5, `${crashes} crashes`);
+});
+
+for (const below of [false, true]) {
+  test(`damage ${below ? 'below' : 'above'} what is in the image is fetched again`, () => {
+    const rig = primaryWith(60);
+    const records = recordsOf(rig);
+    const follower = new FollowRig(rig);
+    follower.feed(records);
+    const at = records.findIndex(({segment}, index) => {
+      const around = [records[index - 1]?.segment, records[index + 1]?.segment];
+      return index >= 40 && around.every((found) => found === segment);
+    });
+    const bad = records[at - 1];
+    assert.ok(bad !== undefined);
+    follower.shared.originDurable.set(records[below ? at : 10]?.end ?? 0);
+    follower.settle();
+    const {header} = bad.segment;
+    const name = `log-${String(header.number).padStart(9, '0')}-alpha`;
+    follower.files.rot(`${PATHS.logDirectory}/${name}`, 4096 + bad.position - header.start + 60, 3);
+    follower.files.kill();
+    follower.files.evict();
+    follower.begin();
+    assert.is(follower.log.position, bad.position);
+    assert.is(follower.log.isConsistent, !below);
+    assert.is(follower.replayer === undefined, below);
+    follower.settle();
+    follower.feed(records);
+    assert.ok(follower.log.isConsistent);
+    follower.log.noteOriginDurable(endOf(records));
+    follower.settle();
+    assert.is(follower.shared.replayed.get(), endOf(records));
+    follower.assertImage(records);
+  });
+}
+
+test('after a copy of the image the log begins in the middle of a segment', () => {
+  const rig = primaryWith(60);
+  const records = recordsOf(rig);
+  const [begin, end] = [records[20], records[25]];
+  assert.ok(begin !== undefined && end !== undefined);
+  const sync = {
+    schema: 1 as const,
+    state: 'done' as const,
+    epoch: rig.life.disk.epoch,
+    begin: begin.end,
+    chain: formatChain(begin.chain),
+    end: end.end,
+    endChain: formatChain(end.chain),
+    sizeBytes: rig.model.length,
+    chunkBytes: 2 ** 20,
+    doneChunks: 1,
+    distrustEnd: 0,
+    lineage: readLineage(rig.files, PATHS.lineageFile),
+    image: null,
+  };
+  const make = (state: typeof sync): FollowRig =>
+    new FollowRig(rig, 1, ({files, sizeBytes}) => {
+      const fd = files.open(PATHS.image, 'write');
+      // A mixture of `begin` and `end`.
+      const copy = diskAt(records, begin.end, sizeBytes);
+      diskAt(records, end.end, sizeBytes).copy(copy, 0, 0, sizeBytes / 2);
+      files.write(fd, copy, 0, sizeBytes, 0);
+      files.sync(fd);
+      const image = files.identify(fd);
+      files.close(fd);
+      const replay = {schema: 1, from: begin.end, to: end.end, image};
+      TwoSlotFile.create(files, PATHS.replayFile, replay).close();
+      writeSyncState(files, HOME, NAME, state);
+    });
+  const follower = make(sync);
+  assert.is(follower.log.position, begin.end);
+  assert.not(follower.log.isConsistent);
+  assert.is(follower.log.hello('c').chain, formatChain(begin.chain));
+  follower.feed(records, records[22]?.end);
+  follower.crash('none');
+  assert.ok(follower.log.position >= begin.end);
+  follower.feed(records);
+  follower.log.noteOriginDurable(endOf(records));
+  follower.settle();
+  follower.assertImage(records);
+  assert.ok(follower.log.isConsistent);
+  follower.crash('random');
+  assert.is(follower.log.position, endOf(records));
+  const other = make({...sync, endChain: 'f'.repeat(16)});
+  refused('SYNC_MISMATCH', () => {
+    other.feed(records);
+  });
+  assert.ok(other.log.position < end.end);
+});
+
+test('a file system that is full ends the stream, nothing else', () => {
+  const rig = primaryWith(60);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  follower.feed(records, records[5]?.end);
+  follower.files.capacityBytes = follower.files.usedBytes();
+  assert.throws(() => {
+    follower.feed(records);
+  }, /ENOSPC/u);
+  const {position} = follower.log;
+  assert.ok(position < endOf(records));
+  follower.files.capacityBytes = Infinity;
+  follower.feed(records);
+  assert.is(follower.log.position, endOf(records));
+  assert.is(formatPosition(position).length, 16);
+});
+
+test.run();
