@@ -8,13 +8,16 @@
  */
 import fs from 'node:fs';
 import {randomBytes} from 'node:crypto';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import type {CreateRequest, DeleteResult} from '../control/api.js';
 import {DiskError, storeError} from '../core/errors.js';
+import {createNodeFiles} from '../core/files.js';
 import {HOME_SCHEMA, resourcePaths, type ResourceFile, type ResourcePaths} from '../core/home.js';
 import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import {SEGMENT_BYTES_DEFAULT} from '../core/limits.js';
 import {checkName} from '../core/names.js';
+import {emptySyncState, writeSyncState} from '../disk/sync-state.js';
+import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
 import type {Context} from './context.js';
 import {makeImage, planImage, type ImagePlan, type ImageWish} from './image.js';
 import {checkSize} from './operations.js';
@@ -36,10 +39,17 @@ export interface CreatedResource {
   readonly undo: () => void;
 }
 
+/** What a replica has in common with those that other nodes have already. */
+export type Origin = Pick<
+  ResourceFile,
+  'id' | 'sizeBytes' | 'createdAt' | 'segmentBytes' | 'alignmentBytes'
+>;
+
 /**
  * Makes image, directories and `resource.json` of a new resource.
  *
  * @param images canonical images of the other resources, with their names
+ * @param origin the resource exists elsewhere: its image is to be copied from there
  * @throws DiskError NAME_INVALID, SIZE_INVALID, KEY_UNKNOWN, RESOURCE_EXISTS, IMAGE_*, STORE_*;
  *   nothing is then left behind
  */
@@ -47,6 +57,7 @@ export async function createResource(
   context: Context,
   request: CreateRequest,
   images: ReadonlyMap<string, string>,
+  origin?: Origin,
 ): Promise<CreatedResource> {
   const name = checkName('resource', request.name);
   checkSize(request.sizeBytes);
@@ -71,8 +82,15 @@ export async function createResource(
     const plan = external ?? {path: join(work, 'image'), kind: 'missing', extend: false};
     undoImage = await makeImage(plan, wish);
     if (external !== undefined) fs.symlinkSync(external.path, join(work, 'image'));
-    const file = {...newFile(context, request, plan, external !== undefined), ...settings};
+    const made = newFile(context, request, plan, external !== undefined);
+    const file = {...made, ...origin, ...settings};
     writeJsonFile(join(work, 'resource.json'), file);
+    // With the directory under its name it is known that the image is no disk yet.
+    if (origin !== undefined) {
+      const state = emptySyncState(origin.sizeBytes, SYNC_CHUNK_BYTES);
+      writeSyncState(createNodeFiles(), context.paths.home, basename(work), state);
+    }
+
     fs.renameSync(work, directory);
     syncDirectory(context.paths.resourcesDirectory);
     return {file, undo};

@@ -9,10 +9,13 @@ import type {
   CreateRequest,
   DeleteRequest,
   DeleteResult,
+  JoinRequest,
+  LeaveRequest,
   ResourceView,
   StatusDocument,
   StopRequest,
 } from '../control/api.js';
+import type {ResourceFacts} from '../cluster/facts.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {ResourceFile} from '../core/home.js';
 import {deactivate, ownPidsOf} from './activate.js';
@@ -23,11 +26,13 @@ import {
   removeResource,
   removeRunFiles,
   removeUnfinished,
+  type Origin,
 } from './create.js';
 import {requireUnused} from './device.js';
 import {bringUp, leave} from './operations.js';
 import {listMounts, mountAt} from './mounts.js';
 import {forbiddenPlaces} from './places.js';
+import type {Replication} from './replication/replication.js';
 import {Resource, unknownResource} from './resource.js';
 import {resolveSafely} from './safe-path.js';
 import {readClusterId, readResource} from './state.js';
@@ -51,6 +56,7 @@ export class MarsNode {
   #creations: Promise<unknown> = Promise.resolve();
   #loops: Promise<unknown>[] = [];
   #stopping = false;
+  #replication: Replication | undefined;
 
   constructor(context: Context) {
     this.context = context;
@@ -93,11 +99,24 @@ export class MarsNode {
 
     const entry = {resource, supervision: new Supervision(this.context, resource)};
     this.#entries.set(name, entry);
+    this.#replication?.add(resource);
     return entry;
+  }
+
+  /** Takes part in a cluster: before `supervise`, so that nothing is decided without the others. */
+  replicate(replication: Replication): void {
+    this.#replication = replication;
+    for (const {resource} of this.#entries.values()) replication.add(resource);
+  }
+
+  /** Replication, where the node has an identity for it. */
+  get replication(): Replication | undefined {
+    return this.#replication;
   }
 
   /** Adopts and restores disks in the background, then watches them until `close`. */
   supervise(): void {
+    this.#replication?.start();
     for (const [name, entry] of this.#entries) this.#watch(name, entry, true);
   }
 
@@ -122,6 +141,7 @@ export class MarsNode {
   /** Ends the supervision and waits for operations under way. Disks go on. */
   async close(): Promise<void> {
     this.#abort.abort();
+    await this.#replication?.close();
     await Promise.all(this.#loops);
     await Promise.all([...this.#entries.values()].map(({resource}) => resource.idle()));
   }
@@ -142,14 +162,24 @@ export class MarsNode {
 
   /** `mars status`: asks each disk process, so that scripts see what is true now. */
   async status(name: string | undefined): Promise<StatusDocument> {
-    const resources = name === undefined ? this.resources() : [this.resource(name)];
+    const elsewhere = (this.#replication?.notJoined() ?? []).filter(
+      (status) => name === undefined || (status.name === name && !this.#entries.has(name)),
+    );
+    const known = name !== undefined && elsewhere.length === 0 ? [this.resource(name)] : [];
+    const resources = name === undefined ? this.resources() : known;
     await Promise.all(resources.map((resource) => resource.poll()));
     const {node, paths} = this.context;
     return {
       schema: 1,
       node: node.name,
       cluster: readClusterId(paths.home),
-      resources: resources.map((resource) => resourceStatus(resource, node.name)),
+      resources: [
+        ...resources.map((resource) => {
+          const status = resourceStatus(resource, node.name);
+          return this.#replication?.replica(resource.name)?.completed(status) ?? status;
+        }),
+        ...elsewhere,
+      ],
     };
   }
 
@@ -165,18 +195,48 @@ export class MarsNode {
     return result;
   }
 
-  async #createOnce(request: CreateRequest): Promise<ResourceView> {
-    const known = this.#entries.has(request.name);
-    if (known) {
-      const text = `there is a resource ${request.name} already`;
-      throw new DiskError('RESOURCE_EXISTS', text, {resource: request.name});
-    }
+  /**
+   * Makes a replica of a resource that other members have; it copies the image in the background.
+   *
+   * @throws DiskError NO_SOURCE, RESOURCE_EXISTS, and as createResource; nothing is then left
+   */
+  join(name: string, request: JoinRequest): Promise<ResourceView> {
+    const result = this.#creations.then(async () => {
+      this.#refuseKnown(name);
+      const replication = this.#replication;
+      if (replication === undefined) {
+        throw new DiskError('NO_SOURCE', 'this node belongs to no cluster: mars peer join TOKEN');
+      }
 
+      const origin = originOf(await replication.findElsewhere(name));
+      const wish = {...request, name, sizeBytes: origin.sizeBytes, activate: false};
+      const images = canonicalImages(this.context, this.resources());
+      const {file} = await createResource(this.context, wish, images, origin);
+      const entry = this.#add(name, file);
+      const text = `${name} has a replica here: ${file.imagePath}; its image is being copied`;
+      this.context.tell('REPLICA_JOINED', 'info', name, text, {sizeBytes: file.sizeBytes});
+      replication.cluster.touch();
+      this.#watch(name, entry, false);
+      return resourceView(entry.resource);
+    });
+    this.#creations = result.catch(() => undefined);
+    return result;
+  }
+
+  #refuseKnown(name: string): void {
+    if (!this.#entries.has(name)) return;
+    const text = `there is a resource ${name} already`;
+    throw new DiskError('RESOURCE_EXISTS', text, {resource: name});
+  }
+
+  async #createOnce(request: CreateRequest): Promise<ResourceView> {
+    this.#refuseKnown(request.name);
     const images = canonicalImages(this.context, this.resources());
     const {file, undo} = await createResource(this.context, request, images);
     const resource = new Resource(this.context, file.name, file);
     const entry = {resource, supervision: new Supervision(this.context, resource)};
     this.#entries.set(file.name, entry);
+    this.#replication?.add(resource);
     try {
       if (file.designatedRole === 'primary') {
         await resource.run('create', () => this.#activateNew(resource));
@@ -197,6 +257,7 @@ export class MarsNode {
     const {name, places} = resource;
     resource.markDeleted();
     this.#entries.delete(name);
+    await this.#replication?.remove(name);
     try {
       await deactivate(this.context, name, performance.now() + UNDO_TIMEOUT_MS);
       if (mountAt(listMounts(), places.mountPoint) === undefined) fs.rmdirSync(places.mountPoint);
@@ -212,6 +273,25 @@ export class MarsNode {
     const deadlineMs = performance.now() + CREATE_TIMEOUT_MS;
     const {driver} = resource.file;
     await bringUp(this.context, resource, {driver, acceptImage: false, deadlineMs});
+  }
+
+  /**
+   * Gives up the replica of this node; the others keep theirs.
+   *
+   * @throws DiskError REPLICAS_REMAIN on the primary while others have replicas, and as `delete`
+   */
+  async leave(name: string, request: LeaveRequest): Promise<DeleteResult> {
+    const resource = this.resource(name);
+    const others = this.#replication?.replica(name)?.candidates() ?? [];
+    await resource.poll();
+    const isPrimary = resource.file.designatedRole === 'primary' || resource.disk?.mode === 'serve';
+    if (isPrimary && others.length > 0) {
+      const names = others.map((other) => other.name).join(', ');
+      const text = `${name} is primary here, and there are replicas on ${names}: mars primary ${name} there comes first`;
+      throw new DiskError('REPLICAS_REMAIN', text, {resource: name, nodes: names});
+    }
+
+    return this.delete(name, request);
   }
 
   /**
@@ -232,10 +312,15 @@ export class MarsNode {
       }
 
       await leave(resource, performance.now() + CREATE_TIMEOUT_MS);
+      const {id} = resource.file;
       resource.markDeleted();
+      const replication = this.#replication;
+      // It must not wait for the queue, in which this runs.
+      const removed = replication?.remove(name);
       await removeResource(this.context, resource.file, resource.places.link);
       this.#entries.delete(name);
       this.context.tell('RESOURCE_DELETED', 'info', name, `${name} was deleted`);
+      void removed?.then(() => replication?.tellLeft(id));
       return {...described, dryRun: false};
     });
   }
@@ -256,6 +341,7 @@ export class MarsNode {
 
     // Nobody starts them again from here on.
     this.#stopping = true;
+    this.#replication?.hold(true);
     try {
       for (const resource of resources) {
         await resource.run('stop', async () => {
@@ -264,9 +350,16 @@ export class MarsNode {
       }
     } catch (error) {
       this.#stopping = false;
+      this.#replication?.hold(false);
       throw error;
     }
   }
+}
+
+/** What a replica has in common with the others; a size of the segments is for all of them. */
+function originOf(facts: ResourceFacts): Origin {
+  const {id, sizeBytes, createdAt, segmentBytes, alignmentBytes} = facts;
+  return {id, sizeBytes, createdAt, segmentBytes, alignmentBytes};
 }
 
 /** Canonical images of resources, with their names: a stable link and its disk are the same. */

@@ -25,6 +25,18 @@ export const CREATE = v.strictObject({
   activate: v.exactOptional(v.boolean()),
 });
 
+export const JOIN = v.strictObject({
+  image: v.exactOptional(v.string()),
+  force: v.exactOptional(v.boolean()),
+  preallocate: v.exactOptional(v.boolean()),
+});
+
+export const LEAVE = v.strictObject({
+  dryRun: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+  timeoutSeconds: TIMEOUT,
+});
+
 export const DELETE = v.strictObject({
   dryRun: v.optional(v.boolean(), false),
   confirmed: v.optional(v.boolean(), false),

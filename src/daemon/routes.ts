@@ -1,5 +1,5 @@
 /** The routes of the control API (control/api.ts) and what each of them does. */
-import type {DaemonStatus, LogList, ResourceList} from '../control/api.js';
+import type {DaemonStatus, FlowView, LogList, ResourceList} from '../control/api.js';
 import {describeDisks, listDisks} from '../control/disk-client.js';
 import {DiskError} from '../core/errors.js';
 import {listLog} from './log-list.js';
@@ -14,7 +14,20 @@ import {
   setReplayPaused,
 } from './operations.js';
 import type {Resource} from './resource.js';
-import {CREATE, DELETE, NOTHING, PRIMARY, RESIZE, ROLE, SET, STOP, parseBody} from './requests.js';
+import {setWish, flowView} from './replication/switches.js';
+import {
+  CREATE,
+  DELETE,
+  JOIN,
+  LEAVE,
+  NOTHING,
+  PRIMARY,
+  RESIZE,
+  ROLE,
+  SET,
+  STOP,
+  parseBody,
+} from './requests.js';
 import {replayView, resourceView} from './views.js';
 
 /** What a daemon tells of itself, and how it is ended. */
@@ -47,6 +60,10 @@ export async function answer(
   const [noun, name, ...verb] = words;
   const key = `${method} ${noun ?? ''}`;
   if (noun === 'resources' && name !== undefined) {
+    if (method === 'POST' && verb.join('/') === 'join') {
+      return node.join(name, parseBody(JOIN, request.body));
+    }
+
     return answerResource(node, node.resource(name), request, `${method} ${verb.join('/')}`.trim());
   }
 
@@ -78,6 +95,20 @@ async function answerResource(
 
     case 'DELETE':
       return node.delete(resource.name, parseBody(DELETE, body));
+    case 'POST leave':
+      return node.leave(resource.name, parseBody(LEAVE, body));
+    case 'POST connect':
+    case 'POST disconnect': {
+      parseBody(NOTHING, body);
+      const connected = route === 'POST connect';
+      const words = connected ? 'connected to other nodes' : 'disconnected from other nodes';
+      await resource.run(route, async () => {
+        setWish(context, resource, {connected}, words);
+        await resource.poll();
+      });
+      return resourceView(resource);
+    }
+
     case 'POST set': {
       const wish = parseBody(SET, body);
       return resource.run('set', () => changeSettings(context, resource, wish));
@@ -135,8 +166,34 @@ async function answerFlows(
     }
 
     default:
-      throw noRoute(request);
+      return answerReplication(node, resource, request, route);
   }
+}
+
+/** What comes from other nodes. */
+async function answerReplication(
+  node: MarsNode,
+  resource: Resource,
+  request: Request,
+  route: string,
+): Promise<FlowView> {
+  const words = /^(GET|POST) (fetch|sync)(?:\/(pause|resume))?$/u.exec(route);
+  const [, method, flow, verb] = words ?? [];
+  if (words === null || (method === 'POST') !== (verb !== undefined)) throw noRoute(request);
+  if (verb !== undefined) {
+    parseBody(NOTHING, request.body);
+    const paused = verb === 'pause';
+    const wish = flow === 'fetch' ? {fetchPaused: paused} : {syncPaused: paused};
+    const text = `${flow ?? ''} was ${paused ? 'paused' : 'resumed'}`;
+    await resource.run(route, async () => {
+      setWish(node.context, resource, wish, text);
+      await resource.poll();
+    });
+  }
+
+  await resource.poll();
+  const replica = node.replication?.replica(resource.name);
+  return flowView(resource, replica, flow === 'fetch' ? 'fetch' : 'sync');
 }
 
 async function daemonStatus(node: MarsNode, facts: DaemonFacts): Promise<DaemonStatus> {

@@ -4,7 +4,12 @@
  */
 import {existsSync} from 'node:fs';
 import {isObject} from '../../core/json-file.js';
-import type {ReplicaStatus, ResourceState, ResourceStatus} from '../../control/api.js';
+import type {
+  FollowStatus,
+  ReplicaStatus,
+  ResourceState,
+  ResourceStatus,
+} from '../../control/api.js';
 import type {ResourceFacts} from '../../cluster/facts.js';
 import type {DiskFollow, DiskStatus} from '../../core/disk-status.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
@@ -12,7 +17,7 @@ import {createNodeFiles} from '../../core/files.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import {readLineage} from '../../disk/lineage.js';
 import {emptySyncState, writeSyncState} from '../../disk/sync-state.js';
-import {SYNC_CHUNK_BYTES} from '../../log/frames.js';
+import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
 import {startFollow, stopReplay, findDisk} from '../activate.js';
 import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
@@ -60,13 +65,18 @@ export class Replica {
   readonly #cluster: ClusterPort;
   readonly #acks = new Map<string, KnownAck>();
   readonly #lag = new LagClock();
+  readonly #isHeld: () => boolean;
   readonly #abort = new AbortController();
   #loop: Promise<void> | undefined;
   #polledMs = -Infinity;
   #saidDown: string | undefined;
 
-  /** @throws DiskError STATE_UNREADABLE where slots.json is not valid */
-  constructor(context: Context, cluster: ClusterPort, resource: Resource) {
+  /**
+   * @param isHeld true: no disk process may be started now
+   * @throws DiskError STATE_UNREADABLE where slots.json is not valid
+   */
+  constructor(context: Context, cluster: ClusterPort, resource: Resource, isHeld: () => boolean) {
+    this.#isHeld = isHeld;
     this.#context = context;
     this.#cluster = cluster;
     this.resource = resource;
@@ -221,7 +231,7 @@ export class Replica {
   }
 
   /** What replication adds to the status of a resource. */
-  completes(status: ResourceStatus): ResourceStatus {
+  completed(status: ResourceStatus): ResourceStatus {
     const {resource} = this;
     if (resource.fault !== undefined || !this.isReplicated) return status;
     const {file, disk} = resource;
@@ -236,9 +246,14 @@ export class Replica {
       health: worse(status.health, healthOf(state)),
       log: {...status.log, capBytes: file.logCapBytes ?? null},
       replicas: this.replicas(),
-      follow: isSecondary ? followStatus(this.#followerInput()) : null,
+      follow: isSecondary ? this.followStatus : null,
       waitingFor,
     };
+  }
+
+  /** How it follows, as numbers; null where no disk process says. */
+  get followStatus(): FollowStatus | null {
+    return followStatus(this.#followerInput());
   }
 
   /** The others, for the status. */
@@ -378,7 +393,7 @@ export class Replica {
     }
 
     return resource.run('follow', async () => {
-      if (!this.follow.isWanted) {
+      if (!this.follow.isWanted || this.#isHeld()) {
         throw new DiskError('RESOURCE_NOT_PRIMARY', 'it is not to follow any more');
       }
 

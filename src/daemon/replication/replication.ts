@@ -1,0 +1,202 @@
+/** All replicas of this node: one per daemon. The node adds and removes resources. */
+import {setTimeout as sleep} from 'node:timers/promises';
+import {checkFacts, type ResourceFacts} from '../../cluster/facts.js';
+import type {Member} from '../../cluster/members.js';
+import type {ResourceStatus} from '../../control/api.js';
+import {DiskError, isDiskError} from '../../core/errors.js';
+import type {Context} from '../context.js';
+import type {Resource} from '../resource.js';
+import {
+  FACTS_FRESH_MS,
+  replicasElsewhere,
+  resourcesElsewhere,
+  type ClusterPort,
+} from './cluster-port.js';
+import {Replica} from './replica.js';
+import {notJoinedStatus, replicaStatus} from './views.js';
+
+const TICK_MS = 1000;
+const ASK_TIMEOUT_MS = 3000;
+const LEAVE_TIMEOUT_MS = 5000;
+
+/** The replicas of a node. */
+export class Replication {
+  readonly cluster: ClusterPort;
+  readonly #context: Context;
+  readonly #replicas = new Map<string, Replica>();
+  readonly #abort = new AbortController();
+  #held = false;
+  #loop: Promise<void> | undefined;
+
+  constructor(context: Context, cluster: ClusterPort) {
+    this.#context = context;
+    this.cluster = cluster;
+  }
+
+  /** A resource of this node, as it was loaded or made; it follows from `start` on. */
+  add(resource: Resource): Replica | undefined {
+    try {
+      const replica = new Replica(this.#context, this.cluster, resource, () => this.#held);
+      this.#replicas.set(resource.name, replica);
+      if (this.#loop !== undefined) replica.start();
+      return replica;
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      // Nothing of its log is given up then: the disk process does not start without the file.
+      resource.say(error.code, 'critical', error.message);
+      this.#context.log.error({resource: resource.name, err: error}, 'no replication');
+      return undefined;
+    }
+  }
+
+  /** The resource is about to go from this node: it follows nobody any more. */
+  async remove(name: string): Promise<void> {
+    const replica = this.#replicas.get(name);
+    this.#replicas.delete(name);
+    if (replica !== undefined) replica.resource.follow = undefined;
+    await replica?.stop();
+  }
+
+  /** true: all disks are being ended, and no disk process is started again. */
+  hold(held: boolean): void {
+    this.#held = held;
+  }
+
+  replica(name: string): Replica | undefined {
+    return this.#replicas.get(name);
+  }
+
+  /** By the id of the resource. */
+  byId(id: string): Replica | undefined {
+    return [...this.#replicas.values()].find(
+      ({resource}) => resource.fault === undefined && resource.file.id === id,
+    );
+  }
+
+  /** Begins to follow and to look after slots. */
+  start(): void {
+    for (const replica of this.#replicas.values()) replica.start();
+    this.#loop ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await this.#loop;
+    await Promise.all([...this.#replicas.values()].map((replica) => replica.stop()));
+  }
+
+  async #run(): Promise<void> {
+    const {signal} = this.#abort;
+    while (!signal.aborted) {
+      for (const [name, replica] of this.#replicas) {
+        try {
+          await replica.tick();
+        } catch (error) {
+          this.#context.log.warn({resource: name, err: error}, 'slots: tried again');
+        }
+      }
+
+      await sleep(TICK_MS, undefined, {signal}).catch(() => undefined);
+    }
+  }
+
+  /** What this node tells of its replicas. */
+  facts(): ResourceFacts[] {
+    return [...this.#replicas.values()].flatMap((replica) => replica.facts() ?? []);
+  }
+
+  /** Other nodes have told something new. */
+  factsChanged(): void {
+    for (const {follow} of this.#replicas.values()) follow.poke();
+  }
+
+  /** Asks all members for their facts now; who does not answer in time is not waited for. */
+  async ask(): Promise<void> {
+    const {caller, facts} = this.cluster;
+    const members = this.cluster.members();
+    const isMember = (id: string): boolean => members.some((member) => member.id === id);
+    const asked = members.map(async (member) => {
+      const body = {facts: facts.all()};
+      const answer = await caller.call<unknown>(member, 'POST', 'facts', body, ASK_TIMEOUT_MS);
+      facts.merge(checkFacts(answer), this.#context.clock.monotonicMs(), isMember);
+    });
+    await Promise.allSettled(asked);
+  }
+
+  /**
+   * The facts of a resource that others have and this node has not, by its name.
+   *
+   * @throws DiskError NO_SOURCE
+   */
+  async findElsewhere(name: string): Promise<ResourceFacts> {
+    const find = (): ResourceFacts | undefined =>
+      this.#strangers().find(({facts}) => facts.name === name)?.facts;
+    const known = find();
+    if (known !== undefined) return known;
+    await this.ask();
+    const found = find();
+    if (found !== undefined) return found;
+    const names = this.#strangers().map(({facts}) => facts.name);
+    const others = names.length === 0 ? 'no other resource either' : `only ${names.join(', ')}`;
+    throw new DiskError(
+      'NO_SOURCE',
+      `no member of the cluster is known to have ${name}: ${others}`,
+      {
+        resource: name,
+      },
+    );
+  }
+
+  /** Tells all members that this node has no replica any more; who is away finds out by the facts. */
+  async tellLeft(resourceId: string): Promise<void> {
+    const {caller} = this.cluster;
+    this.cluster.touch();
+    const told = this.cluster
+      .members()
+      .map((member) =>
+        caller.call(member, 'POST', `resources/${resourceId}/leave`, {}, LEAVE_TIMEOUT_MS),
+      );
+    await Promise.allSettled(told);
+  }
+
+  /** Resources that only other nodes have, for the status. */
+  notJoined(): ResourceStatus[] {
+    const {clock} = this.#context;
+    const nowMs = clock.monotonicMs();
+    return this.#strangers().map(({facts}) => {
+      const candidates = replicasElsewhere(this.cluster, clock, facts.id);
+      const primary = candidates.find((each) => each.facts.designatedRole === 'primary');
+      const primaryEnd = primary?.facts.position ?? null;
+      const replicas = candidates.map((candidate) =>
+        replicaStatus({
+          candidate,
+          ageMs: this.cluster.facts.ageMs(candidate.nodeId, nowMs),
+          nowMs: clock.wallMs(),
+          ack: undefined,
+          primaryEnd,
+          lagMs: () => 0,
+        }),
+      );
+      return notJoinedStatus(facts, replicas, primary?.name ?? null);
+    });
+  }
+
+  #strangers(): {readonly member: Member; readonly facts: ResourceFacts}[] {
+    const names = new Set<string>();
+    const ids = new Set<string>();
+    for (const {resource} of this.#replicas.values()) {
+      names.add(resource.name);
+      if (resource.fault === undefined) ids.add(resource.file.id);
+    }
+
+    return resourcesElsewhere(this.cluster, ids).filter(({facts}) => !names.has(facts.name));
+  }
+
+  /** true where some other member was heard of within the last seconds. */
+  hearsAnybody(): boolean {
+    const now = this.#context.clock.monotonicMs();
+    return this.cluster
+      .members()
+      .some(({id}) => this.cluster.facts.ageMs(id, now) < FACTS_FRESH_MS);
+  }
+}
