@@ -30,6 +30,20 @@ export function openReplayState(
   return {file, state: value};
 }
 
+/** Makes the file anew, durably: whatever it held is void, as the image has another content. */
+export function replaceReplayState(
+  files: Files,
+  directory: string,
+  path: string,
+  state: ReplayState,
+): void {
+  const temporary = `${path}.new`;
+  if (files.exists(temporary)) files.unlink(temporary);
+  TwoSlotFile.create(files, temporary, state).close();
+  files.rename(temporary, path);
+  files.syncDirectory(directory);
+}
+
 function isReplayState(value: unknown): value is ReplayState {
   if (!isObject(value) || value['schema'] !== 1) return false;
   const {from, to, image} = value;

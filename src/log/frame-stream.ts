@@ -11,7 +11,7 @@ import {FrameReader, protocolError, type Frame} from './frames.js';
  * @throws DiskError PEER_PROTOCOL, PEER_SILENT, PEER_UNREACHABLE; or what the stream was destroyed
  *   with, where that is a DiskError
  */
-export async function* readFrames(stream: Duplex, silenceMs: number): AsyncGenerator<Frame> {
+export async function* readFrames(stream: Duplex, silenceMs: number): AsyncGenerator<Frame, void> {
   const reader = new FrameReader();
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   for (;;) {
