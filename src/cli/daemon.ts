@@ -2,6 +2,7 @@
 import {existsSync} from 'node:fs';
 import type {Readable} from 'node:stream';
 import {callSocket, errorFromAnswer, openSocket, type Call} from '../control/client.js';
+import type {ResourceStatus, StatusDocument} from '../control/api.js';
 import {DiskError, errnoOf, isDiskError} from '../core/errors.js';
 import {homePaths} from '../core/home.js';
 import type {EventLine} from '../core/disk-status.js';
@@ -42,6 +43,15 @@ export function connectDaemon(home: string): Daemon {
 /** Path of a resource in the control API; `rest` begins with a slash or is empty. */
 export function resourcePath(name: string, rest = ''): string {
   return `/v1/resources/${encodeURIComponent(name)}${rest}`;
+}
+
+/** What the status says of one resource. @throws DiskError RESOURCE_UNKNOWN, or as Daemon.get */
+export async function getStatusOf(daemon: Daemon, name: string): Promise<ResourceStatus> {
+  const path = `/v1/status?resource=${encodeURIComponent(name)}`;
+  const {resources} = await daemon.get<StatusDocument>(path);
+  const [status] = resources;
+  if (status !== undefined) return status;
+  throw new DiskError('RESOURCE_UNKNOWN', `there is no resource ${name} here`, {name});
 }
 
 async function* readLines(socket: string, path: string, home: string): AsyncGenerator<EventLine> {

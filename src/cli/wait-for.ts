@@ -1,8 +1,8 @@
 /** `mars wait`: asks for the status again and again until a condition is met, or time is up. */
 import {setTimeout as pause} from 'node:timers/promises';
-import type {ResourceStatus, StatusDocument} from '../control/api.js';
+import type {ResourceStatus} from '../control/api.js';
 import {DiskError, isDiskError} from '../core/errors.js';
-import type {Daemon} from './daemon.js';
+import {getStatusOf, type Daemon} from './daemon.js';
 import {startProgress, type Progress} from './progress.js';
 import {formatSeconds} from './times.js';
 import {parseCondition, type Look} from './wait-condition.js';
@@ -45,7 +45,7 @@ export async function waitFor(options: WaitForOptions): Promise<WaitDocument> {
     for (let first = true; ; first = false) {
       let seen: Look;
       try {
-        const status = await getResource(daemon, name);
+        const status = await getStatusOf(daemon, name);
         seen = look(status);
         const waitedSeconds = (performance.now() - startedMs) / 1000;
         const {role, state} = status;
@@ -63,14 +63,6 @@ export async function waitFor(options: WaitForOptions): Promise<WaitDocument> {
   } finally {
     shower.end();
   }
-}
-
-async function getResource(daemon: Daemon, name: string): Promise<ResourceStatus> {
-  const path = `/v1/status?resource=${encodeURIComponent(name)}`;
-  const {resources} = await daemon.get<StatusDocument>(path);
-  const [status] = resources;
-  if (status !== undefined) return status;
-  throw new DiskError('RESOURCE_UNKNOWN', `there is no resource ${name} here`, {name});
 }
 
 function timeoutError({name, condition, timeoutSeconds}: WaitForOptions, seen: Look): DiskError {

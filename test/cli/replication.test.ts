@@ -3,7 +3,14 @@ import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
 import {renderCopy} from '../../src/cli/render-flow.js';
 import {DiskError} from '../../src/core/errors.js';
-import {fakeFlow, fakeReplay, fakeView} from '../helpers/fake-daemon.js';
+import {
+  fakeFlow,
+  fakeReplay,
+  fakeReplica,
+  fakeStatus,
+  fakeStatusDocument,
+  fakeView,
+} from '../helpers/fake-daemon.js';
 import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
 
 const test = suite<{node: FakeNode}>('replication');
@@ -134,6 +141,32 @@ test('what there is to know besides is said below the outcome', async ({node}) =
   node.daemon.answers.set('POST /v1/resources/web/primary', view);
   const {stdout} = await node.run('primary', 'web', '--force');
   assert.is(stdout, `web: forcedPrimary\n  note: ${notes[0] ?? ''}\n`);
+});
+
+test('primary --force --dry-run tells what is not known, and asks for nothing', async ({node}) => {
+  const since = '2026-11-22T10:00:00.000Z';
+  const received = '00000001a2f3c500';
+  const silent = fakeReplica('beta', {role: 'primary', link: 'down', since, received});
+  const web = fakeStatus('web', {role: 'secondary', replicas: [silent, fakeReplica('gamma')]});
+  node.daemon.answers.set('GET /v1/status?resource=web', fakeStatusDocument(web));
+  const {document, exit} = await node.json('primary', 'web', '--force', '--dry-run');
+  assert.is(exit, 0);
+  const position = '00000001a2f3c410';
+  assert.equal(document, {
+    ...{schema: 1, name: 'web', dryRun: true, position},
+    others: [
+      ...[{node: 'beta', role: 'primary', position: received, link: 'down', heardAt: since}],
+      ...[{node: 'gamma', role: 'secondary', position, link: 'up', heardAt: null}],
+    ].map((one) => ({...one, ahead: one.node === 'beta'})),
+  });
+  const {stdout} = await node.run('primary', 'web', '--force', '--dry-run');
+  assert.match(stdout, /beta \(primary\) was last heard of on 2026[\s\S]* more than this node/u);
+  assert.match(stdout, /nothing was changed\n$/u);
+  assert.is((await node.run('primary', 'web', '--dry-run')).exit, 2);
+  assert.equal(
+    node.daemon.lines.filter((line) => line.startsWith('POST')),
+    [],
+  );
 });
 
 test.run();
