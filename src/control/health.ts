@@ -49,6 +49,11 @@ export function replicaHealth(replica: ReplicaStatus, hasPrimary = true): Health
   return replica.link === 'down' || !follows ? 'warning' : byState;
 }
 
+/** What a secondary in this state is worth as a copy. */
+export function copyHealth(state: ResourceState): Health {
+  return HEALTH_OF_STATE[state];
+}
+
 /** How well the replica of this node follows; a primary, and a resource without others, is well. */
 export function followHealth({follow, state, replicas}: ResourceStatus): Health {
   if (follow == null) return 'ok';

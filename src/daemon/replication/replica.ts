@@ -12,6 +12,7 @@ import type {
 } from '../../control/api.js';
 import type {ResourceFacts} from '../../cluster/facts.js';
 import type {DiskFollow, DiskStatus} from '../../core/disk-status.js';
+import {copyHealth, healthWithReplicas, worst} from '../../control/health.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import type {LineageEntry} from '../../log/lineage.js';
@@ -239,16 +240,21 @@ export class Replica {
     const primary = this.candidates().find(({facts}) => facts.designatedRole === 'primary');
     const state = this.state;
     const waitingFor = isSecondary ? waitingOf(disk, this.follow.state) : status.waitingFor;
-    return {
+    const follow = isSecondary ? this.followStatus : null;
+    // A secondary whose disk process does not say how it follows is not known to follow.
+    const silent = isSecondary && file.attached && follow === null;
+    const own = isSecondary ? copyHealth(state) : 'ok';
+    const completed: ResourceStatus = {
       ...status,
       state,
       designatedPrimary: isSecondary ? (primary?.name ?? null) : status.designatedPrimary,
-      health: worse(status.health, healthOf(state)),
+      health: worst([status.health, own, silent ? 'warning' : 'ok']),
       log: {...status.log, capBytes: file.logCapBytes ?? null},
       replicas: this.replicas(),
-      follow: isSecondary ? this.followStatus : null,
+      follow,
       waitingFor,
     };
+    return {...completed, health: healthWithReplicas(completed)};
   }
 
   /** How it follows, as numbers; null where no disk process says. */
@@ -455,20 +461,6 @@ export class Replica {
     if (text !== undefined) resource.say('LINK_DOWN', 'warning', text);
     this.#saidDown = text;
   }
-}
-
-const HEALTHS = ['ok', 'unknown', 'warning', 'critical'] as const;
-
-function worse(
-  left: ResourceStatus['health'],
-  right: ResourceStatus['health'],
-): ResourceStatus['health'] {
-  return HEALTHS.indexOf(left) > HEALTHS.indexOf(right) ? left : right;
-}
-
-function healthOf(state: ResourceState): ResourceStatus['health'] {
-  if (state === 'Forked' || state === 'Orphan' || state === 'DefectiveLog') return 'critical';
-  return state === 'InConsistent' ? 'warning' : 'ok';
 }
 
 /** The body of a request of a peer as an object. @throws DiskError PEER_PROTOCOL */
