@@ -13,6 +13,7 @@ import fs from 'node:fs';
 import {createNodeFiles} from './files.js';
 import type {Files} from './files.js';
 import {isObject} from './json-file.js';
+import type {RangeHelper} from './range-helper.js';
 
 /** Environment variable with the path of the plan. */
 export const FAULTS_VARIABLE = 'MARS_FAULTS';
@@ -41,8 +42,11 @@ export interface FaultRule {
 }
 
 /** The Files of this process: the real ones, or with the faults of the plan in MARS_FAULTS. */
-export function createFilesFromEnvironment(children: readonly number[] = []): Files {
-  const files = createNodeFiles(children);
+export function createFilesFromEnvironment(
+  children: readonly number[] = [],
+  helper?: RangeHelper,
+): Files {
+  const files = createNodeFiles(children, helper);
   const planPath = process.env[FAULTS_VARIABLE];
   return planPath === undefined || planPath === '' ? files : createFaultFiles(files, planPath);
 }

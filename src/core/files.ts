@@ -6,8 +6,7 @@
  * It is not for FUSE's own descriptor, sockets or programs.
  */
 import fs from 'node:fs';
-import {spawnSync} from 'node:child_process';
-import {errnoOf} from './errors.js';
+import {allocateRange, punchRanges, type RangeHelper} from './range-helper.js';
 
 /** `read`: must exist. `write`: read and write, must exist. `create`: made if missing. `exclusive`: must not exist. */
 export type OpenMode = 'read' | 'write' | 'create' | 'exclusive';
@@ -70,8 +69,16 @@ const FLAGS: Readonly<Record<OpenMode, number>> = {
   exclusive: constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
 };
 
-/** `children` are descriptors that programs which change data inherit: the generation lock. */
-export function createNodeFiles(children: readonly number[] = []): Files {
+/**
+ * The file system of this machine.
+ *
+ * @param children descriptors that programs which change data inherit: the generation lock
+ * @param helper does fallocate(2) without a fork of this process
+ */
+export function createNodeFiles(
+  children: readonly number[] = [],
+  helper?: RangeHelper,
+): Files {
   return {
     open: (path, mode) => fs.openSync(path, FLAGS[mode], 0o600),
     close: (fd) => {
@@ -89,7 +96,7 @@ export function createNodeFiles(children: readonly number[] = []): Files {
       fs.ftruncateSync(fd, sizeBytes);
     },
     allocate: (fd, sizeBytes) => {
-      runPerl(ALLOCATE_PROGRAM, String(sizeBytes), fd, []);
+      allocateRange(fd, sizeBytes, helper);
     },
     sizeOf,
     identify: (fd) => {
@@ -104,7 +111,7 @@ export function createNodeFiles(children: readonly number[] = []): Files {
       };
     },
     punch: (fd, ranges) => {
-      punchWithPerl(fd, ranges, children);
+      punchRanges(fd, ranges, children, helper);
     },
     rename: (from, to) => {
       fs.renameSync(from, to);
@@ -167,57 +174,4 @@ function sizeOf(fd: number): number {
   const minor = (stat.rdev & 0xff) | (Math.trunc(stat.rdev / 4096) & 0xfff00);
   const text = fs.readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'utf8');
   return Number.parseInt(text, 10) * 512;
-}
-
-// fallocate(2) through perl, which every Debian has: one child for a whole batch. Punch first;
-// a block device or file system that cannot is asked to zero the range. Its exit code is the errno.
-const PUNCH_PROGRAM = `
-my $call = (\`uname -m\` =~ /aarch64/) ? 47 : 285;
-while (my $line = <STDIN>) {
-  my ($offset, $length) = split ' ', $line;
-  next if 0 == syscall($call, 3, 3, $offset + 0, $length + 0);
-  next if 0 == syscall($call, 3, 17, $offset + 0, $length + 0);
-  exit($! + 0 || 5);
-}
-exit 0;
-`;
-const ALLOCATE_PROGRAM = `
-my $call = (\`uname -m\` =~ /aarch64/) ? 47 : 285;
-exit(0 == syscall($call, 3, 0, 0, <STDIN> + 0) ? 0 : $! + 0 || 5);
-`;
-const ERRNO_NAMES: Readonly<Record<number, string>> = {
-  1: 'EPERM',
-  5: 'EIO',
-  19: 'ENODEV',
-  22: 'EINVAL',
-  28: 'ENOSPC',
-  30: 'EROFS',
-  38: 'ENOSYS',
-  95: 'EOPNOTSUPP',
-};
-
-function punchWithPerl(fd: number, ranges: readonly number[], children: readonly number[]): void {
-  let input = '';
-  for (let index = 0; index < ranges.length; index += 2) {
-    input += `${ranges[index] ?? 0} ${ranges[index + 1] ?? 0}\n`;
-  }
-
-  runPerl(PUNCH_PROGRAM, input, fd, children);
-}
-
-function runPerl(program: string, input: string, fd: number, children: readonly number[]): void {
-  const result = spawnSync('perl', ['-e', program], {
-    input,
-    stdio: ['pipe', 'ignore', 'ignore', fd, ...children],
-  });
-  if (result.status === 0) return;
-  // Not started, or killed, for want of memory: says nothing of the file.
-  const code =
-    result.status === null
-      ? (errnoOf(result.error) ?? 'EAGAIN')
-      : (ERRNO_NAMES[result.status] ?? 'EIO');
-  throw Object.assign(new Error(`${code}: fallocate`, {cause: result.error}), {
-    code,
-    syscall: 'fallocate',
-  });
 }

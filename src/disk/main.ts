@@ -20,7 +20,9 @@ import {inspect} from 'node:util';
 import {assert} from '../core/assert.js';
 import {systemClock} from '../core/clock.js';
 import {createFilesFromEnvironment} from '../core/fault-files.js';
+import {helperFromEnvironment} from '../core/range-helper.js';
 import {DiskProcess} from './process.js';
+import {HELPER} from './thread.js';
 
 const [home, name, mount, driver, mode] = process.argv.slice(2);
 assert(home !== undefined && name !== undefined && mount !== undefined, 'started by the holder');
@@ -48,7 +50,7 @@ const disk = new DiskProcess({
   holderPid: Number(process.env['MARS_HOLDER_PID'] ?? process.ppid),
   holderScript: process.env['MARS_HOLDER_SCRIPT'],
   acceptImage: process.env['MARS_ACCEPT_IMAGE'] === '1',
-  files: createFilesFromEnvironment(),
+  files: createFilesFromEnvironment([], helperFromEnvironment(HELPER.front)),
   clock: systemClock,
 });
 disk.start();

@@ -9,10 +9,10 @@ import {openReplayState} from '../image/replay-state.js';
 import type {Activated} from './messages.js';
 import {createReplayHost} from './replay-host.js';
 import {WORD} from './shared.js';
-import {fatalMessage, openThread} from './thread.js';
+import {fatalMessage, HELPER, openThread} from './thread.js';
 
 const REPLAY_NICE = 10;
-const {input, shared, files, send} = openThread();
+const {input, shared, files, send} = openThread(HELPER.replay);
 
 parentPort?.once('message', (activated: Activated) => {
   try {

@@ -4,6 +4,7 @@ import {createFilesFromEnvironment} from '../core/fault-files.js';
 import {assert} from '../core/assert.js';
 import {DiskError, storeError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
+import {helperFromEnvironment} from '../core/range-helper.js';
 import type {ThreadInput, ThreadMessage} from './messages.js';
 import {Shared} from './shared.js';
 
@@ -17,15 +18,21 @@ export interface Thread {
   readonly send: (message: ThreadMessage) => void;
 }
 
+/**
+ * Helpers for fallocate(2): main thread and front share one, as the front needs it only before
+ * the main thread's keeper begins; replay has its own, whose calls may take long.
+ */
+export const HELPER = {front: 0, replay: 1} as const;
+
 /** What a thread was given by the main thread, and its way back. */
-export function openThread(): Thread {
+export function openThread(helper: number = HELPER.front): Thread {
   const port = parentPort;
   assert(port !== null, 'this file is the program of a thread');
   const input = workerData as ThreadInput;
   return {
     input,
     shared: new Shared(input.memory),
-    files: createFilesFromEnvironment([GENERATION_FD]),
+    files: createFilesFromEnvironment([GENERATION_FD], helperFromEnvironment(helper)),
     send: (message) => {
       port.postMessage(message);
     },

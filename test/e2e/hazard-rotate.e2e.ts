@@ -66,8 +66,7 @@ test('H6: SIGKILL at any moment of a rotation ends the process, and the next one
     await writing;
     await asked;
     await served(node, 'bell', pid);
-    // A life that ends within its first second is another matter: its restart pauses, and a request
-    // that the kernel is just copying into a page that is not there yet ends with EIO (hazard 16 f).
+    // Deaths within the first second are another matter (hazard-young): the holder pauses after them.
     await until(async () => (await ageMs(node)) > 1200, 10_000, 'a life of more than a second');
     assert.is(await hashOf(disk, DATA_MIB, (kill % 12) * DATA_MIB), written, `kill ${kill}`);
   }
