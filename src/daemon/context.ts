@@ -4,6 +4,7 @@ import type {EventCode} from '../core/events.js';
 import type {ErrorCode} from '../core/codes.js';
 import type {Severity} from '../core/disk-status.js';
 import type {ErrorDetails} from '../core/errors.js';
+import type {RoleServices} from './replication/role-services.js';
 import type {HomePaths, NodeFile} from '../core/home.js';
 
 /** What starts a disk: the holder script, and the node program that it runs again and again. */
@@ -30,4 +31,6 @@ export interface Context {
   readonly clock: Clock;
   readonly log: Logger;
   readonly tell: Tell;
+  /** What roles need of the cluster; absent while the node has none. */
+  roles?: RoleServices;
 }

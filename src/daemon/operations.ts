@@ -26,6 +26,7 @@ import type {Context} from './context.js';
 import {ensureDevice, removeDevice} from './device.js';
 import {callDisk} from './disk-call.js';
 import {growLoop, loopOf} from './loop-devices.js';
+import {ASK_PEERS_MS, mayServeAgain, takePrimary} from './replication/roles.js';
 import type {Resource} from './resource.js';
 import {deferredKeys, parseSettings} from './settings.js';
 import {resourceView} from './views.js';
@@ -41,19 +42,21 @@ export function deadlineOf(request: RoleRequest): number {
 /**
  * Makes the resource primary here; done already counts, and a missing device is made again.
  *
- * @throws DiskError RESOURCE_DETACHED, and what `activate` throws; the role is then as before
+ * @throws DiskError RESOURCE_DETACHED, and what `takePrimary` and `activate` throw; the role is then
+ *   as before, and a grant of another node waits to be asked for again
  */
 export async function becomePrimary(
   context: Context,
   resource: Resource,
   request: PrimaryRequest,
 ): Promise<ResourceView> {
-  const before = resource.file;
-  if (!before.attached) {
-    const text = `${before.name} is detached: mars attach ${before.name} comes first`;
-    throw new DiskError('RESOURCE_DETACHED', text, {resource: before.name});
+  const {name, attached} = resource.file;
+  if (!attached) {
+    const text = `${name} is detached: mars attach ${name} comes first`;
+    throw new DiskError('RESOURCE_DETACHED', text, {resource: name});
   }
 
+  const {before, notes} = await takeRoleIfNeeded(context, resource, request);
   const file = resource.save({designatedRole: 'primary', withoutDevice: !request.device});
   try {
     const driver = request.driver ?? file.driver;
@@ -61,7 +64,7 @@ export async function becomePrimary(
     await bringUp(context, resource, {driver, acceptImage: request.force, deadlineMs});
   } catch (error) {
     // A disk that only needs longer goes on, and is primary when it is ready.
-    if (!isDiskError(error, 'TIMEOUT')) resource.save(before);
+    if (!isDiskError(error, 'TIMEOUT')) resource.save({...before, forcedAt: before.forcedAt});
     // Damage stays to be seen in the status, not only by who asked.
     if (isDiskError(error) && CODES[error.code].exit === 'damage') {
       resource.sayFailure(error.code, error.message);
@@ -70,7 +73,28 @@ export async function becomePrimary(
     throw error;
   }
 
-  return resourceView(resource);
+  return resourceView(resource, notes);
+}
+
+/**
+ * Who was not primary asks the last primary first, unless that was this node itself.
+ *
+ * @returns the wishes to go back to where the activation fails, and what the user should know
+ */
+async function takeRoleIfNeeded(
+  context: Context,
+  resource: Resource,
+  request: PrimaryRequest,
+): Promise<{before: ResourceFile; notes: readonly string[]}> {
+  const isServing = (await findDisk(resource.places)).kind === 'serving';
+  if (isServing) return {before: resource.file, notes: []};
+  if (resource.file.designatedRole === 'primary' && !request.force) {
+    const mayServe = await mayServeAgain(context, resource, ASK_PEERS_MS);
+    if (mayServe) return {before: resource.file, notes: []};
+  }
+
+  const before = resource.file;
+  return {before, notes: await takePrimary(context, resource, request)};
 }
 
 /** Activates as the file says, and notes and tells the outcome. Also used by the supervision. */
@@ -129,7 +153,7 @@ export async function becomeSecondary(
     const last = await deactivate(context, file.name, deadlineOf(request));
     if (last === undefined) resource.noteLost();
     else resource.noteEnd(last);
-    resource.save({designatedRole: 'secondary', withoutDevice: false});
+    resource.save({designatedRole: 'secondary', withoutDevice: false, forcedAt: undefined});
     noteDevice(resource, undefined);
     context.tell('ROLE_SECONDARY', 'info', file.name, `${file.name} is secondary here`);
   }

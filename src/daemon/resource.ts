@@ -6,7 +6,7 @@
  * is kept here may be lost at any moment.
  */
 import type {ErrorCode} from '../core/codes.js';
-import type {DiskStatus, Message, Severity} from '../core/disk-status.js';
+import type {DiskStatus, Message, Severity, Waiting} from '../core/disk-status.js';
 import fs from 'node:fs';
 import {DiskError} from '../core/errors.js';
 import type {ResourceFile, ResourcePaths} from '../core/home.js';
@@ -24,6 +24,11 @@ const POLL_TIMEOUT_MS = 1500;
 /** A scan of /proc costs some milliseconds: its answer is good for this long. */
 const OPENERS_FRESH_MS = 1000;
 
+/** Changed wishes; `forcedAt` undefined takes it away. */
+export type ResourceChange = Omit<Partial<ResourceFile>, 'forcedAt'> & {
+  readonly forcedAt?: string | undefined;
+};
+
 /** What the daemon knows of one resource, and the queue of what changes it. */
 export class Resource {
   readonly name: string;
@@ -36,6 +41,7 @@ export class Resource {
   #silentSince: string | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #operation: string | undefined;
+  #waiting: Waiting | undefined;
   #openers = {at: -Infinity, count: 0};
   #failureCode: ErrorCode | undefined;
   #writtenBack = false;
@@ -104,6 +110,7 @@ export class Resource {
         return await work();
       } finally {
         this.#operation = undefined;
+        this.#waiting = undefined;
       }
     });
     this.#queue = result.catch(() => undefined);
@@ -121,13 +128,14 @@ export class Resource {
   }
 
   /** Writes changed wishes. @throws DiskError STORE_*; the old ones are then in force */
-  save(change: Partial<ResourceFile>): ResourceFile {
-    const file = {...this.file, ...change};
+  save(change: ResourceChange): ResourceFile {
+    const {forcedAt, ...file} = {...this.file, ...change};
     // Absent and false are the same wish; the file keeps the short form.
     if (file.withoutDevice === false) delete (file as {withoutDevice?: boolean}).withoutDevice;
-    writeResource(this.#context.paths.home, file);
-    this.#file = file;
-    return file;
+    const saved = forcedAt === undefined ? file : {...file, forcedAt};
+    writeResource(this.#context.paths.home, saved);
+    this.#file = saved;
+    return saved;
   }
 
   /** Takes a file that somebody edited. */
@@ -140,6 +148,19 @@ export class Resource {
   say(code: ErrorCode, severity: Severity, text: string): void {
     const since = this.#messages.get(code)?.since ?? this.#now();
     this.#messages.set(code, {code, severity, text, since});
+  }
+
+  /** Shows what an operation waits for, and until when at most; undefined: nothing any more. */
+  wait(reason: string | undefined, until: string | undefined): void {
+    if (reason === undefined) this.#waiting = undefined;
+    else if (reason !== this.#waiting?.reason) {
+      this.#waiting = {reason, since: this.#now(), until: until ?? null};
+    }
+  }
+
+  /** What an operation waits for. */
+  get waiting(): Waiting | undefined {
+    return this.#waiting;
   }
 
   hush(code: ErrorCode): void {

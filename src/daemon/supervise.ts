@@ -4,7 +4,8 @@
  *   wish                fact                                  done
  *   primary, attached   disk answers                          missing device made again
  *   primary, attached   lock held, no answer                  message: it is being started again
- *   primary, attached   lock free                             cleaned up, activated, with pauses
+ *   primary, attached   lock free                             cleaned up, activated, with pauses,
+ *                                                             unless another node is primary now
  *   secondary           write-back ended                      its end noted
  *   secondary, others   disk process is missing               replication/follow starts it
  *   any                 disk process started again            event; often: message DISK_FAILING
@@ -13,6 +14,7 @@ import {DiskError, isDiskError} from '../core/errors.js';
 import type {Context} from './context.js';
 import {deviceOf} from './device.js';
 import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
+import {ASK_PEERS_MS, mayServeAgain, noteForks, noteGrant} from './replication/roles.js';
 import type {Resource} from './resource.js';
 import {isErrorCode, type ErrorCode} from '../core/codes.js';
 
@@ -34,6 +36,7 @@ export class Supervision {
   #restarts = 0;
   #restartTimes: number[] = [];
   #failures = 0;
+  #hasAsked = false;
   #nextTryMs = 0;
   #nextDeviceMs = 0;
 
@@ -51,6 +54,8 @@ export class Supervision {
     if (this.#resource.fault !== undefined) return;
     this.#noteSilence();
     if (this.#isBusy()) return;
+    noteGrant(this.#context, this.#resource);
+    noteForks(this.#context, this.#resource);
     if (this.#needsActivation()) await this.#activateAgain(hadDisk);
     else if (this.#needsDevice()) await this.#repairDevice();
     else if (this.#needsWriteBack()) await this.#goOnWritingBack();
@@ -137,6 +142,7 @@ export class Supervision {
       await resource.run('activate', async () => {
         // The role may have changed while this waited for its turn.
         if (!this.#needsActivation()) return;
+        if (!(await this.#mayServe())) return;
         if (hadDisk) this.#context.log.warn({resource: resource.name}, 'holder and disk died');
         await bringUp(this.#context, resource, {
           driver: resource.file.driver,
@@ -149,6 +155,13 @@ export class Supervision {
     } catch (error) {
       this.#noteFailure(error);
     }
+  }
+
+  /** Peers are asked once, at the start of the daemon; afterwards their facts come by themselves. */
+  async #mayServe(): Promise<boolean> {
+    const askMs = this.#hasAsked ? 0 : ASK_PEERS_MS;
+    this.#hasAsked = true;
+    return mayServeAgain(this.#context, this.#resource, askMs);
   }
 
   #noteFailure(error: unknown): void {

@@ -24,7 +24,7 @@ export function resourceView(resource: Resource, notes: readonly string[] = []):
     sizeBytes: file.sizeBytes,
     createdAt: file.createdAt,
     imagePath: file.imagePath,
-    role: roleOf(file, served),
+    role: roleOf(file, served, resource.operation),
     attached: file.attached,
     image: served ? places.image : null,
     device: served ? deviceOf(places) : null,
@@ -41,8 +41,15 @@ export function isServed(resource: Resource): boolean {
 }
 
 /** Wish and fact make the role: primary is only who was told so and is served. */
-export function roleOf(file: ResourceFile, served: boolean): Role {
-  if (file.designatedRole === 'primary') return served ? 'primary' : 'notYetPrimary';
+export function roleOf(file: ResourceFile, served: boolean, operation?: string): Role {
+  // Told to be primary, and on the way: the role is not here yet, or leaves just now.
+  if (operation === 'primary' && !served) return 'notYetPrimary';
+  if (operation === 'handover' && served) return 'remainsPrimary';
+  if (file.designatedRole === 'primary') {
+    if (!served) return 'notYetPrimary';
+    return file.forcedAt === undefined ? 'primary' : 'forcedPrimary';
+  }
+
   return served ? 'remainsPrimary' : 'secondary';
 }
 
@@ -51,10 +58,10 @@ export function resourceStatus(resource: Resource, node: string): ResourceStatus
   if (resource.fault !== undefined) return unreadableStatus(resource, resource.fault.message);
   const {file, disk, lastDisk, places} = resource;
   const served = isServed(resource);
-  const role = roleOf(file, served);
+  const role = roleOf(file, served, resource.operation);
   const messages = [...resource.messages, ...(disk?.messages ?? [])];
   const state = stateOf(file, disk, lastDisk, messages);
-  const waitingFor = disk?.waiting ?? null;
+  const waitingFor = resource.waiting ?? disk?.waiting ?? null;
   return {
     name: file.name,
     sizeBytes: file.sizeBytes,

@@ -1,8 +1,8 @@
 /**
  * grant.json: the one line that says who may be primary next. It lies at the node that was primary
  * last, and is the commit point of a handover: before it is durable only this node may go on, from
- * then on only the one that it names. It is never changed; it goes when the role has come back, or
- * another node has begun an epoch after it, or a human forces.
+ * then on only the one that it names. It is never changed, and in force until the lineage of this
+ * node has an epoch after it: then it was taken, and perhaps given back, or a human has forced.
  */
 import fs from 'node:fs';
 import {dirname} from 'node:path';

@@ -1,0 +1,76 @@
+/** What roles need of the cluster: whom to ask, and what is known of the others. */
+import {checkFacts} from '../../cluster/facts.js';
+import type {Clock} from '../../core/clock.js';
+import {DiskError} from '../../core/errors.js';
+import type {Candidate} from './choose-source.js';
+import {replicasElsewhere, type ClusterPort} from './cluster-port.js';
+
+/** Another node with a replica, and how old the word of it is. */
+export interface KnownReplica extends Candidate {
+  /** RFC 3339: when it was last heard of; null: never since this daemon runs. */
+  readonly heardAt: string | null;
+}
+
+/** Set by the daemon where the node belongs to a cluster; fakes in tests. */
+export interface RoleServices {
+  readonly nodeId: string;
+  /** Other nodes with a replica, from the facts. */
+  readonly replicas: (resourceId: string) => readonly KnownReplica[];
+  /** true where there are other members, whether they were heard of or not. */
+  readonly hasPeers: () => boolean;
+  /**
+   * `POST /peer/v1/PATH` to a member.
+   *
+   * @throws DiskError PEER_UNKNOWN for a node that is no member, else as PeerCaller.call
+   */
+  readonly call: (
+    nodeId: string,
+    path: string,
+    body: unknown,
+    timeoutMs: number,
+  ) => Promise<unknown>;
+  /** Asks all members for their facts now; resolves when all have answered, or in time. */
+  readonly askPeers: (timeoutMs: number) => Promise<void>;
+  /** Others should hear soon that something has changed here. */
+  readonly touch: () => void;
+}
+
+/** The services of a real cluster. */
+export function createRoleServices(cluster: ClusterPort, clock: Clock): RoleServices {
+  const {caller, facts, selfId, touch} = cluster;
+  return {
+    nodeId: selfId,
+    touch,
+    replicas: (resourceId) =>
+      replicasElsewhere(cluster, clock, resourceId).map((replica) => {
+        const ageMs = facts.ageMs(replica.nodeId, clock.monotonicMs());
+        const heard = Number.isFinite(ageMs);
+        return {
+          ...replica,
+          heardAt: heard ? new Date(clock.wallMs() - ageMs).toISOString() : null,
+        };
+      }),
+    hasPeers: () => cluster.members().length > 0,
+    call: async (nodeId, path, body, timeoutMs) => {
+      const member = cluster.members().find(({id}) => id === nodeId);
+      if (member === undefined) {
+        throw new DiskError('PEER_UNKNOWN', `the node with the id ${nodeId} is no member`, {
+          node: nodeId,
+        });
+      }
+
+      return caller.call<unknown>(member, 'POST', path, body, timeoutMs);
+    },
+    askPeers: async (timeoutMs) => {
+      const members = cluster.members();
+      const isMember = (id: string): boolean => members.some((member) => member.id === id);
+      const asked = members.map(async (member) => {
+        const body = {facts: facts.all()};
+        const answer = await caller.call<unknown>(member, 'POST', 'facts', body, timeoutMs);
+        facts.merge(checkFacts(answer), clock.monotonicMs(), isMember);
+      });
+      // Who does not answer is not waited for beyond the time, and is no failure.
+      await Promise.allSettled(asked);
+    },
+  };
+}
