@@ -24,6 +24,8 @@
  *   GET    /v1/resources/NAME/fetch | sync            -> FlowView
  *   POST   /v1/resources/NAME/fetch/pause | resume    -> FlowView
  *   POST   /v1/resources/NAME/sync/pause | resume     -> FlowView
+ *   GET    /v1/resources/NAME/fork                    -> ForkView
+ *   POST   /v1/resources/NAME/fork/resolve ForkRequest -> ForkResult; on the node that gives way
  *   GET    /v1/events[?follow=1][&resource=NAME]      -> one EventLine a line (NDJSON)
  */
 import type {FuseDriverWish} from '../core/home.js';
@@ -159,6 +161,50 @@ export interface ReplayView {
   readonly position: string | null;
   readonly replayed: string | null;
   readonly backlogBytes: number | null;
+}
+
+/** What one node has of a resource whose histories part. */
+export interface ForkSide {
+  readonly node: string;
+  readonly role: Role;
+  readonly state: ResourceState;
+  /** `here`: this node. */
+  readonly link: 'here' | 'up' | 'down';
+  readonly epoch: string | null;
+  /** End of its log, as last heard. */
+  readonly position: string | null;
+  /** Log of its own behind the common point; null where that is not known. */
+  readonly ownBytes: number | null;
+}
+
+/** `fork show`: where the histories part, and who has what behind that. */
+export interface ForkView {
+  readonly schema: 1;
+  readonly name: string;
+  readonly forked: boolean;
+  /** Up to here all have the same; null where it is not known, or nothing is forked. */
+  readonly position: string | null;
+  /** This node first. */
+  readonly sides: readonly ForkSide[];
+}
+
+export interface ForkRequest {
+  /** Name of the node whose history stays. */
+  readonly keep: string;
+  readonly dryRun: boolean;
+  readonly confirmed: boolean;
+}
+
+/** What gives way here, or would. */
+export interface ForkResult {
+  readonly schema: 1;
+  readonly name: string;
+  readonly dryRun: boolean;
+  readonly keep: string;
+  /** Up to here this node keeps what it has; behind it all of `keep` counts. */
+  readonly position: string | null;
+  /** Log of this node that is given up. */
+  readonly lostBytes: number | null;
 }
 
 /** How far a copy of the image is. */
