@@ -184,7 +184,7 @@ test('a source that cannot be reached is tried again, with reason, since and unt
   const {waiting} = rig.follow.state;
   assert.match(waiting?.reason ?? '', 'PEER_UNREACHABLE: no route');
   assert.ok(waiting?.until);
-  const since = waiting?.since;
+  const {since} = waiting;
   await until(() => rig.opened.length >= 3, 5000, 'third try');
   assert.is(rig.follow.state.waiting?.since, since);
   rig.peerError = undefined;
