@@ -30,6 +30,13 @@ export const EVENT_CODES = {
   REPLAY_PAUSED: 'Replay was paused by the user.',
   REPLAY_RESUMED: 'Replay was resumed by the user.',
   SPACE_BACK: 'The log has room again: waiting writes went on.',
+  PEER_INVITED: 'A join token was made on this node.',
+  PEER_JOINED: 'A node became a member of the cluster.',
+  PEER_REMOVED: 'A node was removed from the cluster.',
+  PEER_CHANGED: 'The address or limit of a member was changed.',
+  PEER_UP: 'A member of the cluster answers.',
+  PEER_DOWN: 'A member of the cluster does not answer any more.',
+  CLUSTER_JOINED: 'This node became a member of a cluster.',
   SETTING_REFUSED: 'A file edited by hand was not valid; the old value stays in force.',
 } as const;
 

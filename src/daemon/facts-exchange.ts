@@ -1,0 +1,314 @@
+/**
+ * Brings the facts of this node to all members and theirs here: each node posts what it knows and is
+ * answered with the same. A member is called when something is known that it has not shown to
+ * know, and in any case every few seconds, so that silence means that something is wrong.
+ *
+ * Besides facts goes a digest of the list of members; where it differs, the lists are exchanged.
+ */
+import {createHash} from 'node:crypto';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {
+  checkFacts,
+  FACTS_LINEAGE_MAX,
+  type FactStore,
+  type NodeFacts,
+  type ResourceFacts,
+} from '../cluster/facts.js';
+import type {Cluster, Member} from '../cluster/members.js';
+import type {PeerCaller} from '../cluster/peer-caller.js';
+import {DiskError, isDiskError} from '../core/errors.js';
+import {isObject} from '../core/json-file.js';
+import type {Context} from './context.js';
+
+/** How often own facts are looked at, and changes are told. */
+const TICK_MS = 2_000;
+/** At least so often, each node is heard of: a third of what makes a link count as down. */
+const QUIET_MS = 5_000;
+/** A member that did not answer is asked again after pauses up to this. */
+const RETRY_MAX_MS = 10_000;
+/** Heard of within this: the link is up. */
+export const LINK_UP_MS = 15_000;
+/** Between a touch and the exchange: several changes become one. */
+const SETTLE_MS = 50;
+
+/** What is known of the way to a member. */
+export interface PeerLink {
+  readonly up: boolean;
+  /** RFC 3339: since when it is as it is; null: it was never seen. */
+  readonly since: string | null;
+  readonly lastHeardAt: string | null;
+  /** Why the last call failed; null after one that did not. */
+  readonly error: {readonly code: string; readonly message: string} | null;
+}
+
+interface Peer {
+  /** Versions of facts that it has shown to know, by node. */
+  readonly knows: Map<string, number>;
+  busy: boolean;
+  heardMs: number | undefined;
+  heardAt: string | null;
+  triedMs: number;
+  failures: number;
+  error: DiskError | undefined;
+  up: boolean;
+  since: string | null;
+}
+
+export interface ExchangeOptions {
+  readonly context: Context;
+  readonly store: FactStore;
+  readonly caller: PeerCaller;
+  /** Members to talk to. */
+  readonly members: () => readonly Member[];
+  readonly cluster: () => Cluster;
+  /** A member has another list: what it knows is taken over. */
+  readonly takeMembers: (body: unknown) => void;
+  readonly address: () => string;
+  readonly ownResources: () => Promise<readonly ResourceFacts[]>;
+}
+
+/** The loop that exchanges facts. */
+export class FactsExchange {
+  readonly #options: ExchangeOptions;
+  readonly #peers = new Map<string, Peer>();
+  readonly #abort = new AbortController();
+  #wake: () => void = () => undefined;
+  #touched = false;
+  #ownText = '';
+  #ownMs = -Infinity;
+  #loop: Promise<void> | undefined;
+  readonly #calls = new Set<Promise<void>>();
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#loop ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#wake();
+    await this.#loop;
+    await Promise.all(this.#calls);
+  }
+
+  /** Something of this node changed: others hear of it now and not at the next tick. */
+  touch(): void {
+    this.#touched = true;
+    this.#wake();
+  }
+
+  link(memberId: string): PeerLink {
+    const peer = this.#peers.get(memberId);
+    if (peer === undefined) return {up: false, since: null, lastHeardAt: null, error: null};
+    const {error} = peer;
+    return {
+      up: this.#isUp(peer),
+      since: peer.since,
+      lastHeardAt: peer.heardAt,
+      error: error === undefined ? null : {code: error.code, message: error.message},
+    };
+  }
+
+  /**
+   * Answers a POST of facts by a member.
+   *
+   * @throws DiskError PEER_PROTOCOL
+   */
+  answer(caller: Member, body: unknown): unknown {
+    const list = checkFacts(body);
+    const peer = this.#peer(caller);
+    this.#take(peer, list);
+    this.#heard(caller, peer);
+    const digest = isObject(body) ? body['members'] : undefined;
+    if (digest !== membersDigest(this.#options.cluster())) {
+      peer.triedMs = -Infinity;
+      this.touch();
+    }
+
+    return this.#body();
+  }
+
+  #body(): {facts: NodeFacts[]; members: string} {
+    const {store, cluster} = this.#options;
+    return {facts: store.all(), members: membersDigest(cluster())};
+  }
+
+  async #run(): Promise<void> {
+    const {signal} = this.#abort;
+    while (!signal.aborted) {
+      try {
+        await this.#tick();
+      } catch (error) {
+        this.#options.context.log.error({err: error}, 'facts could not be exchanged');
+      }
+
+      await this.#pause();
+    }
+  }
+
+  async #pause(): Promise<void> {
+    if (!this.#touched) {
+      const timer = new AbortController();
+      this.#wake = () => {
+        timer.abort();
+      };
+      const signal = AbortSignal.any([timer.signal, this.#abort.signal]);
+      await sleep(TICK_MS, undefined, {signal}).catch(() => undefined);
+    }
+
+    this.#wake = () => undefined;
+    if (this.#touched && !this.#abort.signal.aborted) await sleep(SETTLE_MS);
+    this.#touched = false;
+  }
+
+  async #tick(): Promise<void> {
+    await this.#renewOwn();
+    const {members, context, store, cluster} = this.#options;
+    const now = context.clock.monotonicMs();
+    const active = new Set(members().map(({id}) => id));
+    store.keep((id) => active.has(id));
+    for (const id of this.#peers.keys()) if (!active.has(id)) this.#peers.delete(id);
+    const digest = membersDigest(cluster());
+    for (const member of members()) {
+      const peer = this.#peer(member);
+      this.#noteLink(member, peer);
+      if (!peer.busy && this.#isDue(peer, now)) this.#begin(member, peer, digest);
+    }
+  }
+
+  /** New facts of this node, with a new version where something changed or time has passed. */
+  async #renewOwn(): Promise<void> {
+    const {context, store, address, ownResources} = this.#options;
+    const {node, clock} = context;
+    const resources = (await ownResources()).map((each) => ({
+      ...each,
+      lineage: each.lineage.slice(-FACTS_LINEAGE_MAX),
+    }));
+    const facts = {nodeId: node.id, name: node.name, address: address(), resources};
+    const text = JSON.stringify(facts);
+    const now = clock.monotonicMs();
+    const newest = store.nextVersion(0) === (store.get(node.id)?.version ?? -1) + 1;
+    if (text === this.#ownText && newest && now - this.#ownMs < QUIET_MS) return;
+    this.#ownText = text;
+    this.#ownMs = now;
+    const version = store.nextVersion(clock.wallMs());
+    store.own({...facts, version, at: new Date(clock.wallMs()).toISOString()}, now);
+  }
+
+  #isDue(peer: Peer, now: number): boolean {
+    const sinceMs = now - peer.triedMs;
+    if (peer.failures > 0) return sinceMs >= Math.min(RETRY_MAX_MS, TICK_MS * peer.failures);
+    if (sinceMs >= QUIET_MS) return true;
+    return this.#options.store
+      .all()
+      .some(({nodeId, version}) => (peer.knows.get(nodeId) ?? -1) < version);
+  }
+
+  #begin(member: Member, peer: Peer, digest: string): void {
+    peer.busy = true;
+    peer.triedMs = this.#options.context.clock.monotonicMs();
+    const call = this.#exchange(member, peer, digest)
+      .then(
+        () => {
+          peer.failures = 0;
+          peer.error = undefined;
+        },
+        (error: unknown) => {
+          peer.failures += 1;
+          peer.error = isDiskError(error) ? error : new DiskError('BUG', String(error));
+          if (!isDiskError(error)) this.#options.context.log.error({err: error}, 'exchange failed');
+        },
+      )
+      .finally(() => {
+        peer.busy = false;
+        this.#calls.delete(call);
+        // What changed during the call is told at once.
+        if (this.#isDue(peer, this.#options.context.clock.monotonicMs())) this.#wake();
+      });
+    this.#calls.add(call);
+  }
+
+  async #exchange(member: Member, peer: Peer, digest: string): Promise<void> {
+    const {caller, cluster, takeMembers} = this.#options;
+    const sent = this.#body();
+    const answer = await caller.call<unknown>(member, 'POST', 'facts', sent);
+    this.#take(peer, checkFacts(answer));
+    for (const {nodeId, version} of sent.facts) learn(peer, nodeId, version);
+    this.#heard(member, peer);
+    if (!isObject(answer) || answer['members'] === digest) return;
+    const {id, members} = cluster();
+    takeMembers(await caller.call<unknown>(member, 'POST', 'members', {id, members}));
+  }
+
+  #take(peer: Peer, list: readonly NodeFacts[]): void {
+    const {store, context, members} = this.#options;
+    const active = new Set(members().map(({id}) => id));
+    store.merge(list, context.clock.monotonicMs(), (id) => active.has(id));
+    for (const {nodeId, version} of list) learn(peer, nodeId, version);
+  }
+
+  #peer(member: Member): Peer {
+    let peer = this.#peers.get(member.id);
+    if (peer === undefined) {
+      peer = {
+        knows: new Map(),
+        busy: false,
+        heardMs: undefined,
+        heardAt: null,
+        triedMs: -Infinity,
+        failures: 0,
+        error: undefined,
+        up: false,
+        since: null,
+      };
+      this.#peers.set(member.id, peer);
+    }
+
+    return peer;
+  }
+
+  #heard(member: Member, peer: Peer): void {
+    const {clock} = this.#options.context;
+    peer.heardMs = clock.monotonicMs();
+    peer.heardAt = new Date(clock.wallMs()).toISOString();
+    this.#noteLink(member, peer);
+  }
+
+  #isUp(peer: Peer): boolean {
+    const now = this.#options.context.clock.monotonicMs();
+    return peer.heardMs !== undefined && now - peer.heardMs < LINK_UP_MS;
+  }
+
+  #noteLink(member: Member, peer: Peer): void {
+    const up = this.#isUp(peer);
+    if (up === peer.up) return;
+    const {context} = this.#options;
+    peer.up = up;
+    peer.since = new Date(context.clock.wallMs()).toISOString();
+    const {name} = member;
+    if (up) context.tell('PEER_UP', 'info', null, `${name} answers`, {peer: name});
+    else {
+      const why = peer.error === undefined ? '' : `: ${peer.error.message}`;
+      context.tell('PEER_DOWN', 'warning', null, `${name} was not heard of for 15 s${why}`, {
+        peer: name,
+      });
+    }
+  }
+}
+
+function learn(peer: Peer, nodeId: string, version: number): void {
+  peer.knows.set(nodeId, Math.max(version, peer.knows.get(nodeId) ?? -1));
+}
+
+/** What two nodes compare to see whether their lists say the same; addresses are each node's own. */
+export function membersDigest(cluster: Cluster): string {
+  const lines = cluster.members
+    .map(({id, name, fingerprint, addedAt, removed}) =>
+      [id, name, fingerprint, Date.parse(addedAt), removed === true].join(' '),
+    )
+    .sort();
+  return createHash('sha256').update(lines.join('\n')).digest('hex');
+}
