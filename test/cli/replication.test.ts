@@ -143,6 +143,45 @@ test('what there is to know besides is said below the outcome', async ({node}) =
   assert.is(stdout, `web: forcedPrimary\n  note: ${notes[0] ?? ''}\n`);
 });
 
+test('fork show tells where histories part; resolve wants to be confirmed', async ({node}) => {
+  const {answers} = node.daemon;
+  const side = {role: 'primary', state: 'UpToDate', epoch: 'e', position: '0000000000002000'};
+  const view = {
+    ...{schema: 1, name: 'web', forked: true, position: '0000000000001000'},
+    sides: [
+      {...side, node: 'alpha', role: 'secondary', state: 'Forked', link: 'here', ownBytes: 4096},
+      {...side, node: 'beta', link: 'down', ownBytes: null},
+    ],
+  };
+  answers.set('GET /v1/resources/web/fork', view);
+  assert.equal((await node.json('fork show', 'web')).document, view);
+  const {stdout} = await node.run('fork show', 'web');
+  assert.match(stdout, /^web: forked, the same up to 0{12}1000\n\nNODE/u);
+  assert.match(
+    stdout,
+    /\nalpha +secondary +Forked +\(here\) +0{12}2000 +4 KiB\nbeta .* unknown\n/u,
+  );
+  answers.set('GET /v1/resources/web/fork', {...view, forked: false});
+  assert.match((await node.run('fork show', 'web')).stdout, /^web: one history/u);
+  answers.set('POST /v1/resources/web/fork/resolve', ({body}: {body: unknown}) => {
+    const {dryRun, confirmed, keep} = body as Record<string, unknown>;
+    if (dryRun !== true && confirmed !== true) throw new DiskError('CONFIRM_NEEDED', '4 KiB');
+    return {schema: 1, name: 'web', dryRun, keep, position: view.position, lostBytes: 4096};
+  });
+  assert.is((await node.run('fork resolve', 'web', '--keep', 'beta')).code, 'CONFIRM_NEEDED');
+  const looked = await node.run('fork resolve', 'web', '--keep', 'beta', '--dry-run');
+  const position = view.position;
+  assert.is(
+    looked.stdout,
+    `web: would follow beta; 4 KiB of log behind ${position} would be given up\n` +
+      'next: the same with --yes\n',
+  );
+  const {document} = await node.json('fork resolve', 'web', '--keep', 'beta', '--yes');
+  assert.is(document['keep'], 'beta');
+  assert.is((await node.run('fork resolve', 'web')).exit, 2);
+  assert.is((await node.run('fork resolve', 'web', '--keep', '../x')).code, 'NAME_INVALID');
+});
+
 test('primary --force --dry-run tells what is not known, and asks for nothing', async ({node}) => {
   const since = '2026-11-22T10:00:00.000Z';
   const received = '00000001a2f3c500';
