@@ -284,6 +284,11 @@ export const CODES = {
     meaning: 'The log from the wanted position on is not kept any more.',
     remedy: 'The node needs a sync, a new copy of the disk; it begins by itself.',
   },
+  LOG_BRANCHED: {
+    exit: 'refused',
+    meaning: 'The log of the source goes on from an earlier position than the follower has.',
+    remedy: 'The follower asks again by itself and is told where to go on, or that it forked.',
+  },
   CRASH_CLEANED: {
     exit: 'done',
     meaning: 'Remains of a crash or reboot (mount, loop device, link, socket) were removed.',

@@ -23,6 +23,7 @@ export const HELLO = v.object({
 export const ANSWER = v.object({
   kind: v.picklist(['follow', 'cut', 'forked', 'gone', 'unknown', 'behind', 'refused']),
   position: v.exactOptional(positionSchema),
+  chain: v.exactOptional(chainSchema),
   oldest: v.exactOptional(positionSchema),
   lineage: v.exactOptional(lineageSchema),
   sizeBytes: v.exactOptional(COUNT),

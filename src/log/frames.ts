@@ -199,7 +199,10 @@ export class FrameReader {
 
 /** What a follower has: the end of its log and the epochs that it knows. */
 export type Hello = v.InferOutput<typeof HELLO>;
-/** What the source says to it; `position` is there with follow, cut and forked. */
+/**
+ * What the source says to it; `position` is there with follow, cut and forked, and with the first
+ * two `chain`, the source's chain value there.
+ */
 export type Answer = v.InferOutput<typeof ANSWER>;
 /** Why a side ends the stream in order; `code` is an ErrorCode where there is one. */
 export type End = v.InferOutput<typeof END>;
