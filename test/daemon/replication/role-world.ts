@@ -19,6 +19,10 @@ export class Death extends Error {
 
 const BYTES = 4096;
 
+function soon<T>(work: () => T): Promise<T> {
+  return Promise.resolve().then(work);
+}
+
 export function idOf(name: string): string {
   return Buffer.from(name).toString('hex').padEnd(32, '0').slice(0, 32);
 }
@@ -52,6 +56,8 @@ export class RoleNode {
   isAway = false;
   /** Its facts are not known to the others. */
   isUnheard = false;
+  /** Nothing comes to it. */
+  isDeaf = false;
   waits: string[] = [];
   /** Steps until it dies; counts down. */
   deathIn = Infinity;
@@ -123,6 +129,7 @@ export class RoleNode {
 
   /** Takes everything from `source`, as a follower whose log is the beginning of its log. */
   follow(source: RoleNode): void {
+    if (this.isDeaf) return;
     if (this.serving || source.isAway) return;
     const {log, lineage} = source.durable;
     const isPart = this.durable.log.every((word, at) => log[at] === word);
@@ -158,19 +165,22 @@ export class RoleNode {
         const verdict = judgeAll(standing, this.world.facts(this));
         return verdict.kind === 'newest' ? undefined : {name: verdict.byName};
       },
-      isPrimary: async () => durable.wish === 'primary' || this.serving,
-      deactivate: async () => {
-        this.#step('deactivate', () => {
-          if (this.user !== undefined) throw new DiskError('RESOURCE_BUSY', `used: ${this.user}`);
-          this.serving = false;
-        });
-      },
-      settledEnd: async () =>
-        this.#step('settledEnd', () => ({
-          epoch: durable.lineage.at(-1)?.epoch ?? '',
-          position: durable.log.length * BYTES,
-          chain: this.chain,
-        })),
+      isPrimary: () => soon(() => durable.wish === 'primary' || this.serving),
+      deactivate: () =>
+        soon(() => {
+          this.#step('deactivate', () => {
+            if (this.user !== undefined) throw new DiskError('RESOURCE_BUSY', `used: ${this.user}`);
+            this.serving = false;
+          });
+        }),
+      settledEnd: () =>
+        soon(() =>
+          this.#step('settledEnd', () => ({
+            epoch: durable.lineage.at(-1)?.epoch ?? '',
+            position: durable.log.length * BYTES,
+            chain: this.chain,
+          })),
+        ),
       isAbandoned: () => this.world.isAbandoned,
       clearForced: () => {
         this.#step('clearForced', () => {
@@ -187,10 +197,11 @@ export class RoleNode {
           durable.wish = 'secondary';
         });
       },
-      resume: async () => {
-        // The dead do not resume.
-        if (!this.isAway) this.activate();
-      },
+      resume: () =>
+        soon(() => {
+          // The dead do not resume.
+          if (!this.isAway) this.activate();
+        }),
       now: () => '2026-11-22T10:00:00.000Z',
     };
   }
@@ -201,7 +212,7 @@ export class RoleNode {
       name: 'web01',
       nodeName: this.name,
       deadlineMs: performance.now() + timeoutMs,
-      mixture: async () => this.mixture,
+      mixture: () => soon(() => this.mixture),
       fork: () => undefined,
       fetchStopped: () => this.fetchStopped,
       right: () =>
@@ -209,29 +220,32 @@ export class RoleNode {
           {nodeId: this.id, lineage: durable.lineage, grant: this.grantInForce()},
           world.facts(this),
         ),
-      here: async () => {
-        const source = world.nodes.find((node) => node !== this && node.durable.log.length > 0);
-        for (const node of world.nodes) if (node !== this) this.follow(node);
-        return {
-          durable: this.position,
-          received: this.position,
-          originEnd: source?.position ?? this.position,
-        };
-      },
+      here: () =>
+        soon(() => {
+          const source = world.nodes.find((node) => node !== this && node.durable.log.length > 0);
+          for (const node of world.nodes) if (node !== this) this.follow(node);
+          return {
+            durable: this.position,
+            received: this.position,
+            originEnd: source?.position ?? this.position,
+          };
+        }),
       ask: async (nodeId) => {
-        await this.#step('ask', () => undefined);
+        this.#step('ask', () => undefined);
         const answer = await world.ask(this, nodeId);
         return this.#step('granted', () => answer);
       },
-      stopFollowing: async () =>
-        this.#step('stopFollowing', () =>
-          durable.log.length === 0
-            ? undefined
-            : {
-                epoch: durable.lineage.at(-1)?.epoch ?? '',
-                position: durable.log.length * BYTES,
-                chain: this.chain,
-              },
+      stopFollowing: () =>
+        soon(() =>
+          this.#step('stopFollowing', () =>
+            durable.log.length === 0
+              ? undefined
+              : {
+                  epoch: durable.lineage.at(-1)?.epoch ?? '',
+                  position: durable.log.length * BYTES,
+                  chain: this.chain,
+                },
+          ),
         ),
       savePrimary: (forcedAt) => {
         this.#step('savePrimary', () => {
