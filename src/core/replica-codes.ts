@@ -8,13 +8,16 @@ export const REPLICA_CODES = {
       'Two nodes were primary from different points: from there on their histories differ (split ' +
       'brain). Both are kept, and neither follows the other.',
     remedy:
-      'Look at both sides with mars status NAME on each node and decide whose writes count; on the ' +
-      'other node: mars invalidate NAME, which copies the winner there.',
+      'Nothing is lost yet and nothing is in a hurry: where applications run, they go on. mars fork ' +
+      'show NAME says what each side has. Decide whose writes count; on the other node: mars ' +
+      'fork resolve NAME --keep NODE --dry-run, and then --yes.',
   },
   HISTORY_UNKNOWN: {
     exit: 'refused',
     meaning: 'Two replicas have no epoch in common: they cannot tell how they belong together.',
-    remedy: 'If the content of this replica is not needed: mars invalidate NAME copies it again.',
+    remedy:
+      'Is it the right resource, or an old home restored? If the content of this replica is not ' +
+      'needed: mars invalidate NAME copies it again.',
   },
   SOURCE_BEHIND: {
     exit: 'refused',
@@ -38,14 +41,18 @@ export const REPLICA_CODES = {
   },
   LINK_DOWN: {
     exit: 'unreachable',
-    meaning: 'A node with a replica was not heard of for 15 s or longer.',
-    remedy: 'Look at the network and at the daemon there: mars peer list. It catches up by itself.',
+    meaning:
+      'A node with a replica was not heard of for 15 s or longer. The disk goes on here; there is ' +
+      'one current copy less.',
+    remedy:
+      'Look at the network and at the daemon there: mars peer list. It catches up by itself; the ' +
+      'log is kept for it, within log-cap.',
   },
   REPLICA_DROPPED: {
     exit: 'refused',
     meaning:
-      'A replica lagged so far that the log for it was more than logCapBytes, or took half of the ' +
-      'free space; it is not kept any longer.',
+      'A replica lagged so far that the log for it was more than log-cap, or took half of the free ' +
+      'space; it is not kept any longer.',
     remedy:
       'When the replica is back, its image is compared and copied by itself. A larger log-cap, or ' +
       'more space, bridges longer times.',
@@ -53,7 +60,7 @@ export const REPLICA_CODES = {
   REPLICA_LAGS: {
     exit: 'refused',
     meaning: 'A replica is behind, and what it waits for lasts.',
-    remedy: 'mars status NAME on its node says what it waits for.',
+    remedy: 'mars status NAME on its node says what it waits for; mars wait NAME lag<10 waits.',
   },
   REPLICAS_REMAIN: {
     exit: 'refused',

@@ -88,7 +88,8 @@ const STATES = {
   Forked: {
     kind: 'state',
     meaning: 'Two nodes were primary from different points: both sides are kept (split brain).',
-    action: 'mars fork show NAME, then decide: mars fork resolve NAME --keep NODE.',
+    action:
+      'mars fork show NAME, then decide; on the side that gives way: mars fork resolve NAME --keep NODE.',
   },
   primary: {
     kind: 'role',
