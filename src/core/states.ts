@@ -187,6 +187,7 @@ const STATES = {
     meaning: 'The replica gets the log as it is written.',
     action: 'Nothing.',
   },
+  here: {kind: 'link', meaning: 'It is this node itself.', action: 'Nothing.'},
   up: {kind: 'link', meaning: 'The other node was heard of just now.', action: 'Nothing.'},
   down: {
     kind: 'link',
