@@ -13,6 +13,7 @@ import {
   type ClusterPort,
 } from './cluster-port.js';
 import {Replica} from './replica.js';
+import {createRoleServices} from './role-services.js';
 import {notJoinedStatus, replicaStatus} from './views.js';
 
 const TICK_MS = 1000;
@@ -31,6 +32,7 @@ export class Replication {
   constructor(context: Context, cluster: ClusterPort) {
     this.#context = context;
     this.cluster = cluster;
+    context.roles = createRoleServices(cluster, context.clock, (timeoutMs) => this.ask(timeoutMs));
   }
 
   /** A resource of this node, as it was loaded or made; it follows from `start` on. */
@@ -111,13 +113,13 @@ export class Replication {
   }
 
   /** Asks all members for their facts now; who does not answer in time is not waited for. */
-  async ask(): Promise<void> {
+  async ask(timeoutMs = ASK_TIMEOUT_MS): Promise<void> {
     const {caller, facts} = this.cluster;
     const members = this.cluster.members();
     const isMember = (id: string): boolean => members.some((member) => member.id === id);
     const asked = members.map(async (member) => {
       const body = {facts: facts.all()};
-      const answer = await caller.call<unknown>(member, 'POST', 'facts', body, ASK_TIMEOUT_MS);
+      const answer = await caller.call<unknown>(member, 'POST', 'facts', body, timeoutMs);
       facts.merge(checkFacts(answer), this.#context.clock.monotonicMs(), isMember);
     });
     await Promise.allSettled(asked);

@@ -1,5 +1,4 @@
 /** What roles need of the cluster: whom to ask, and what is known of the others. */
-import {checkFacts} from '../../cluster/facts.js';
 import type {Clock} from '../../core/clock.js';
 import {DiskError} from '../../core/errors.js';
 import type {Candidate} from './choose-source.js';
@@ -36,7 +35,11 @@ export interface RoleServices {
 }
 
 /** The services of a real cluster. */
-export function createRoleServices(cluster: ClusterPort, clock: Clock): RoleServices {
+export function createRoleServices(
+  cluster: ClusterPort,
+  clock: Clock,
+  askPeers: RoleServices['askPeers'],
+): RoleServices {
   const {caller, facts, selfId, touch} = cluster;
   return {
     nodeId: selfId,
@@ -61,16 +64,6 @@ export function createRoleServices(cluster: ClusterPort, clock: Clock): RoleServ
 
       return caller.call<unknown>(member, 'POST', path, body, timeoutMs);
     },
-    askPeers: async (timeoutMs) => {
-      const members = cluster.members();
-      const isMember = (id: string): boolean => members.some((member) => member.id === id);
-      const asked = members.map(async (member) => {
-        const body = {facts: facts.all()};
-        const answer = await caller.call<unknown>(member, 'POST', 'facts', body, timeoutMs);
-        facts.merge(checkFacts(answer), clock.monotonicMs(), isMember);
-      });
-      // Who does not answer is not waited for beyond the time, and is no failure.
-      await Promise.allSettled(asked);
-    },
+    askPeers,
   };
 }
