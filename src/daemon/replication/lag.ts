@@ -1,8 +1,9 @@
 /** Remembers when the end of a log was where, so that a replica's position is a time as well. */
 const SAMPLE_INTERVAL_MS = 200;
 const SAMPLES_MAX = 4096;
+const PRECISION = 0.03;
 
-/** Positions of one log over time; the older half is thinned out when there are too many. */
+/** Positions of one log over time; old ones are thinned out when there are too many. */
 export class LagClock {
   /** Pairs of a time and the position that the log had passed then, both growing. */
   #samples: {readonly atMs: number; readonly position: number}[] = [];
@@ -17,10 +18,18 @@ export class LagClock {
     }
 
     this.#samples.push({atMs: nowMs, position});
-    if (this.#samples.length > SAMPLES_MAX) {
-      const half = SAMPLES_MAX / 2;
-      this.#samples = this.#samples.filter((_, at) => at >= half || at % 2 === 0);
-    }
+    if (this.#samples.length > SAMPLES_MAX) this.#thin(nowMs);
+  }
+
+  /** The older a sample, the farther from its neighbours: what it tells is right to some percent. */
+  #thin(nowMs: number): void {
+    let keptMs = -Infinity;
+    this.#samples = this.#samples.filter(({atMs}, at, all) => {
+      const nextMs = all[at + 1]?.atMs ?? Infinity;
+      if (nextMs - keptMs < (nowMs - atMs) * PRECISION) return false;
+      keptMs = atMs;
+      return true;
+    });
   }
 
   /** For how long the log has been beyond `position`; 0 where it is not. */

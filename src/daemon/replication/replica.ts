@@ -19,6 +19,7 @@ import type {LineageEntry} from '../../log/lineage.js';
 import {readLineage} from '../../disk/lineage.js';
 import {emptySyncState, writeSyncState} from '../../disk/sync-state.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
+import {diskStatus} from '../../control/disk-client.js';
 import {startFollow, stopReplay, findDisk} from '../activate.js';
 import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
@@ -49,6 +50,8 @@ const STOP_TIMEOUT_MS = 30_000;
 const OPEN_TIMEOUT_MS = 10_000;
 const DISK_TIMEOUT_MS = 5000;
 const POLL_FRESH_MS = 200;
+/** For streams: a position so old is as good as a new one. */
+const STATUS_FRESH_MS = 20;
 /** So much older than the sockets say, an acknowledgement is no news. */
 const ACK_FRESH_MS = 15_000;
 
@@ -69,6 +72,7 @@ export class Replica {
   readonly #isHeld: () => boolean;
   readonly #abort = new AbortController();
   #loop: Promise<void> | undefined;
+  #status: {readonly atMs: number; readonly value: Promise<DiskStatus | undefined>} | undefined;
   #polledMs = -Infinity;
   #saidDown: string | undefined;
 
@@ -176,6 +180,34 @@ export class Replica {
     this.slots.advance(nodeId, numberOf(ack.replayed));
   }
 
+  /**
+   * Keeps the log from `position` on for a replica whose stream is about to begin.
+   *
+   * @throws DiskError STORE_*, DISK_UNREACHABLE: nothing may begin then
+   */
+  async pin(nodeId: string, name: string, position: number): Promise<void> {
+    const status = await this.sourceStatus(0);
+    if (status === undefined) {
+      const text = `the disk process of ${this.resource.name} does not answer`;
+      throw new DiskError('DISK_UNREACHABLE', text, {resource: this.resource.name});
+    }
+
+    await this.retention.pin(nodeId, name, position, status);
+    this.resource.hush('REPLICA_DROPPED');
+  }
+
+  /** The status of the disk process, asked once for all who ask at the same time. */
+  async sourceStatus(maxAgeMs = STATUS_FRESH_MS): Promise<DiskStatus | undefined> {
+    const now = this.#context.clock.monotonicMs();
+    if (this.#status !== undefined && now - this.#status.atMs <= maxAgeMs)
+      return this.#status.value;
+    const value = diskStatus(this.resource.places.paths.socket, DISK_TIMEOUT_MS).catch(
+      () => undefined,
+    );
+    this.#status = {atMs: now, value};
+    return value;
+  }
+
   /** A replica is gone by its own wish, or was removed. */
   forget(nodeId: string): void {
     this.#acks.delete(nodeId);
@@ -239,7 +271,9 @@ export class Replica {
     const isSecondary = file.designatedRole === 'secondary';
     const primary = this.candidates().find(({facts}) => facts.designatedRole === 'primary');
     const state = this.state;
-    const waitingFor = isSecondary ? waitingOf(disk, this.follow.state) : status.waitingFor;
+    const follows = isSecondary ? waitingOf(disk, this.follow.state) : status.waitingFor;
+    // An operation under way, such as a handover, says more.
+    const waitingFor = resource.waiting ?? follows;
     const follow = isSecondary ? this.followStatus : null;
     // A secondary whose disk process does not say how it follows is not known to follow.
     const silent = isSecondary && file.attached && follow === null;
@@ -289,7 +323,7 @@ export class Replica {
     const answer = disk?.follow?.answer;
     return resourceFacts({
       file,
-      role: roleOf(file, isServed(resource)),
+      role: roleOf(file, isServed(resource), resource.operation),
       state: this.state,
       disk: lastDisk,
       lineage: this.lineage(),

@@ -1,0 +1,120 @@
+import fs from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {test} from 'uvu';
+import * as assert from 'uvu/assert';
+import type {DiskStatus} from '../../../src/core/disk-status.js';
+import {formatPosition} from '../../../src/core/position.js';
+import type {Candidate} from '../../../src/daemon/replication/choose-source.js';
+import {Retention} from '../../../src/daemon/replication/retention.js';
+import {Slots} from '../../../src/daemon/replication/slots.js';
+import {candidate, disk, file, idOf} from './samples.js';
+
+const MIB = 1024 * 1024;
+const BETA = idOf('b');
+
+let directory = '';
+let nowMs = 0;
+let others: Candidate[] = [];
+let members = new Set<string>();
+let told: (string | null)[] = [];
+let dropped: string[] = [];
+let slots: Slots;
+let retention: Retention;
+const clock = {wallMs: () => nowMs, monotonicMs: () => nowMs};
+
+test.before.each(() => {
+  directory = fs.mkdtempSync(join(tmpdir(), 'mars-retention-'));
+  nowMs = 1000;
+  others = [candidate('beta')];
+  members = new Set([BETA]);
+  told = [];
+  dropped = [];
+  slots = new Slots(join(directory, 'slots.json'), clock);
+  retention = new Retention({
+    clock,
+    slots,
+    logDirectory: directory,
+    file: () => file({logCapBytes: 64 * MIB}),
+    replicas: () => others,
+    isMember: (id) => members.has(id),
+    tellDisk: (position) => {
+      told.push(position);
+      return Promise.resolve();
+    },
+    onDropped: (name) => {
+      dropped.push(name);
+    },
+  });
+});
+test.after.each(() => {
+  fs.rmSync(directory, {recursive: true, force: true});
+});
+
+const serving = (change: Partial<DiskStatus> = {}): DiskStatus => disk({mode: 'serve', ...change});
+
+test('a replica that the facts know gets a slot, and the disk process hears of it', async () => {
+  await retention.tick(serving());
+  assert.is(slots.all.get(BETA)?.position, 1000);
+  assert.equal(told, [formatPosition(1000)]);
+});
+
+test('what the disk process knows already is not told again; after its restart it is', async () => {
+  await retention.tick(serving({retainFrom: formatPosition(1000)}));
+  assert.equal(told, []);
+  await retention.tick(serving({retainFrom: null}));
+  assert.equal(told, [formatPosition(1000)]);
+});
+
+test('a slot follows what the replica has in its image, not what it has received', async () => {
+  await retention.tick(serving());
+  others = [candidate('beta', {durable: formatPosition(9000), replayed: formatPosition(3000)})];
+  await retention.tick(serving());
+  assert.is(slots.retainFrom, 3000);
+});
+
+test('a replica that is copied, or is a fork, does not move its slot', async () => {
+  await retention.pin(BETA, 'beta', 200, serving());
+  others = [candidate('beta', {sync: {doneBytes: 0, totalBytes: 1}})];
+  await retention.tick(serving());
+  others = [candidate('beta', {forked: {position: null, with: BETA, text: ''}})];
+  await retention.tick(serving());
+  assert.is(slots.retainFrom, 200);
+});
+
+test('who lags beyond the cap is let go, remembered, and gets no slot by its facts', async () => {
+  await retention.tick(serving());
+  const far = serving({position: formatPosition(1000 + 65 * MIB)});
+  await retention.tick(far);
+  assert.equal(dropped, ['beta']);
+  assert.is(slots.retainFrom, undefined);
+  assert.is(told.at(-1), formatPosition(1000));
+  await retention.tick(serving({...far, retainFrom: formatPosition(1000)}));
+  assert.is(told.at(-1), null);
+  assert.is(slots.isDropped(BETA), true);
+});
+
+test('a node that is no member any more is forgotten, but not at once', async () => {
+  await retention.tick(serving());
+  others = [];
+  members.clear();
+  await retention.tick(serving());
+  assert.is(slots.all.size, 1);
+  nowMs += 61_000;
+  await retention.tick(serving());
+  assert.is(slots.all.size, 0);
+});
+
+test('a pin is in the file and at the disk process when it resolves', async () => {
+  await retention.pin(BETA, 'beta', 512, serving());
+  assert.is(new Slots(join(directory, 'slots.json'), clock).retainFrom, 512);
+  assert.equal(told, [formatPosition(512)]);
+});
+
+test('without a disk process nothing is told, and nothing is lost', async () => {
+  await retention.tick(undefined);
+  assert.equal(told, []);
+  assert.is(slots.all.size, 0);
+});
+
+test.run();
