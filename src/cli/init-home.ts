@@ -7,6 +7,8 @@ import {randomBytes} from 'node:crypto';
 import fs from 'node:fs';
 import {hostname} from 'node:os';
 import {dirname, join} from 'node:path';
+import {parseListen} from '../cluster/address.js';
+import {ensureIdentity} from '../cluster/certificates.js';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import {appendEvent} from '../core/events.js';
 import {HOME_DEFAULT, HOME_SCHEMA, homePaths, type NodeFile} from '../core/home.js';
@@ -63,7 +65,7 @@ export function defaultDevices(home: string): string {
  * Makes the home, or changes nothing.
  *
  * @throws DiskError ALREADY_INITIALISED, HOME_NEWER, STATE_UNREADABLE, HOME_NOT_EMPTY, USAGE,
- *   NAME_INVALID, STORE_FULL, STORE_READ_ONLY, STORE_IO
+ *   NAME_INVALID, TOOL_MISSING, STORE_FULL, STORE_READ_ONLY, STORE_IO
  */
 export function initHome(request: InitRequest, wallMs: number): InitDocument {
   checkRequest(request);
@@ -98,6 +100,13 @@ function makeHome(request: InitRequest, undo: Undo, wallMs: number): InitDocumen
   });
   fs.chmodSync(home, 0o700);
   for (const directory of DIRECTORIES) makeDirectory(join(home, directory), undo);
+  const tls = join(home, 'tls');
+  // Keys that a killed init left are used: nobody knows them yet.
+  const before = new Set(fs.readdirSync(tls));
+  undo.push(() => {
+    for (const name of fs.readdirSync(tls)) if (!before.has(name)) fs.rmSync(join(tls, name));
+  });
+  ensureIdentity(home);
   const createdAt = new Date(wallMs).toISOString();
   const cluster = randomBytes(16).toString('hex');
   undo.push(() => {
@@ -146,9 +155,7 @@ function checkRequest({name, mounts, devices, listen}: InitRequest): void {
 
 /** @throws DiskError USAGE where it is not `ADDR:PORT`, `[IPV6]:PORT` or `:PORT` */
 function checkListen(listen: string): void {
-  const match = /^(?:\[[0-9a-fA-F:.%]+\]|[^:[\]\s]*):(\d{1,5})$/u.exec(listen);
-  const port = Number(match?.[1] ?? NaN);
-  if (port >= 1 && port <= 65_535) return;
+  if (parseListen(listen) !== undefined) return;
   throw new DiskError('USAGE', `--listen: expected ADDR:PORT such as 0.0.0.0:7777, got ${listen}`);
 }
 

@@ -14,6 +14,13 @@ export const resourceArgument = Args.string({
   parse: (input) => Promise.resolve(checkName('resource', input)),
 });
 
+/** NAME of a member of the cluster. */
+export const nodeArgument = Args.string({
+  description: 'name of the node',
+  required: true,
+  parse: (input) => Promise.resolve(checkName('node', input)),
+});
+
 /** NAME of a resource, or `all`. */
 export const targetArgument = Args.string({
   description: 'name of the resource, or all',

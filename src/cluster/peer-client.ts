@@ -39,6 +39,7 @@ export class PeerClient implements PeerCaller {
   readonly #identity: Identity;
   readonly #selfId: string;
   readonly #agents = new Map<string, http.Agent>();
+  #closed = false;
 
   constructor(identity: Identity, selfId: string) {
     this.#identity = identity;
@@ -82,6 +83,7 @@ export class PeerClient implements PeerCaller {
   }
 
   close(): void {
+    this.#closed = true;
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
   }
@@ -99,6 +101,7 @@ export class PeerClient implements PeerCaller {
   }
 
   async #connect(member: Target, timeoutMs: number): Promise<Duplex> {
+    if (this.#closed) throw new DiskError('PEER_UNREACHABLE', 'the daemon is ending');
     const address = parseAddress(member.address);
     if (address === undefined) {
       const text = `no address of ${member.name} is known: mars peer set ${member.name} address=HOST:PORT`;

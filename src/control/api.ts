@@ -27,6 +27,8 @@
  *   GET    /v1/resources/NAME/fork                    -> ForkView
  *   POST   /v1/resources/NAME/fork/resolve ForkRequest -> ForkResult; on the node that gives way
  *   GET    /v1/events[?follow=1][&resource=NAME]      -> one EventLine a line (NDJSON)
+ *
+ * Members of the cluster, `/v1/peers`: control/peer-api.ts.
  */
 import type {FuseDriverWish} from '../core/home.js';
 import type {DiskStatus, Message, Waiting} from '../core/disk-status.js';

@@ -12,6 +12,7 @@ import type {Context, DiskPrograms, Tell} from './context.js';
 import {takeDaemonLock} from './daemon-lock.js';
 import {tellEvent} from './event-log.js';
 import {MarsNode} from './node.js';
+import {Peers} from './peers.js';
 import {serveControl} from './server.js';
 import {readNode} from './state.js';
 import {canonicalNode} from './places.js';
@@ -76,13 +77,18 @@ async function openDaemon(
     stop = resolve;
   });
   const startedAt = new Date(clock.wallMs()).toISOString();
-  const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop)};
+  const resources = () => node.resources().map(({name}) => name);
+  const peers = new Peers({context, version, resources});
+  const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop), peers};
   const server = await serveControl(node, facts, log);
   context.tell('DAEMON_STARTED', 'info', null, `the daemon ${version} started`, {pid: process.pid});
   const watch = await watchFiles(node);
+  await peers.start();
   node.supervise();
   const ended = stopped.then(async () => {
     await watch.close();
+    // First: what ssh brought hangs on the control socket, which waits for its connections.
+    await peers.close();
     await server.close();
     await node.close();
     context.tell('DAEMON_STOPPED', 'info', null, 'the daemon stopped', {pid: process.pid});

@@ -162,6 +162,10 @@ export class Peers {
     this.touch();
   }
 
+  get context(): Context {
+    return this.#options.context;
+  }
+
   get selfId(): string {
     return this.#options.context.node.id;
   }

@@ -13,6 +13,8 @@ import {
   setAttached,
   setReplayPaused,
 } from './operations.js';
+import {answerPeers} from './peer-control.js';
+import type {Peers} from './peers.js';
 import type {Resource} from './resource.js';
 import {setWish, flowView} from './replication/switches.js';
 import {
@@ -36,6 +38,7 @@ export interface DaemonFacts {
   readonly startedAt: string;
   /** Ends the daemon after the answer has gone out. */
   readonly stop: () => void;
+  readonly peers: Peers;
 }
 
 export interface Request {
@@ -67,6 +70,7 @@ export async function answer(
     return answerResource(node, node.resource(name), request, `${method} ${verb.join('/')}`.trim());
   }
 
+  if (noun === 'peers') return answerPeers(facts.peers, request);
   if (key === 'GET daemon' && name === undefined) return daemonStatus(node, facts);
   if (key === 'POST daemon' && name === 'stop') return stopDaemon(node, facts, request);
   if (key === 'GET status') return node.status(request.query.get('resource') ?? undefined);

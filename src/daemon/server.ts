@@ -4,7 +4,9 @@
  */
 import fs from 'node:fs';
 import http from 'node:http';
+import type {Duplex} from 'node:stream';
 import type {Logger} from 'pino';
+import {PEER_UPGRADE} from '../cluster/peer-protocol.js';
 import {CODES} from '../core/codes.js';
 import type {ErrorBody} from '../core/disk-status.js';
 import {DiskError, isDiskError, storeError} from '../core/errors.js';
@@ -38,6 +40,9 @@ export async function serveControl(
   const server = http.createServer((request, response) => {
     void handle(node, facts, log, abort.signal, request, response);
   });
+  server.on('upgrade', (request, socket, head) => {
+    takePeer(facts, request, socket, head);
+  });
   // What is no HTTP, or ends in the middle, is the client's affair.
   server.on('clientError', (_, socket) => {
     socket.destroy();
@@ -56,6 +61,26 @@ export async function serveControl(
         server.closeIdleConnections();
       }),
   };
+}
+
+/** `mars peer-stdio`: the connection becomes one of a peer that ssh let in. */
+function takePeer(
+  {peers}: DaemonFacts,
+  request: http.IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void {
+  socket.on('error', () => undefined);
+  if (request.headers.upgrade !== PEER_UPGRADE) {
+    socket.destroy();
+    return;
+  }
+
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PEER_UPGRADE}\r\n\r\n`,
+  );
+  if (head.length > 0) socket.unshift(head);
+  peers.adopt(socket);
 }
 
 function listen(server: http.Server, path: string): Promise<void> {

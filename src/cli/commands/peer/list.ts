@@ -1,0 +1,17 @@
+import type {PeerList} from '../../../control/peer-api.js';
+import {systemClock} from '../../../core/clock.js';
+import {MarsCommand} from '../../base-command.js';
+import {connectDaemon} from '../../daemon.js';
+import {renderPeers} from '../../render-peers.js';
+
+export default class PeerListCommand extends MarsCommand {
+  static override examples = ['<%= config.bin %> <%= command.id %>'];
+  static override summary = 'list the members of the cluster, and which of them answer';
+
+  async run(): Promise<PeerList> {
+    const {flags} = await this.parse(PeerListCommand);
+    const list = await connectDaemon(flags.home).get<PeerList>('/v1/peers');
+    this.log(renderPeers(list, systemClock.wallMs()));
+    return list;
+  }
+}

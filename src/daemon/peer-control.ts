@@ -1,0 +1,153 @@
+/** The routes of the control API that are about members of the cluster: control/peer-api.ts. */
+import * as v from 'valibot';
+import {parseAddress} from '../cluster/address.js';
+import type {Member, setMember} from '../cluster/members.js';
+import type {
+  InviteDocument,
+  PeerJoinDocument,
+  PeerList,
+  PeerRemoveDocument,
+  PeerView,
+} from '../control/peer-api.js';
+import {DiskError} from '../core/errors.js';
+import {parseSize} from '../core/units.js';
+import type {Peers} from './peers.js';
+import {parseBody, SET} from './requests.js';
+import type {Request} from './routes.js';
+
+const VALID_SECONDS_DEFAULT = 3600;
+const VALID_SECONDS_MAX = 30 * 24 * 3600;
+const JOIN_SECONDS_DEFAULT = 60;
+
+const INVITE = v.strictObject({
+  validSeconds: v.optional(
+    v.pipe(v.number(), v.minValue(1), v.maxValue(VALID_SECONDS_MAX)),
+    VALID_SECONDS_DEFAULT,
+  ),
+});
+const JOIN = v.strictObject({
+  token: v.string(),
+  timeoutSeconds: v.optional(
+    v.pipe(v.number(), v.minValue(1), v.maxValue(86_400)),
+    JOIN_SECONDS_DEFAULT,
+  ),
+});
+const REMOVE = v.strictObject({force: v.optional(v.boolean(), false)});
+
+type Change = Parameters<typeof setMember>[2];
+
+/**
+ * Answers a request below /v1/peers.
+ *
+ * @throws DiskError PEER_*, TOKEN_*, KEY_UNKNOWN, USAGE, STORE_*
+ */
+export async function answerPeers(peers: Peers, request: Request): Promise<unknown> {
+  const {method, words, body} = request;
+  const [, name = '', verb, ...rest] = words;
+  const route = [method, name === '' ? '' : 'NAME', verb ?? '', ...rest].join(' ').trim();
+  if (method === 'POST' && verb === undefined && name === 'invite') {
+    const {validSeconds} = parseBody(INVITE, body);
+    const {text, cluster, node, addresses, expiresAt} = peers.invite(validSeconds);
+    return {
+      ...{schema: 1, token: text, cluster, node, addresses, expiresAt},
+    } satisfies InviteDocument;
+  }
+
+  if (method === 'POST' && verb === undefined && name === 'join') {
+    const {token, timeoutSeconds} = parseBody(JOIN, body);
+    return join(peers, token, timeoutSeconds);
+  }
+
+  switch (route) {
+    case 'GET':
+      return listPeers(peers);
+    case 'POST NAME set': {
+      const {settings} = parseBody(SET, body);
+      return viewOf(peers, peers.set(name, parseChange(settings)));
+    }
+
+    case 'DELETE NAME': {
+      const {force} = parseBody(REMOVE, body);
+      const untold = await peers.remove(name, force);
+      return {schema: 1, name, untold} satisfies PeerRemoveDocument;
+    }
+
+    default:
+      throw new DiskError('USAGE', `there is no ${method} /v1/${words.join('/')}`);
+  }
+}
+
+async function join(
+  peers: Peers,
+  token: string,
+  timeoutSeconds: number,
+): Promise<PeerJoinDocument> {
+  const through = await peers.join(token, timeoutSeconds * 1000);
+  const {cluster, members} = listPeers(peers);
+  return {schema: 1, cluster, through: through.name, members: members.map(({name}) => name)};
+}
+
+function listPeers(peers: Peers): PeerList {
+  const {cluster, context} = peers;
+  if (cluster === undefined) throw peers.fault ?? new DiskError('BUG', 'no cluster, no reason');
+  const members = cluster.members
+    .filter(({removed}) => removed !== true)
+    .sort((left, right) => (left.name < right.name ? -1 : 1));
+  return {
+    schema: 1,
+    cluster: cluster.id,
+    node: context.node.name,
+    removed: peers.isRevoked(),
+    listen: context.node.listen ?? null,
+    members: members.map((member) => viewOf(peers, member)),
+  };
+}
+
+function viewOf(peers: Peers, member: Member): PeerView {
+  const {id, name, address, fingerprint, addedAt, bandwidthLimit} = member;
+  const link = peers.link(id);
+  const self = id === peers.selfId;
+  return {
+    id,
+    name,
+    address: address === '' ? null : address,
+    fingerprint,
+    addedAt,
+    bandwidthLimit: bandwidthLimit ?? null,
+    link: self ? 'self' : link.up ? 'up' : 'down',
+    since: link.since,
+    lastHeardAt: link.lastHeardAt,
+    error: link.error,
+  };
+}
+
+/** @throws DiskError KEY_UNKNOWN */
+function parseChange(settings: Readonly<Record<string, string>>): Change {
+  const change: {address?: string; bandwidthLimit?: number | null} = {};
+  for (const [key, value] of Object.entries(settings)) {
+    if (key === 'address') change.address = checkedAddress(value);
+    else if (key === 'bandwidth-limit') change.bandwidthLimit = parseLimit(value);
+    else {
+      const text = `a member has the settings address and bandwidth-limit, not ${key}`;
+      throw new DiskError('KEY_UNKNOWN', text, {key});
+    }
+  }
+
+  return change;
+}
+
+function checkedAddress(value: string): string {
+  if (parseAddress(value) !== undefined) return value;
+  const text = `address: expected HOST:PORT, [IPV6]:PORT or ssh://[USER@]HOST, got '${value}'`;
+  throw new DiskError('KEY_UNKNOWN', text, {key: 'address'});
+}
+
+function parseLimit(value: string): number | null {
+  if (value === 'none') return null;
+  try {
+    return parseSize(value);
+  } catch {
+    const text = `bandwidth-limit: expected bytes a second such as 10M, or none, got '${value}'`;
+    throw new DiskError('KEY_UNKNOWN', text, {key: 'bandwidth-limit'});
+  }
+}
