@@ -18,39 +18,34 @@ const MIB = 1024 * 1024;
 const POLL_MS = 250;
 
 export class Cluster {
-  readonly nodes: readonly TempHome[];
-  readonly #proxies: ReadonlyMap<string, Proxy>;
+  readonly #names: readonly string[];
+  readonly #nodes: TempHome[] = [];
+  readonly #proxies = new Map<string, Proxy>();
 
-  private constructor(nodes: readonly TempHome[], proxies: ReadonlyMap<string, Proxy>) {
-    this.nodes = nodes;
-    this.#proxies = proxies;
+  /** Nothing runs yet: `start` and `dispose` belong together. */
+  constructor(names: readonly string[]) {
+    this.#names = names;
   }
 
   /**
-   * Nodes with daemons and, unless told otherwise, one cluster of all of them.
+   * Starts nodes with daemons and, unless told otherwise, makes one cluster of all of them.
    *
    * @param options.join false: every node is still a cluster of its own
    */
-  static async create(names: readonly string[], options: {join?: boolean} = {}): Promise<Cluster> {
-    const nodes: TempHome[] = [];
-    const proxies = new Map<string, Proxy>();
-    const cluster = new Cluster(nodes, proxies);
-    try {
-      for (const name of names) {
-        const port = await freePort();
-        nodes.push(await TempHome.create({name, listen: `127.0.0.1:${port}`}));
-        for (const from of names.filter((other) => other !== name)) {
-          proxies.set(`${from}>${name}`, await Proxy.create(port));
-        }
+  async start(options: {join?: boolean} = {}): Promise<void> {
+    for (const name of this.#names) {
+      const port = await freePort();
+      this.#nodes.push(await TempHome.create({name, listen: `127.0.0.1:${port}`}));
+      for (const from of this.#names.filter((other) => other !== name)) {
+        this.#proxies.set(`${from}>${name}`, await Proxy.create(port));
       }
-
-      if (options.join !== false) await cluster.join();
-    } catch (error) {
-      await cluster.dispose();
-      throw error;
     }
 
-    return cluster;
+    if (options.join !== false) await this.join();
+  }
+
+  get nodes(): readonly TempHome[] {
+    return this.#nodes;
   }
 
   node(name: string): TempHome {
