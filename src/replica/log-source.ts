@@ -38,9 +38,10 @@ export interface SourceLog {
 
 /** What the disk process says of its log, all at one moment. */
 export interface LogEnd {
+  /** Where its last record ends. */
   readonly appended: number;
-  /** Epoch that it appends in, or that its log ends with; null where nobody knows. */
-  readonly epoch: string | null;
+  /** Epoch that it appends in, or that its log ends with. */
+  readonly epoch: string;
 }
 
 /** Either the header of the segment that follows, or whole records. */
@@ -69,7 +70,7 @@ export class LogSource {
   #end = Infinity;
   #isAnnounced = false;
   /** Epoch of the disk for which the place of the reader in the log was looked at. */
-  #epoch: string | null = null;
+  #epoch: string | undefined;
   #timeMs = 0;
 
   constructor(place: LogPlace) {
@@ -148,7 +149,7 @@ export class LogSource {
 
   /** Whether what the disk process says of its log is about the history that was sent. */
   isOn(end: LogEnd): boolean {
-    return end.epoch !== null && end.epoch === this.#epoch && end.appended >= this.position;
+    return end.epoch === this.#epoch && end.appended >= this.position;
   }
 
   /**
@@ -211,7 +212,7 @@ export class LogSource {
   #confirm({epoch}: LogEnd): boolean {
     const newest = this.#list().at(-1)?.header.epoch;
     // Not told yet, or told already and superseded: the next answer of the disk process fits.
-    if (epoch !== null && newest !== epoch) return false;
+    if (newest !== epoch) return false;
     this.#enter();
     this.#epoch = epoch;
     return true;
