@@ -81,14 +81,18 @@ function unreadable(file: string, fault: string): DiskError {
 
 function makeKeys(directory: string, keyFile: string, certificateFile: string): void {
   fs.mkdirSync(directory, {recursive: true, mode: 0o700});
+  // A file: the stdin of a child of Node is a socket, which cannot be opened as /dev/stdin.
+  const config = join(directory, 'openssl.cnf');
+  fs.writeFileSync(config, CONFIG);
   const result = spawnSync(
     'openssl',
     [
       ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
-      ...['-sha256', '-days', '36500', '-config', '/dev/stdin', '-keyout', '-', '-out', '-'],
+      ...['-sha256', '-days', '36500', '-config', config, '-keyout', '-', '-out', '-'],
     ],
-    {input: CONFIG, encoding: 'utf8', timeout: OPENSSL_TIMEOUT_MS, cwd: '/'},
+    {encoding: 'utf8', timeout: OPENSSL_TIMEOUT_MS, cwd: '/'},
   );
+  fs.rmSync(config);
   if (errnoOf(result.error) === 'ENOENT') {
     const text = 'the program openssl is not installed: apt-get install openssl';
     throw new DiskError('TOOL_MISSING', text, {program: 'openssl', package: 'openssl'});
