@@ -33,6 +33,17 @@ export class Cluster {
    * @param options.join false: every node is still a cluster of its own
    */
   async start(options: {join?: boolean} = {}): Promise<void> {
+    try {
+      await this.#start();
+      if (options.join !== false) await this.join();
+    } catch (error) {
+      // uvu says nothing of what fails before the first test.
+      process.stdout.write(`\nthe cluster does not start: ${String(error)}\n`);
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     for (const name of this.#names) {
       const port = await freePort();
       this.#nodes.push(await TempHome.create({name, listen: `127.0.0.1:${port}`}));
@@ -40,8 +51,6 @@ export class Cluster {
         this.#proxies.set(`${from}>${name}`, await Proxy.create(port));
       }
     }
-
-    if (options.join !== false) await this.join();
   }
 
   get nodes(): readonly TempHome[] {
