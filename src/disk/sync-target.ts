@@ -21,7 +21,7 @@ import type {Clock} from '../core/clock.js';
 import {isErrorCode} from '../core/codes.js';
 import {digestOf} from '../core/digest.js';
 import {DiskError, storeError} from '../core/errors.js';
-import {scanExtents, type ChunkMap} from '../core/extents.js';
+import {ChunkMap, scanExtents} from '../core/extents.js';
 import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition, parsePosition} from '../core/position.js';
@@ -132,6 +132,7 @@ class SyncTarget {
   #state: SyncState;
   #distrustEnd: number;
   #chunkCount = 0;
+  #map = new ChunkMap(0, SYNC_CHUNK_BYTES);
   /** Chunks below are asked for, and answered. */
   #askedEnd = 0;
   #answeredEnd = 0;
@@ -162,8 +163,8 @@ class SyncTarget {
     const first = await nextFrame(frames);
     if (first.type !== FRAME.syncBegin) throw protocolError(`type ${first.type} for SYNC_BEGIN`);
     this.#begin(decodeSyncBegin(first.payload));
-    const map = await this.#image.scan(this.#options.scan ?? scanImage);
-    const asking = this.#ask(map).catch((error: unknown) => {
+    this.#map = await this.#image.scan(this.#options.scan ?? scanImage);
+    const asking = this.#ask().catch((error: unknown) => {
       this.#giveUp(error);
     });
     try {
@@ -251,8 +252,9 @@ class SyncTarget {
   }
 
   /** Asks for all chunks in order, at most SYNC_ASKED_MAX of them in advance. */
-  async #ask(map: ChunkMap): Promise<void> {
+  async #ask(): Promise<void> {
     const {stream} = this.#options;
+    const map = this.#map;
     const buffers: Buffer[] = [];
     while (this.#askedEnd < this.#chunkCount) {
       // A range of zeros counts as one chunk: what the source has there comes with back-pressure.
@@ -339,7 +341,8 @@ class SyncTarget {
           throw protocolError(`a SYNC_DATA of ${bytes.length} bytes`);
         }
 
-        this.#image.write(chunk, bytes);
+        const wasHole = chunk >= this.#distrustEnd && !this.#map.has(chunk);
+        this.#image.write(chunk, bytes, wasHole);
         this.#dataBytes += bytes.length;
         this.#answered(chunk + 1);
         break;

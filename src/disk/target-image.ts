@@ -6,6 +6,8 @@ import type {FileIdentity, Files} from '../core/files.js';
 
 /** Ranges that wait for one child that punches them all. */
 const RANGES_MAX = 4096;
+/** Shorter runs of zeros are written into holes: a file in many pieces is slow. */
+const SPARSE_BYTES = 65_536;
 /** As in replay: these do not say that the image cannot be punched. */
 const PUNCH_AGAIN = new Set(['EAGAIN', 'ENOMEM', 'EIO', 'EROFS']);
 
@@ -88,12 +90,18 @@ export class TargetImage {
     return bytes.equals(this.#zeros.subarray(0, bytes.length));
   }
 
-  write(chunk: number, bytes: Buffer): void {
+  /** @param wasHole zeros in it are left out: what is sparse at the source stays sparse here */
+  write(chunk: number, bytes: Buffer, wasHole: boolean): void {
     assert(bytes.length === this.lengthOf(chunk), 'a whole chunk');
+    const step = wasHole ? SPARSE_BYTES : bytes.length;
     this.#guard('write', () => {
-      this.#files.write(this.#fd, bytes, 0, bytes.length, chunk * this.#chunkBytes);
+      for (let at = 0; at < bytes.length; at += step) {
+        const length = Math.min(step, bytes.length - at);
+        if (wasHole && this.isZero(bytes.subarray(at, at + length))) continue;
+        this.#files.write(this.#fd, bytes, at, length, chunk * this.#chunkBytes + at);
+        this.dirtyBytes += length;
+      }
     });
-    this.dirtyBytes += bytes.length;
   }
 
   /** Makes chunks read as zeros, at the latest with the next sync. */

@@ -118,6 +118,22 @@ test('holes of the target are filled, holes of the source are made, by ranges of
   assert.equal(imageOf(disk, size), source.image);
 });
 
+test('a block in a hole does not fill the hole', async () => {
+  const size = 8 * CHUNK;
+  const source = new SourceModel(size);
+  for (let chunk = 0; chunk < 8; chunk += 2) {
+    const at = chunk * CHUNK + 4096 * chunk * 30;
+    source.image.fill(7, at, at + 4096);
+  }
+
+  const disk = makeTarget(7, size);
+  const scan = (): Promise<boolean> => Promise.resolve(true);
+  const {state} = await syncOnce(source, disk, {target: {scan}});
+  assert.is(state?.state, 'done');
+  assert.equal(imageOf(disk, size), source.image);
+  assert.ok(disk.usedBytes() <= 4 * 65_536 + 65_536, `${disk.usedBytes()}`);
+});
+
 test('a source that is written meanwhile: with the log of [begin, end) the copy is its state', async () => {
   for (let seed = 1; seed <= 30; seed += 1) {
     const random = createRandom(seed);
