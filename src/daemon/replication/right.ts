@@ -5,7 +5,9 @@
  * who is asked decides by its own files (handover.ts). For a node's own return after an absence
  * they are enough, as all that follows from them is *not* to become primary.
  */
+import {formatPosition, parsePosition} from '../../core/position.js';
 import type {LineageEntry} from '../../log/lineage.js';
+import {findCommonPoint} from '../../replica/common-point.js';
 import type {Candidate} from './choose-source.js';
 import {isTaken, type Grant} from './grant.js';
 
@@ -84,28 +86,55 @@ export type Verdict =
   /** Both have epochs, and none in common as far as is known. */
   | {readonly kind: 'unrelated'; readonly by: string; readonly byName: string};
 
-/** Compares our history with the facts of another replica; hazards 8 and 14. */
+/**
+ * Compares our history with the facts of another replica, as if we were to follow it (hazards 8 and
+ * 14). How far our image is does not matter here: nothing is cut on the strength of facts.
+ */
 export function judge(own: Standing, other: Pick<Candidate, 'nodeId' | 'name' | 'facts'>): Verdict {
-  const theirs = other.facts.lineage;
+  const theirs = {lineage: other.facts.lineage, position: numberOf(other.facts.position)};
   const by = {by: other.nodeId, byName: other.name};
-  if (own.lineage.length === 0 || theirs.length === 0) return {kind: 'newest'};
-  const ours = new Set(own.lineage.map(({epoch}) => epoch));
-  // Lineages may be cut in front, so it is the last common epoch that counts.
-  const common = theirs.findLastIndex(({epoch}) => ours.has(epoch));
-  if (common === -1) return {kind: 'unrelated', ...by};
-  const theirNext = theirs[common + 1];
-  if (theirNext === undefined) return {kind: 'newest'};
-  const at = own.lineage.findIndex(({epoch}) => epoch === theirs[common]?.epoch);
-  const ourNext = own.lineage[at + 1];
-  const ourEnd = ourNext?.start ?? own.position;
-  // Later epochs in which nothing was written are no history.
-  const isEmptyBehind = own.position === ourEnd;
-  const parted = ourEnd < theirNext.start ? ourEnd : theirNext.start;
-  if (isEmptyBehind && own.position <= theirNext.start) {
-    return {kind: 'superseded', ...by, at: theirNext.start};
+  if (own.lineage.length === 0 || theirs.lineage.length === 0) return {kind: 'newest'};
+  const ours = {...own, position: numberOf(own.position), to: 0};
+  const point = findCommonPoint(theirs, ours);
+  switch (point.kind) {
+    case 'behind':
+      return {kind: 'newest'};
+    case 'unknown':
+      return {kind: 'unrelated', ...by};
+    case 'forked':
+      return {kind: 'forked', ...by, at: formatPosition(point.position)};
+    case 'follow':
+    case 'cut': {
+      const known = new Set(own.lineage.map(({epoch}) => epoch));
+      const last = other.facts.lineage.findLastIndex(({epoch}) => known.has(epoch));
+      const next = other.facts.lineage[last + 1];
+      return next === undefined ? {kind: 'newest'} : {kind: 'superseded', ...by, at: next.start};
+    }
   }
+}
 
-  return {kind: 'forked', ...by, at: parted};
+/**
+ * Where our history and that of a replica part, whoever looks; undefined where they do not. A tail
+ * that its origin has lost is no fork: the one side would give it up (hazard 8).
+ */
+export function partingPoint(
+  own: Standing,
+  other: Pick<Candidate, 'nodeId' | 'facts'>,
+): number | undefined {
+  const ours = {...own, position: numberOf(own.position), to: 0};
+  const theirs = {
+    nodeId: other.nodeId,
+    lineage: other.facts.lineage,
+    position: numberOf(other.facts.position),
+    to: 0,
+  };
+  const point = findCommonPoint(ours, theirs);
+  if (point.kind !== 'forked') return undefined;
+  return findCommonPoint(theirs, ours).kind === 'forked' ? point.position : undefined;
+}
+
+function numberOf(position: string | null): number {
+  return parsePosition(position ?? '') ?? 0;
 }
 
 /** The gravest verdict over all replicas: a fork before a successor. */

@@ -31,7 +31,7 @@ import {
   type HandoverSteps,
 } from './handover.js';
 import {forceRole, takeRole, type PromoteSteps} from './promote.js';
-import {findRight, judgeAll, type Standing, type Verdict} from './right.js';
+import {findRight, judgeAll, partingPoint, type Standing, type Verdict} from './right.js';
 import type {KnownReplica} from './role-services.js';
 
 const RESUME_TIMEOUT_MS = 60_000;
@@ -175,12 +175,24 @@ function successorOf(context: Context, resource: Resource): {name: string} | und
 }
 
 function judgeHere(context: Context, resource: Resource, position: string | undefined): Verdict {
-  const standing: Standing = {
-    nodeId: context.node.id,
-    lineage: lineageOf(resource),
-    position: position ?? formatPosition(logEndOf(resource)?.position ?? 0),
-  };
-  return judgeAll(standing, replicasOf(context, resource));
+  return judgeAll(standingOf(context, resource, position), replicasOf(context, resource));
+}
+
+/**
+ * What this node has of a resource.
+ *
+ * @param position end of the log where it is known; else it is looked for in the files
+ */
+export function standingOf(
+  context: Context,
+  resource: Resource,
+  position: string | undefined,
+): Standing {
+  const lineage = lineageOf(resource);
+  // Of a log that is gone the lineage still says that it was there.
+  const known = lineage.at(-1)?.start ?? formatPosition(0);
+  const end = position ?? formatPosition(logEndOf(resource)?.position ?? 0);
+  return {nodeId: context.node.id, lineage, position: end > known ? end : known};
 }
 
 function clearForced(resource: Resource): void {
@@ -414,21 +426,22 @@ export function noteGrant(context: Context, resource: Resource): void {
 export function noteForks(context: Context, resource: Resource): void {
   const {disk, name} = resource;
   if (disk?.mode !== 'serve' || context.roles === undefined) return;
-  const verdict = judgeHere(context, resource, disk.position);
-  const told = replicasOf(context, resource).find(({facts}) => facts.forked !== null);
-  const other = verdict.kind === 'forked' || verdict.kind === 'superseded' ? verdict : undefined;
-  if (other === undefined && told === undefined) {
+  const own = standingOf(context, resource, disk.position);
+  const forks = replicasOf(context, resource).flatMap((replica) => {
+    const at = partingPoint(own, replica);
+    return at === undefined ? [] : [{name: replica.name, at: formatPosition(at)}];
+  });
+  const [fork] = forks;
+  if (fork === undefined) {
     resource.hush('SPLIT_BRAIN');
     return;
   }
 
-  const who = other?.byName ?? told?.name ?? '';
-  const at = other?.at ?? told?.facts.forked?.position ?? 'an unknown position';
   const text =
-    `${who} has another history of ${name} from ${at} on; this node goes on as primary, both are ` +
-    `kept: mars fork show ${name}`;
+    `${fork.name} has another history of ${name} from ${fork.at} on; this node goes on as ` +
+    `primary, both are kept: mars fork show ${name}`;
   if (!resource.messages.some(({code}) => code === 'SPLIT_BRAIN')) {
-    context.tell('SPLIT_BRAIN', 'critical', name, text, {node: who});
+    context.tell('SPLIT_BRAIN', 'critical', name, text, {node: fork.name});
   }
 
   resource.say('SPLIT_BRAIN', 'critical', text);
