@@ -170,7 +170,7 @@ export class Cluster {
    * Asks again and again until `condition` holds, and prints how long that took.
    *
    * @param what what is waited for, as the end of a sentence
-   * @throws Error with the state of all nodes when the deadline has passed
+   * @throws Error when the deadline has passed; the state of all nodes is printed
    */
   async wait(what: string, deadlineMs: number, condition: () => Promise<boolean>): Promise<number> {
     const start = performance.now();
@@ -192,7 +192,7 @@ export class Cluster {
     }
   }
 
-  /** How all nodes are, for the message of a failure. */
+  /** How all nodes are, for who looks for the cause of a failure. */
   async describe(): Promise<string> {
     const words: string[] = [];
     for (const node of this.nodes) {
@@ -202,7 +202,7 @@ export class Cluster {
         words.push(`disk ${name}: ${JSON.stringify(await node.diskStatus(name))}`);
       }
 
-      words.push(`daemon: ${node.daemonOutput().slice(-1500)}`);
+      words.push(`daemon: ${node.daemonOutput().slice(-2500)}`);
     }
 
     for (const [pair, proxy] of this.#proxies) {
