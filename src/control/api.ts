@@ -26,6 +26,7 @@
  *   POST   /v1/resources/NAME/sync/pause | resume     -> FlowView
  *   GET    /v1/resources/NAME/fork                    -> ForkView
  *   POST   /v1/resources/NAME/fork/resolve ForkRequest -> ForkResult; on the node that gives way
+ *   POST   /v1/resources/NAME/invalidate DeleteRequest -> InvalidateResult
  *   GET    /v1/events[?follow=1][&resource=NAME]      -> one EventLine a line (NDJSON)
  *
  * Members of the cluster, `/v1/peers`: control/peer-api.ts.
@@ -207,6 +208,15 @@ export interface ForkResult {
   readonly position: string | null;
   /** Log of this node that is given up. */
   readonly lostBytes: number | null;
+}
+
+/** A replica that was declared garbage, or would be. */
+export interface InvalidateResult {
+  readonly schema: 1;
+  readonly name: string;
+  readonly dryRun: boolean;
+  /** Node that it is copied from. */
+  readonly source: string;
 }
 
 /** How far a copy of the image is. */
