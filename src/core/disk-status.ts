@@ -116,7 +116,10 @@ export type DiskCounter = (typeof DISK_COUNTERS)[number];
  *   POST /resize {"sizeBytes"}  -> {"sizeBytes": number}; the image has grown and the record is durable
  *   POST /retain {"position"}    -> {}; null: nothing is kept for others any more
  *   POST /commit                -> {"durable": string}
- *   POST /stop                  -> {}; replay mode only: serve mode ends when its mount is gone
+ *   POST /stop                  -> {}; not in serve mode, which ends when its mount is gone
+ * and in mode follow, each with an Upgrade to frames (log/frames), the process speaks first:
+ *   POST /follow                   mars-log/1
+ *   POST /sync                     mars-sync/1, while the image is copied
  */
 
 export interface ErrorBody {

@@ -24,7 +24,7 @@ import {formatPosition} from '../core/position.js';
 import {RecordCursor} from '../log/cursor.js';
 import {protocolError, type Hello, type SegmentFrame} from '../log/frames.js';
 import type {LineageEntry} from '../log/lineage.js';
-import {formatChain, RECORD, type Chain} from '../log/record.js';
+import {formatChain, isSameChain, RECORD, type Chain} from '../log/record.js';
 import {encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import type {SegmentPlan} from '../log/segment-files.js';
 import type {DiskConfig} from './config.js';
@@ -233,17 +233,18 @@ export class FollowLog {
   /**
    * Gives up everything behind `to`: it is no part of the source's history, and was never replayed.
    *
+   * @param chain chain value of the source at `to`
    * @returns false where a batch or a commit runs just now: to be tried again
    * @throws DiskError ORIGIN_LOST_DATA where the image holds blocks from behind `to` already;
    *   PEER_PROTOCOL where no record ends there
    */
-  cut(to: number): boolean {
+  cut(to: number, chain?: Readonly<Chain>): boolean {
     const shared = this.#shared;
     if (!shared.tryLock(WORD.replayLock)) return false;
     try {
       if (!shared.tryLock(WORD.commitLock)) return false;
       try {
-        this.#cutLocked(to);
+        this.#cutLocked(to, chain);
         return true;
       } finally {
         shared.unlock(WORD.commitLock);
@@ -292,9 +293,7 @@ export class FollowLog {
   }
 
   #refuseDisorder(header: SegmentHeader, current: HeldSegment | undefined): void {
-    const isJoined =
-      header.start !== this.#position ||
-      (header.chain.low === this.#chain.low && header.chain.high === this.#chain.high);
+    const isJoined = header.start !== this.#position || isSameChain(header.chain, this.#chain);
     if (!isJoined) throw protocolError('a SEGMENT of another history');
     if (current === undefined || header.number > current.header.number) return;
     // One in which nothing was written may give way to that of another origin.
@@ -368,7 +367,7 @@ export class FollowLog {
     return true;
   }
 
-  #cutLocked(to: number): void {
+  #cutLocked(to: number, theirs: Readonly<Chain> | undefined): void {
     const shared = this.#shared;
     if (to > this.#position) throw protocolError('a cut behind the end of the log');
     if (to < shared.replayTo.get()) {
@@ -386,6 +385,10 @@ export class FollowLog {
     );
     const last = this.#segments[at];
     const chain = this.#chainAt(last, to);
+    if (theirs !== undefined && !isSameChain(theirs, chain)) {
+      throw protocolError('a cut to another history');
+    }
+
     this.#isOpen = false;
     const lineage = lineageBefore(this.#lineage, formatPosition(to));
     if (lineage.length < this.#lineage.length) {

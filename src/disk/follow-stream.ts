@@ -33,6 +33,7 @@ import {
   type Frame,
 } from '../log/frames.js';
 import type {LineageEntry} from '../log/lineage.js';
+import {isSameChain, parseChain, type Chain} from '../log/record.js';
 import type {FollowLog} from './follow-log.js';
 import type {FollowView} from './follow-view.js';
 import {WORD, type Shared} from './shared.js';
@@ -64,12 +65,15 @@ export class FollowStream {
   readonly #reader = new FrameReader();
   #state: State = 'hello';
   #cutTo = 0;
+  /** Chain value of the source where we are to go on. */
+  #chain: Chain | undefined;
   #sourceLineage: readonly LineageEntry[] = [];
   #heardMs: number;
   #tickMs: number;
   #ack: Ack | undefined;
   #ackMs = 0;
   #isMoving = false;
+  #hasReceived = false;
   #limit = -1;
 
   constructor(options: FollowStreamOptions) {
@@ -92,6 +96,11 @@ export class FollowStream {
       this.#finish();
     });
     socket.write(encodeHello(log.hello(nodeId)));
+  }
+
+  /** The source has given something. */
+  get hasReceived(): boolean {
+    return this.#hasReceived;
   }
 
   get state(): State {
@@ -211,6 +220,7 @@ export class FollowStream {
 
     const position = parsePosition(answer.position ?? '') ?? -1;
     this.#sourceLineage = answer.lineage ?? [];
+    this.#chain = parseChain(answer.chain ?? '');
     if (answer.kind === 'cut') {
       this.#cutTo = position;
       this.#tryCut();
@@ -218,12 +228,16 @@ export class FollowStream {
     }
 
     if (position !== log.position) throw protocolError('an ANSWER for another position');
+    if (this.#chain !== undefined && !isSameChain(this.#chain, log.chain)) {
+      throw protocolError('an ANSWER for another history');
+    }
+
     this.#begin();
   }
 
   #tryCut(): void {
     const {log, socket, view} = this.#options;
-    if (!log.cut(this.#cutTo)) {
+    if (!log.cut(this.#cutTo, this.#chain)) {
       this.#state = 'cutting';
       socket.pause();
       return;
@@ -255,6 +269,7 @@ export class FollowStream {
         const {firstMs, lastMs} = log.takeRecords(position, records);
         view.noteRecords(position, firstMs, lastMs);
         this.#isMoving = true;
+        this.#hasReceived = true;
         break;
       }
 
@@ -262,6 +277,7 @@ export class FollowStream {
         const mark = decodeMark(payload);
         view.noteMark(mark, log.position);
         log.noteOriginDurable(mark.durable);
+        this.#hasReceived = true;
         break;
       }
 

@@ -4,7 +4,7 @@
 #
 #   holder.sh HOME NAME MOUNT DRIVER MODE [adopt]
 #
-#   DRIVER  kernel | fuse-native | auto      MODE  serve | replay
+#   DRIVER  kernel | fuse-native | auto      MODE  serve | replay | follow
 #   adopt   started by a disk process whose holder died: 3 and 9 are inherited, and 4, the reading
 #           end of the FIFO, which tells when that disk process ends
 #
@@ -45,7 +45,7 @@ if [ "$adopt" = adopt ]; then
   read -r _ <&4
   exec 4<&-
   grep -qF " $(printf %s "$mount" | sed 's/ /\\040/g') fuse" /proc/self/mounts ||
-    [ "$mode" = replay ] || exit 0
+    [ "$mode" != serve ] || exit 0
 else
   exec 9>>"$directory/lock"
   if ! flock -n 9; then
@@ -132,8 +132,8 @@ start='
 # Without our descriptors: a holder that is ended meanwhile gives the lock back at once.
 pause() { sleep "$1" 3<&- 9<&-; }
 
-# Replay has no mount, and so no driver to choose.
-[ "$mode" = replay ] && driver=kernel
+# Only who serves has a mount, and so a driver to choose.
+[ "$mode" != serve ] && driver=kernel
 
 quick=0
 early=0

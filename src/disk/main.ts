@@ -27,7 +27,7 @@ import {HELPER} from './thread.js';
 const [home, name, mount, driver, mode] = process.argv.slice(2);
 assert(home !== undefined && name !== undefined && mount !== undefined, 'started by the holder');
 assert(driver === 'kernel' || driver === 'fuse-native', 'the holder chose a driver');
-assert(mode === 'serve' || mode === 'replay', 'serve or replay');
+assert(mode === 'serve' || mode === 'replay' || mode === 'follow', 'serve, replay or follow');
 
 // A storage daemon ends when its mount is gone, not when somebody ends the session around it.
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);

@@ -19,6 +19,8 @@ export interface ThreadInput {
   /** True for a process that takes over a mount from a dead one. */
   readonly resend: boolean;
   readonly serve: boolean;
+  /** The log comes from another node, and does not end. */
+  readonly follow: boolean;
   readonly acceptImage: boolean;
 }
 

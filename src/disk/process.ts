@@ -12,6 +12,8 @@ import {FUSE_FD} from '../fuse/mount.js';
 import {Bell} from './bell.js';
 import {readDiskConfig, segmentPlan, type DiskConfig} from './config.js';
 import {COMMAND} from './front.js';
+import {dieOfCommit, makeFollower, startFollower} from './follow-start.js';
+import type {Follower} from './follower.js';
 import {watchHolder} from './holder-watch.js';
 import {Keeper} from './keeper.js';
 import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
@@ -26,7 +28,7 @@ export interface DiskProcessOptions {
   readonly name: string;
   readonly mount: string;
   readonly driver: 'kernel' | 'fuse-native';
-  readonly mode: 'serve' | 'replay';
+  readonly mode: 'serve' | 'replay' | 'follow';
   /** 1 for the first life on this mount. */
   readonly generation: number;
   readonly holderPid: number;
@@ -52,6 +54,8 @@ export class DiskProcess {
   phase: DiskStatus['phase'] = 'recovering';
   activated: Activated | undefined;
   config: DiskConfig | undefined;
+  /** In mode `follow`: what is received. */
+  follower: Follower | undefined;
   readonly #memory = new SharedArrayBuffer(SHARED_BYTES);
   /** Makes the front look at commands and parked writes. */
   #wake: () => void;
@@ -91,10 +95,16 @@ export class DiskProcess {
       fuseFd: FUSE_FD,
       resend: generation > 1,
       serve: mode === 'serve',
+      follow: mode === 'follow',
       acceptImage: this.options.acceptImage,
     };
     this.#replay = this.#startThread('replay', input);
-    if (this.options.driver === 'kernel' || mode === 'replay') {
+    if (mode === 'follow') {
+      this.follower = makeFollower(this, this.config, (activated) => {
+        this.#activate(activated);
+      });
+      this.#startThread('commit', input);
+    } else if (this.options.driver === 'kernel' || mode === 'replay') {
       this.#startThread('front', input);
       this.#startThread('commit', input);
     } else {
@@ -105,19 +115,25 @@ export class DiskProcess {
       this.#nudge();
     }, NUDGE_MS).unref();
     watchHolder(this);
-    serveSocket(this).catch((error: unknown) => {
-      this.#fatal(error);
-    });
+    serveSocket(this)
+      .then(() => {
+        if (this.follower === undefined) return;
+        startFollower(this.follower, (error) => this.#fatal(error));
+      })
+      .catch((error: unknown) => {
+        this.#fatal(error);
+      });
   }
 
   /** Number of segments ready or spare; for the status. */
   get spareCount(): number {
-    return this.#keeper?.spareCount ?? 0;
+    return this.#keeper?.spareCount ?? this.follower?.log?.spareCount ?? 0;
   }
 
   /** Replayed segments that are kept for others; for the status. */
   get retained(): readonly RetainedSegment[] {
-    return this.#keeper?.retained ?? this.activated?.retained ?? [];
+    const keeper = this.#keeper ?? this.follower?.log;
+    return keeper?.retained ?? this.activated?.retained ?? [];
   }
 
   status(): DiskStatus {
@@ -171,6 +187,7 @@ export class DiskProcess {
   /** Waits until everything that was appended is durable. */
   async commit(): Promise<void> {
     const target = this.shared.appended.get();
+    if (this.options.mode === 'follow') this.shared.set(WORD.commitWanted, 1);
     const deadline = this.options.clock.monotonicMs() + COMMAND_MS;
     // The interval of the commit thread bounds this; signalling it only wakes it for a look.
     while (this.shared.durable.get() < target) {
@@ -182,9 +199,13 @@ export class DiskProcess {
     }
   }
 
-  /** Replay mode only: ends at once; a batch that runs is broken off and written again later. */
-  stop(): void {
-    assert(this.options.mode === 'replay', 'a disk that serves ends when its mount is gone');
+  /**
+   * Not for a disk that serves: ends at once; a batch that runs is broken off and written again
+   * later. What was received is made durable first.
+   */
+  async stop(): Promise<void> {
+    assert(this.options.mode !== 'serve', 'a disk that serves ends when its mount is gone');
+    await this.follower?.stop();
     this.#beginStop();
   }
 
@@ -284,6 +305,7 @@ export class DiskProcess {
       }
 
       case 'commit-failed': {
+        if (this.options.mode === 'follow') dieOfCommit(this, message.errno);
         this.#wake();
         break;
       }
@@ -328,7 +350,7 @@ export class DiskProcess {
     const {options, config} = this;
     assert(config !== undefined, 'the configuration was read');
     this.activated = activated;
-    if (options.mode === 'replay') this.phase = 'replaying';
+    if (options.mode !== 'serve') this.phase = 'replaying';
     if (options.generation > 1 && options.mode === 'serve') this.phase = 'serving';
     if (activated.tornRecords > 0) {
       const text = `${activated.tornRecords} records behind the end were cut: no flush covered them`;
@@ -336,7 +358,7 @@ export class DiskProcess {
     }
 
     this.#replay?.postMessage(activated);
-    if (options.mode === 'replay') return;
+    if (options.mode !== 'serve') return;
     this.#keeper = new Keeper({
       files: options.files,
       clock: options.clock,

@@ -4,6 +4,7 @@ import os from 'node:os';
 import {parentPort} from 'node:worker_threads';
 import {systemClock} from '../core/clock.js';
 import {resourcePaths} from '../core/home.js';
+import {MIB} from '../core/units.js';
 import {Replayer} from '../image/replay.js';
 import {openReplayState} from '../image/replay-state.js';
 import type {Activated} from './messages.js';
@@ -12,6 +13,9 @@ import {WORD} from './shared.js';
 import {fatalMessage, HELPER, openThread} from './thread.js';
 
 const REPLAY_NICE = 10;
+const LOCK_WAIT_MS = 5;
+/** A replica is to be near its origin; gathering a little saves most of the syncs. */
+const FOLLOW_PACING = {quietMs: 50, latestMs: 500, backlogBytes: 64 * MIB};
 const {input, shared, files, send} = openThread(HELPER.replay);
 
 parentPort?.once('message', (activated: Activated) => {
@@ -50,13 +54,19 @@ function run(activated: Activated): void {
     from: activated.from,
     to: activated.to,
     chain: activated.fromChain,
-    // Nothing will be overwritten any more where nobody serves: no reason to wait.
-    ...(input.serve ? {} : {pacing: {quietMs: 0}}),
+    ...(input.serve ? {} : {pacing: input.follow ? FOLLOW_PACING : {quietMs: 0}}),
   });
   while (shared.get(WORD.stopping) === 0) {
     const signal = shared.get(WORD.replaySignal);
+    // A log that is followed may be cut between batches.
+    if (!shared.tryLock(WORD.replayLock)) {
+      Atomics.wait(shared.words, WORD.replaySignal, signal, LOCK_WAIT_MS);
+      continue;
+    }
+
     const wait = replayer.step();
-    if (!input.serve && replayer.position >= shared.durable.get()) break;
+    shared.unlock(WORD.replayLock);
+    if (!input.serve && !input.follow && replayer.position >= shared.durable.get()) break;
     if (wait > 0) Atomics.wait(shared.words, WORD.replaySignal, signal, wait);
   }
 

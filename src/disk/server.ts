@@ -10,6 +10,7 @@ import {segmentName} from '../log/segment.js';
 import {COMMAND} from './front.js';
 import type {DiskProcess} from './process.js';
 import {WORD} from './shared.js';
+import {serveStreams} from './upgrade.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
 
@@ -26,6 +27,15 @@ export async function serveSocket(disk: DiskProcess): Promise<void> {
       },
     );
   });
+  const {follower} = disk;
+  if (follower !== undefined) {
+    serveStreams(
+      server,
+      () => follower.openLog(),
+      () => follower.openSync(),
+    );
+  }
+
   // A socket's path has 107 bytes at most, a home may be deeper: bind to the name alone.
   process.chdir(dirname(socket));
   fs.rmSync(basename(socket), {force: true});
@@ -65,6 +75,7 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
     }
 
     case 'POST /resize': {
+      requireServing(disk, 'is resized: the others follow');
       const sizeBytes = isObject(body) ? body['sizeBytes'] : undefined;
       if (!Number.isSafeInteger(sizeBytes) || Number(sizeBytes) < disk.shared.diskSize.get()) {
         throw new DiskError('SIZE_INVALID', 'expected "sizeBytes", not smaller than the disk');
@@ -89,7 +100,7 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
         throw new DiskError('RESOURCE_PRIMARY', 'a disk that serves ends when it is unmounted');
       }
 
-      disk.stop();
+      await disk.stop();
       return {};
     }
 
@@ -108,10 +119,13 @@ function positionOf(body: unknown): number {
   throw new DiskError('USAGE', 'expected "position": 16 hex digits, or null');
 }
 
+function requireServing(disk: DiskProcess, what: string): void {
+  if (disk.options.mode === 'serve') return;
+  throw new DiskError('RESOURCE_NOT_PRIMARY', `only a primary ${what}`);
+}
+
 async function rotate(disk: DiskProcess): Promise<{file: string; position: string}> {
-  if (disk.options.mode === 'replay') {
-    throw new DiskError('RESOURCE_NOT_PRIMARY', 'only a primary rotates its log');
-  }
+  requireServing(disk, 'rotates its log');
 
   const done = await disk.command(COMMAND.rotate);
   if (!done) throw new DiskError('LOG_SPACE', 'no next logfile is ready yet: try again');

@@ -1,5 +1,6 @@
 import {DISK_COUNTERS, type DiskCounter, type DiskStatus} from '../core/disk-status.js';
 import {formatPosition} from '../core/position.js';
+import {formatChain} from '../log/record.js';
 import {segmentName} from '../log/segment.js';
 import {REPLAY_STATES} from './replay-host.js';
 import type {DiskProcess} from './process.js';
@@ -7,7 +8,7 @@ import {WORD} from './shared.js';
 
 /** Builds the answer to `GET /status` out of the shared memory: no file is touched. */
 export function buildStatus(disk: DiskProcess): DiskStatus {
-  const {options, shared, config, activated} = disk;
+  const {options, shared, config, activated, follower} = disk;
   const appended = shared.appended.get();
   const replayed = shared.replayed.get();
   const first = shared.segmentFirst;
@@ -29,7 +30,7 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
     mode: options.mode,
     driver: serving ? options.driver : null,
     sizeBytes: shared.diskSize.get(),
-    epoch: activated?.epoch ?? null,
+    epoch: follower?.log?.epoch ?? activated?.epoch ?? null,
     position: formatPosition(appended),
     durable: formatPosition(shared.durable.get()),
     replayed: formatPosition(replayed),
@@ -46,12 +47,19 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
       bytes: count * (config?.resource.segmentBytes ?? 0),
       firstPosition: formatPosition(retained[0]?.start ?? firstOpen),
       segmentBytes: config?.resource.segmentBytes ?? 0,
-      currentFile: number === 0 ? null : segmentName(number, config?.node.name ?? ''),
+      currentFile: currentFileOf(disk, number),
     },
+    follow: follower?.status() ?? null,
+    ...(follower?.log === undefined ? {} : {chain: formatChain(follower.log.chain)}),
     waiting: disk.notices.waiting(),
     messages: disk.notices.list(),
     counters: Object.fromEntries(
       DISK_COUNTERS.map((name, index) => [name, shared.counters[index] ?? 0]),
     ) as Record<DiskCounter, number>,
   };
+}
+
+function currentFileOf({config, follower}: DiskProcess, number: number): string | null {
+  if (follower !== undefined) return follower.log?.currentName ?? null;
+  return number === 0 ? null : segmentName(number, config?.node.name ?? '');
 }

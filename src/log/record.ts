@@ -245,6 +245,11 @@ export function decodeRecord(bytes: Buffer, offset: number, record: RecordFields
   return record.storedLength <= PAYLOAD_BYTES_MAX && record.storedLength % 8 === 0;
 }
 
+/** Whether two chain values name the same history. */
+export function isSameChain(one: Readonly<Chain>, other: Readonly<Chain>): boolean {
+  return one.low === other.low && one.high === other.high;
+}
+
 /** Chain values in JSON and in file headers: 16 hex digits, high word first. */
 export function formatChain(chain: Readonly<Chain>): string {
   return hexWord(chain.high) + hexWord(chain.low);
