@@ -182,6 +182,20 @@ test('fork show tells where histories part; resolve wants to be confirmed', asyn
   assert.is((await node.run('fork resolve', 'web', '--keep', '../x')).code, 'NAME_INVALID');
 });
 
+test('invalidate wants to be confirmed, and names where the copy comes from', async ({node}) => {
+  node.daemon.answers.set('POST /v1/resources/web/invalidate', ({body}: {body: unknown}) => {
+    const {dryRun, confirmed} = body as {dryRun: boolean; confirmed: boolean};
+    if (!dryRun && !confirmed) throw new DiskError('CONFIRM_NEEDED', 'web has 1 GiB of data');
+    return {schema: 1, name: 'web', dryRun, source: 'beta'};
+  });
+  assert.is((await node.run('invalidate', 'web')).code, 'CONFIRM_NEEDED');
+  const {stdout} = await node.run('invalidate', 'web', '--dry-run');
+  assert.is(stdout, 'web: would be compared with beta, and copied where it differs\n');
+  assert.match((await node.run('invalidate', 'web', '--yes')).stdout, /mars wait web synced\n$/u);
+  const {document} = await node.json('invalidate', 'web', '-y');
+  assert.equal(document, {schema: 1, name: 'web', dryRun: false, source: 'beta'});
+});
+
 test('primary --force --dry-run tells what is not known, and asks for nothing', async ({node}) => {
   const since = '2026-11-22T10:00:00.000Z';
   const received = '00000001a2f3c500';
