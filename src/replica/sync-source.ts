@@ -56,7 +56,11 @@ export interface SyncSourceOptions {
   readonly resourceId: string;
   /** Closed when the stream has ended. */
   readonly image: SourceImage;
-  /** Asked again for each few chunks; refuses where the image cannot be a source now. */
+  /**
+   * Asked again for each few chunks, after they were read; refuses where the image cannot be a
+   * source now. The disk process itself must be asked, after the call: an older `to` would let the
+   * target believe in a copy that holds more.
+   */
   positions(): Promise<SyncPositions>;
   /** Chain value of the log as text; undefined where the log does not hold the position. */
   chainAt(position: number): Promise<string | undefined>;
