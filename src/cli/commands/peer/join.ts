@@ -5,6 +5,7 @@ import {connectDaemon} from '../../daemon.js';
 import {timeoutFlag} from '../../options.js';
 
 export default class PeerJoin extends MarsCommand {
+  static override aliases = ['join-cluster'];
   static override args = {
     token: Args.string({
       description: 'token of mars peer invite, or ssh://[USER@]HOST of a member',
