@@ -213,11 +213,12 @@ export class FollowLog {
       lastMs = Math.max(lastMs, record.timeMs);
       durable = Math.max(durable, record.durable);
       if (record.type === RECORD.resize) sizeBytes = record.diskOffset;
+      const before = end;
       end = behind;
       chain.low = chainBehind.low;
       chain.high = chainBehind.high;
       if (behind === this.#disk.state.from) fromChain = {...chain};
-      this.#checkCopy(behind, chain);
+      this.#checkCopy(before, behind, chain);
     });
     const filePosition = SEGMENT_HEADER_BYTES + position - header.start;
     this.#files.write(fd, records, 0, records.length, filePosition);
@@ -275,15 +276,17 @@ export class FollowLog {
   }
 
   /** Where the log passes the end of a copy it must be the history that was copied. */
-  #checkCopy(position: number, chain: Readonly<Chain>): void {
+  #checkCopy(before: number, behind: number, chain: Readonly<Chain>): void {
     const {sync} = this.#disk;
-    if (sync === undefined || sync.endChain === null || sync.end !== position) return;
-    if (formatChain(chain) === sync.endChain) return;
+    if (sync === undefined || sync.endChain === null || sync.end === null) return;
+    if (before >= sync.end || behind < sync.end) return;
+    // In another history the end may lie inside a record.
+    if (behind === sync.end && formatChain(chain) === sync.endChain) return;
     throw new DiskError(
       'SYNC_MISMATCH',
-      `the log at ${formatPosition(position)} is not the history that the image was copied from: ` +
+      `the log at ${formatPosition(behind)} is not the history that the image was copied from: ` +
         `the image is copied again`,
-      {position: formatPosition(position)},
+      {position: formatPosition(sync.end)},
     );
   }
 
