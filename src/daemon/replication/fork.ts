@@ -1,0 +1,299 @@
+/**
+ * Two histories of one resource: what is known of them, and how the one gives way to the other. On
+ * the node that gives way, in this order, each step durable before the next:
+ *
+ *   1. its disk process has ended
+ *   2. the logfiles with its own records, and its lineage, are copied to forks/EPOCH-POSITION/; the
+ *      directory gets this name when all is there. It stays until somebody removes it
+ *   3a. the image holds nothing of the branch (`to` at or below the fork): the lineage loses the
+ *       epochs behind the fork, segments behind it become spares, the one with it is zeroed from there
+ *   3b. it does: the image is compared with the other node's and copied where it differs; until that
+ *       is done it is InConsistent
+ *
+ * Died between two steps: the resource is as forked as before, and resolve is asked again; a copy
+ * that is not whole is made anew.
+ */
+import fs from 'node:fs';
+import {join} from 'node:path';
+import type {
+  DeleteRequest,
+  ForkRequest,
+  ForkResult,
+  ForkSide,
+  ForkView,
+  InvalidateResult,
+} from '../../control/api.js';
+import {DiskError, storeError} from '../../core/errors.js';
+import {createNodeFiles} from '../../core/files.js';
+import type {ResourcePaths} from '../../core/home.js';
+import {formatPosition} from '../../core/position.js';
+import {readDiskConfig} from '../../disk/config.js';
+import {zeroBehind} from '../../disk/follow-activation.js';
+import {lineageBefore} from '../../disk/follow-lineage.js';
+import {readLineage, writeLineage} from '../../disk/lineage.js';
+import {openReplayState} from '../../image/replay-state.js';
+import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
+import {indexPathOf} from '../../log/index-file.js';
+import {withoutSuperseded} from '../../log/recovery.js';
+import {findDisk, stopReplay} from '../activate.js';
+import type {Context} from '../context.js';
+import type {Resource} from '../resource.js';
+import {isServed, roleOf} from '../views.js';
+import {partingPoint} from './right.js';
+import type {KnownReplica} from './role-services.js';
+import {standingOf} from './roles.js';
+
+const STOP_TIMEOUT_MS = 30_000;
+
+/** What the fork needs of the replica on this node. */
+export interface ForkReplica {
+  readonly resource: Resource;
+  readonly state: ForkSide['state'];
+  /** The image is compared with another one, and copied where it differs. */
+  copyAgain(reason: DiskError): Promise<void>;
+}
+
+/** `fork show`, from the files here and from the facts of the others. */
+export async function forkView(context: Context, replica: ForkReplica): Promise<ForkView> {
+  const {resource} = replica;
+  await resource.poll();
+  const {file, name} = resource;
+  const own = standingOf(context, resource, resource.disk?.position);
+  const others = context.roles?.replicas(file.id) ?? [];
+  const points = others.flatMap((other) => partingPoint(own, other) ?? []);
+  const at = points.length === 0 ? undefined : Math.min(...points);
+  const here: ForkSide = {
+    node: context.node.name,
+    role: roleOf(file, isServed(resource), resource.operation),
+    state: replica.state,
+    link: 'here',
+    epoch: own.lineage.at(-1)?.epoch ?? null,
+    position: own.position,
+    ownBytes: bytesBehind(own.position, at),
+  };
+  return {
+    schema: 1,
+    name,
+    forked: at !== undefined,
+    position: at === undefined ? null : formatPosition(at),
+    sides: [here, ...others.map((other) => sideOf(other, at))],
+  };
+}
+
+function sideOf({name, linkUp, facts}: KnownReplica, at: number | undefined): ForkSide {
+  const {epoch, position, role, state} = facts;
+  return {
+    node: name,
+    role,
+    state: state as ForkSide['state'],
+    link: linkUp ? 'up' : 'down',
+    epoch,
+    position,
+    ownBytes: position === null ? null : bytesBehind(position, at),
+  };
+}
+
+function bytesBehind(position: string, at: number | undefined): number | null {
+  return at === undefined ? null : Math.max(0, Number.parseInt(position, 16) - at);
+}
+
+/**
+ * This node gives way to the history of another one, or says what that would mean.
+ *
+ * @throws DiskError RESOURCE_PRIMARY, NO_SOURCE, USAGE where nothing is forked, CONFIRM_NEEDED, STORE_*
+ */
+export async function resolveFork(
+  context: Context,
+  replica: ForkReplica,
+  request: ForkRequest,
+): Promise<ForkResult> {
+  const {resource} = replica;
+  const {name} = resource;
+  const outcome = await resource.run('fork resolve', async () => {
+    const {at, end} = findFork(context, resource, request.keep);
+    const lostBytes = Math.max(0, end - at);
+    const result: ForkResult = {
+      schema: 1,
+      name,
+      dryRun: request.dryRun,
+      keep: request.keep,
+      position: formatPosition(at),
+      lostBytes,
+    };
+    if (request.dryRun) return {result, copies: false};
+    if (!request.confirmed) {
+      const text = `${lostBytes} bytes of log of ${name} on this node would give way: say --yes`;
+      throw new DiskError('CONFIRM_NEEDED', text, {resource: name, lostBytes});
+    }
+
+    const branch = await giveWay(context, resource, at);
+    const text = `${name} gives way to ${request.keep} from ${formatPosition(at)} on; kept in ${branch.kept}`;
+    context.tell('RESOURCE_CHANGED', 'warning', name, text, {keep: request.keep});
+    resource.hush('SPLIT_BRAIN');
+    return {result, copies: !branch.isCut};
+  });
+  if (outcome.copies) {
+    const text = `the image of ${name} here holds records that ${request.keep} does not have`;
+    await replica.copyAgain(new DiskError('SPLIT_BRAIN', text, {resource: name}));
+  }
+
+  context.roles?.touch();
+  resource.follow?.poke();
+  return outcome.result;
+}
+
+/**
+ * Declares the replica here garbage, or says what that would mean: its image is compared with the
+ * one of another node, and copied where it differs. Records of a history of its own are lost by it.
+ *
+ * @throws DiskError RESOURCE_PRIMARY, NO_SOURCE, CONFIRM_NEEDED, STORE_*
+ */
+export async function invalidate(
+  context: Context,
+  replica: ForkReplica,
+  request: DeleteRequest,
+): Promise<InvalidateResult> {
+  const {resource} = replica;
+  const {name, file} = resource;
+  refusePrimary(resource, 'another node');
+  const others = context.roles?.replicas(file.id) ?? [];
+  const isPrimary = ({facts}: KnownReplica): boolean => facts.role === 'primary';
+  const source = others.find(isPrimary) ?? others.find(({linkUp}) => linkUp);
+  if (source === undefined) {
+    throw new DiskError('NO_SOURCE', `no other node with ${name} was heard of`, {resource: name});
+  }
+
+  const result: InvalidateResult = {
+    schema: 1,
+    name,
+    dryRun: request.dryRun,
+    source: source.name,
+  };
+  if (request.dryRun) return result;
+  if (!request.confirmed) {
+    const text = `the replica of ${name} here would be replaced by that of ${source.name}: say --yes`;
+    throw new DiskError('CONFIRM_NEEDED', text, {resource: name});
+  }
+
+  const text = `the replica of ${name} here was declared garbage`;
+  await replica.copyAgain(new DiskError('REPLICA_INCONSISTENT', text, {resource: name}));
+  return result;
+}
+
+function refusePrimary(resource: Resource, where: string): void {
+  const {name} = resource;
+  if (resource.file.designatedRole === 'secondary' && !isServed(resource)) return;
+  const text = `${name} is primary here: mars secondary ${name} comes first, or do it on ${where}`;
+  throw new DiskError('RESOURCE_PRIMARY', text, {resource: name});
+}
+
+function findFork(
+  context: Context,
+  resource: Resource,
+  keep: string,
+): {readonly at: number; readonly end: number} {
+  const {file, name} = resource;
+  refusePrimary(resource, keep);
+  const others = context.roles?.replicas(file.id) ?? [];
+  const winner = others.find((other) => other.name === keep);
+  if (winner === undefined) {
+    const names = others.map((other) => other.name).join(', ') || 'nobody';
+    const text = `${keep} is not known to have a replica of ${name}; known are: ${names}`;
+    throw new DiskError('NO_SOURCE', text, {resource: name, node: keep});
+  }
+
+  const own = standingOf(context, resource, undefined);
+  const at = partingPoint(own, winner);
+  if (at !== undefined) return {at, end: Number.parseInt(own.position, 16)};
+  throw new DiskError('USAGE', `${name} has one history here and on ${keep}: nothing to resolve`, {
+    resource: name,
+  });
+}
+
+/** Steps 1 to 3a. */
+async function giveWay(
+  context: Context,
+  resource: Resource,
+  at: number,
+): Promise<{readonly kept: string; readonly isCut: boolean}> {
+  const {name, places, file} = resource;
+  const {paths} = places;
+  const found = await findDisk(places);
+  if (found.kind !== 'absent') {
+    await stopReplay(places, name, performance.now() + STOP_TIMEOUT_MS);
+    resource.noteEnd(found.status);
+  }
+
+  try {
+    const files = createNodeFiles();
+    const listing = readLogDirectory(files, paths.logDirectory, file.id);
+    const {effective} = withoutSuperseded(listing.segments);
+    const first = effective.findLastIndex(({header}) => header.start <= at);
+    const kept = keepBranch(paths, effective.slice(Math.max(0, first)), at);
+    const {file: stateFile, state} = openReplayState(files, paths.replayFile);
+    stateFile.close();
+    const isCut = state.to <= at && first >= 0;
+    if (isCut) cutLog(context, resource, effective, at);
+    resource.noteLost();
+    return {kept, isCut};
+  } catch (error) {
+    throw storeError(error, `set the branch of ${name} aside`);
+  }
+}
+
+/** Step 2. @returns where it is kept */
+function keepBranch(paths: ResourcePaths, segments: readonly SegmentFile[], at: number): string {
+  const forks = join(paths.directory, 'forks');
+  const epoch = segments.at(-1)?.header.epoch.slice(0, 8) ?? 'empty';
+  const target = join(forks, `${epoch}-${formatPosition(at)}`);
+  if (fs.existsSync(target)) return target;
+  const work = `${target}.tmp`;
+  fs.rmSync(work, {recursive: true, force: true});
+  fs.mkdirSync(work, {recursive: true, mode: 0o700});
+  const sources = [...segments.map(({path}) => path), paths.lineageFile];
+  for (const source of sources) {
+    const copy = join(work, source.split('/').at(-1) ?? '');
+    // Shares the blocks where the file system can: a branch may be many gigabytes.
+    fs.copyFileSync(source, copy, fs.constants.COPYFILE_FICLONE);
+    syncPath(copy);
+  }
+
+  syncPath(work);
+  fs.renameSync(work, target);
+  syncPath(forks);
+  syncPath(paths.directory);
+  return target;
+}
+
+function syncPath(path: string): void {
+  const fd = fs.openSync(path, 'r');
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Step 3a, as the disk process cuts: the lineage first, segments from the end, then the rest. */
+function cutLog(
+  context: Context,
+  {name, places}: Resource,
+  segments: readonly SegmentFile[],
+  at: number,
+): void {
+  const files = createNodeFiles();
+  const {logDirectory, lineageFile} = places.paths;
+  const config = readDiskConfig(context.paths.home, name);
+  writeLineage(config, lineageBefore(readLineage(files, lineageFile), formatPosition(at)), files);
+  const behind = segments.filter(({header}) => header.start >= at && header.start > 0);
+  for (const {name: segment, path} of behind.toReversed()) {
+    files.rename(path, join(logDirectory, `spare-${segment}`));
+    if (files.exists(indexPathOf(path))) files.unlink(indexPathOf(path));
+  }
+
+  if (behind.length > 0) files.syncDirectory(logDirectory);
+  const last = segments.findLast((segment) => !behind.includes(segment));
+  if (last === undefined) return;
+  if (files.exists(indexPathOf(last.path))) files.unlink(indexPathOf(last.path));
+  zeroBehind(files, last, at);
+}
