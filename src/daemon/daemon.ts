@@ -14,6 +14,8 @@ import {tellEvent} from './event-log.js';
 import {MarsNode} from './node.js';
 import {Peers} from './peers.js';
 import {serveControl} from './server.js';
+import {Replication} from './replication/replication.js';
+import {PeerService} from './replication/serve.js';
 import {readNode} from './state.js';
 import {canonicalNode} from './places.js';
 import {watchFiles} from './watch-files.js';
@@ -79,6 +81,7 @@ async function openDaemon(
   const startedAt = new Date(clock.wallMs()).toISOString();
   const resources = () => node.resources().map(({name}) => name);
   const peers = new Peers({context, version, resources});
+  joinReplication(context, node, peers);
   const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop), peers};
   const server = await serveControl(node, facts, log);
   context.tell('DAEMON_STARTED', 'info', null, `the daemon ${version} started`, {pid: process.pid});
@@ -96,4 +99,13 @@ async function openDaemon(
     fs.closeSync(lockFd);
   });
   return {ended, stop};
+}
+
+/** Resources of a node that can have peers take part in replication. */
+function joinReplication(context: Context, node: MarsNode, peers: Peers): void {
+  if (peers.fault !== undefined) return;
+  const replication = new Replication(context, peers);
+  node.replicate(replication);
+  peers.serve(new PeerService(context, replication));
+  peers.setOwnFacts(() => Promise.resolve(replication.facts()));
 }

@@ -54,6 +54,12 @@ export const PRIMARY = v.strictObject({
   driver: DRIVER,
 });
 
+export const FORK = v.strictObject({
+  keep: v.string(),
+  dryRun: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+});
+
 export const STOP = v.strictObject({
   disks: v.optional(v.boolean(), false),
   timeoutSeconds: TIMEOUT,

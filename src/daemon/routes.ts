@@ -1,5 +1,12 @@
 /** The routes of the control API (control/api.ts) and what each of them does. */
-import type {DaemonStatus, FlowView, LogList, ResourceList} from '../control/api.js';
+import type {
+  DaemonStatus,
+  FlowView,
+  ForkResult,
+  ForkView,
+  LogList,
+  ResourceList,
+} from '../control/api.js';
 import {describeDisks, listDisks} from '../control/disk-client.js';
 import {DiskError} from '../core/errors.js';
 import {listLog} from './log-list.js';
@@ -20,6 +27,7 @@ import {setWish, flowView} from './replication/switches.js';
 import {
   CREATE,
   DELETE,
+  FORK,
   JOIN,
   LEAVE,
   NOTHING,
@@ -181,6 +189,7 @@ async function answerReplication(
   request: Request,
   route: string,
 ): Promise<FlowView> {
+  const replica = node.replication?.replica(resource.name);
   const words = /^(GET|POST) (fetch|sync)(?:\/(pause|resume))?$/u.exec(route);
   const [, method, flow, verb] = words ?? [];
   if (words === null || (method === 'POST') !== (verb !== undefined)) throw noRoute(request);
@@ -196,7 +205,6 @@ async function answerReplication(
   }
 
   await resource.poll();
-  const replica = node.replication?.replica(resource.name);
   return flowView(resource, replica, flow === 'fetch' ? 'fetch' : 'sync');
 }
 

@@ -82,6 +82,7 @@ export class Follow {
   readonly #ports: FollowPorts;
   readonly #wakeup = new Wakeup();
   readonly #avoided = new Map<string, number>();
+  #preferred: string | undefined;
   #state: FollowState;
   #pauseMs = PAUSE_MS_FIRST;
 
@@ -98,6 +99,11 @@ export class Follow {
   get isWanted(): boolean {
     const file = this.#ports.file();
     return file?.designatedRole === 'secondary' && file.attached && this.#ports.isReplicated();
+  }
+
+  /** The next copy comes from this node and no other; until it is done. */
+  prefer(nodeId: string): void {
+    this.#preferred = nodeId;
   }
 
   /** Something has changed: a wish, the facts. */
@@ -161,8 +167,11 @@ export class Follow {
       return {kind: 'wait', flow, reason};
     }
 
-    const avoided = this.#avoidedNow();
-    const {source, reason} = chooseSource({...own(status), copying}, candidates(), avoided);
+    if (!copying) this.#preferred = undefined;
+    const preferred = this.#preferred;
+    const fit = candidates().filter(({nodeId}) => preferred === undefined || nodeId === preferred);
+    const here = {...own(status), copying};
+    const {source, reason} = chooseSource(here, fit, this.#avoidedNow());
     if (source === undefined) return {kind: 'wait', flow, reason};
     return {kind: 'open', protocol: copying ? 'mars-sync/1' : 'mars-log/1', source};
   }

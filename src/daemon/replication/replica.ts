@@ -71,6 +71,7 @@ export class Replica {
   readonly #lag = new LagClock();
   readonly #isHeld: () => boolean;
   readonly #abort = new AbortController();
+  readonly #served = new Set<() => void>();
   #loop: Promise<void> | undefined;
   #status: {readonly atMs: number; readonly value: Promise<DiskStatus | undefined>} | undefined;
   #polledMs = -Infinity;
@@ -169,6 +170,7 @@ export class Replica {
     const end = this.#primaryEnd();
     if (end !== null) this.#lag.note(numberOf(end), this.#context.clock.monotonicMs());
     this.#noteLinks();
+    if (resource.file.connected === false) for (const stop of this.#served) stop();
     // Before recovery is done, all positions are 0.
     const known = disk?.phase === 'starting' || disk?.phase === 'recovering' ? undefined : disk;
     await this.retention.tick(known);
@@ -206,6 +208,16 @@ export class Replica {
     );
     this.#status = {atMs: now, value};
     return value;
+  }
+
+  /**
+   * Notes a stream to a peer; it is ended when this node is disconnected.
+   *
+   * @returns to be called when it has ended
+   */
+  serves(stop: () => void): () => void {
+    this.#served.add(stop);
+    return () => this.#served.delete(stop);
   }
 
   /** A replica is gone by its own wish, or was removed. */

@@ -1,0 +1,207 @@
+/**
+ * The serving side: other members' streams and questions about the resources of this node. Log and
+ * image files are read here, read-only and beside the disk process; where the log ends, and what is
+ * in the image, only the disk process says.
+ *
+ * Before a stream begins, the log that its replica needs is pinned: slots.json first, then the disk
+ * process (retention.ts).
+ */
+import type {Duplex} from 'node:stream';
+import type {ResourceFacts} from '../../cluster/facts.js';
+import type {Member} from '../../cluster/members.js';
+import type {PeerRoutes, StreamHandler, StreamProtocol} from '../../cluster/peer-routes.js';
+import type {DiskStatus} from '../../core/disk-status.js';
+import {DiskError, isDiskError} from '../../core/errors.js';
+import {createNodeFiles} from '../../core/files.js';
+import {formatPosition} from '../../core/position.js';
+import {formatChain} from '../../log/record.js';
+import {Bandwidth} from '../../replica/bandwidth.js';
+import {LogSource} from '../../replica/log-source.js';
+import {openSourceImage} from '../../replica/source-image.js';
+import {serveSync, type SyncPositions} from '../../replica/sync-source.js';
+import type {Context} from '../context.js';
+import {numberOf} from './replica-state.js';
+import type {Replica} from './replica.js';
+import type {Replication} from './replication.js';
+import {answerHandover} from './roles.js';
+import {serveLogStream} from './serve-log-stream.js';
+
+/** A stream that a member has opened. */
+export interface PeerStream {
+  readonly context: Context;
+  readonly replica: Replica;
+  readonly caller: Member;
+  readonly socket: Duplex;
+  readonly bandwidth: Bandwidth;
+}
+
+/** Members ask and follow; this answers. */
+export class PeerService implements PeerRoutes {
+  readonly #context: Context;
+  readonly #replication: Replication;
+  readonly #bandwidths = new Map<string, Bandwidth>();
+
+  constructor(context: Context, replication: Replication) {
+    this.#context = context;
+    this.#replication = replication;
+  }
+
+  async call(
+    caller: Member,
+    method: string,
+    words: readonly string[],
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const [id = '', ...verb] = words;
+    const route = `${method} ${verb.join('/')}`.trim();
+    if (route === 'POST leave') {
+      this.#replication.byId(id)?.forget(caller.id);
+      return {};
+    }
+
+    const replica = this.#replica(id);
+    switch (route) {
+      case 'GET':
+        return describe(replica);
+      case 'POST handover':
+        return answerHandover(this.#context, replica.resource, caller, body, signal);
+      default:
+        throw new DiskError('USAGE', `peers are not answered ${method} ${words.join('/')}`);
+    }
+  }
+
+  async open(
+    caller: Member,
+    protocol: StreamProtocol,
+    words: readonly string[],
+  ): Promise<StreamHandler> {
+    const [id = '', flow] = words;
+    const replica = this.#replica(id);
+    if (flow !== (protocol === 'mars-log/1' ? 'log' : 'sync')) {
+      throw new DiskError('USAGE', `there is no stream ${words.join('/')}`);
+    }
+
+    if (replica.resource.file.connected === false) {
+      const text = `${replica.resource.name} is disconnected here by wish`;
+      throw new DiskError('PEER_REFUSED', text, {resource: replica.resource.name});
+    }
+
+    // An answer now is better than a stream that ends at once.
+    await sourceStatus(replica);
+    const serve = protocol === 'mars-log/1' ? serveLogStream : serveSyncStream;
+    return (socket) => {
+      const bandwidth = this.#bandwidth(caller);
+      serve({context: this.#context, replica, caller, socket, bandwidth}).catch(
+        (error: unknown) => {
+          this.#noteEnd(replica, caller, protocol, error);
+        },
+      );
+    };
+  }
+
+  /** The limit of a member is for all streams to it together, and may change at any time. */
+  #bandwidth({id, bandwidthLimit}: Member): Bandwidth {
+    const limit = bandwidthLimit ?? null;
+    const known = this.#bandwidths.get(id);
+    known?.setLimit(limit);
+    const bandwidth = known ?? new Bandwidth(this.#context.clock, limit);
+    this.#bandwidths.set(id, bandwidth);
+    return bandwidth;
+  }
+
+  #replica(id: string): Replica {
+    const replica = this.#replication.byId(id);
+    if (replica !== undefined) return replica;
+    throw new DiskError('RESOURCE_UNKNOWN', 'this node has no replica of that resource', {id});
+  }
+
+  #noteEnd(replica: Replica, caller: Member, protocol: StreamProtocol, error: unknown): void {
+    const fields = {resource: replica.resource.name, peer: caller.name, protocol, err: error};
+    if (isDiskError(error)) this.#context.log.info(fields, 'a stream to a peer has ended');
+    else this.#context.log.error(fields, 'a stream to a peer failed');
+  }
+}
+
+function describe(replica: Replica): ResourceFacts {
+  const facts = replica.facts();
+  if (facts !== undefined) return facts;
+  throw new DiskError('RESOURCE_UNKNOWN', 'its files cannot be read here', {});
+}
+
+/**
+ * What the disk process says now.
+ *
+ * @throws DiskError DISK_UNREACHABLE where none answers, or it does not know yet
+ */
+export async function sourceStatus(replica: Replica, maxAgeMs?: number): Promise<DiskStatus> {
+  const status = await replica.sourceStatus(maxAgeMs);
+  if (status !== undefined && status.phase !== 'starting' && status.phase !== 'recovering') {
+    return status;
+  }
+
+  const text = `the disk process of ${replica.resource.name} does not answer yet`;
+  throw new DiskError('DISK_UNREACHABLE', text, {resource: replica.resource.name});
+}
+
+/** Positions of an image that may be copied. @throws DiskError SOURCE_BEHIND: it is a mixture */
+async function syncPositions(replica: Replica): Promise<SyncPositions> {
+  // Never one that was asked before: replay may have gone on before the chunk was read.
+  const status = await sourceStatus(replica, -1);
+  const phase = status.follow?.phase;
+  if (phase === 'empty' || phase === 'syncing' || replica.state === 'InConsistent') {
+    const text = `the image of ${replica.resource.name} is being copied here itself`;
+    throw new DiskError('SOURCE_BEHIND', text, {resource: replica.resource.name});
+  }
+
+  return {
+    from: numberOf(status.replayed),
+    to: Math.max(numberOf(status.replayingTo), numberOf(status.replayed)),
+    sizeBytes: status.sizeBytes,
+    lineage: replica.lineage(),
+  };
+}
+
+async function serveSyncStream(options: PeerStream): Promise<void> {
+  const {context, replica, caller, socket, bandwidth} = options;
+  // Until serveSync listens: an error without a listener would end the daemon.
+  socket.on('error', () => undefined);
+  const {resource} = replica;
+  const {file, places} = resource;
+  const log = {
+    files: createNodeFiles(),
+    directory: places.paths.logDirectory,
+    resourceId: file.id,
+  };
+  const image = await openSourceImage(file.imagePath).catch((error: unknown) => {
+    socket.destroy();
+    throw error;
+  });
+  context.log.info({resource: file.name, peer: caller.name}, 'a peer copies the image');
+  const progress = await serveSync({
+    stream: socket,
+    resourceId: file.id,
+    image,
+    positions: () => syncPositions(replica),
+    chainAt: async (position) => {
+      const source = new LogSource(log);
+      try {
+        const chain = await source.chainAt(position);
+        if (chain !== undefined) return formatChain(chain);
+        return await chainAtEnd(replica, position);
+      } finally {
+        source.close();
+      }
+    },
+    pin: (position) => replica.pin(caller.id, caller.name, position),
+    takeBandwidth: (bytes) => bandwidth.take(bytes),
+  });
+  const text = `${file.name} was copied to ${caller.name}, log from ${formatPosition(progress.begin)} on`;
+  context.log.info({resource: file.name, peer: caller.name, ...progress}, text);
+}
+
+/** A log without any file yet has the chain value that its disk process says. */
+async function chainAtEnd(replica: Replica, position: number): Promise<string | undefined> {
+  const status = await sourceStatus(replica);
+  return numberOf(status.position) === position ? status.chain : undefined;
+}
