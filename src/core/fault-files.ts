@@ -13,7 +13,7 @@ import fs from 'node:fs';
 import {createNodeFiles} from './files.js';
 import type {Files} from './files.js';
 import {isObject} from './json-file.js';
-import type {RangeHelper} from './range-helper.js';
+import type {RangeHelper} from './fallocate.js';
 
 /** Environment variable with the path of the plan. */
 export const FAULTS_VARIABLE = 'MARS_FAULTS';

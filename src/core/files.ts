@@ -6,7 +6,7 @@
  * It is not for FUSE's own descriptor, sockets or programs.
  */
 import fs from 'node:fs';
-import {allocateRange, punchRanges, type RangeHelper} from './range-helper.js';
+import {allocateRange, punchRanges, type RangeHelper} from './fallocate.js';
 
 /** `read`: must exist. `write`: read and write, must exist. `create`: made if missing. `exclusive`: must not exist. */
 export type OpenMode = 'read' | 'write' | 'create' | 'exclusive';

@@ -79,7 +79,7 @@ centiseconds() {
 # CAP_SYS_RESOURCE it is refused and nothing is lost. The name begins with @: systemd lets storage
 # daemons live until after the unmount.
 #
-# Two helpers do fallocate(2) for the disk process (core/range-helper): forks of its own would cost
+# Two helpers do fallocate(2) for the disk process (core/fallocate): forks of its own would cost
 # it its pages. They hold the generation lock, which they inherit, until what they do is done, and
 # end when the disk process does.
 start='

@@ -20,7 +20,7 @@ import {inspect} from 'node:util';
 import {assert} from '../core/assert.js';
 import {systemClock} from '../core/clock.js';
 import {createFilesFromEnvironment} from '../core/fault-files.js';
-import {helperFromEnvironment} from '../core/range-helper.js';
+import {helperFromEnvironment} from '../core/fallocate.js';
 import {DiskProcess} from './process.js';
 import {HELPER} from './thread.js';
 

@@ -4,7 +4,7 @@ import {createFilesFromEnvironment} from '../core/fault-files.js';
 import {assert} from '../core/assert.js';
 import {DiskError, storeError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
-import {helperFromEnvironment} from '../core/range-helper.js';
+import {helperFromEnvironment} from '../core/fallocate.js';
 import type {ThreadInput, ThreadMessage} from './messages.js';
 import {Shared} from './shared.js';
 

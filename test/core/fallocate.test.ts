@@ -11,7 +11,7 @@ import {
   helperFromEnvironment,
   HELPERS_VARIABLE,
   punchRanges,
-} from '../../src/core/range-helper.js';
+} from '../../src/core/fallocate.js';
 
 const directory = fs.mkdtempSync(join(os.tmpdir(), 'mars-ranges-'));
 
