@@ -23,6 +23,9 @@ import {
 import {answerPeers} from './peer-control.js';
 import type {Peers} from './peers.js';
 import type {Resource} from './resource.js';
+import {forkView, resolveFork} from './replication/fork.js';
+import {invalidate} from './replication/invalidate.js';
+import type {Replica} from './replication/replica.js';
 import {setWish, flowView} from './replication/switches.js';
 import {
   CREATE,
@@ -177,9 +180,35 @@ async function answerFlows(
       return replayView(resource);
     }
 
+    case 'GET fork':
+      return forkView(
+        node.context,
+        resource,
+        replicaOf(node, resource),
+      ) satisfies Promise<ForkView>;
+    case 'POST fork/resolve': {
+      const wish = parseBody(FORK, request.body);
+      const replica = replicaOf(node, resource);
+      return resolveFork(node.context, resource, replica, wish) satisfies Promise<ForkResult>;
+    }
+
+    case 'POST invalidate': {
+      const wish = parseBody(DELETE, request.body);
+      return invalidate(replicaOf(node, resource), wish);
+    }
+
     default:
       return answerReplication(node, resource, request, route);
   }
+}
+
+/** @throws DiskError NO_SOURCE where the node has no cluster */
+function replicaOf(node: MarsNode, resource: Resource): Replica {
+  const replica = node.replication?.replica(resource.name);
+  if (replica !== undefined) return replica;
+  throw new DiskError('NO_SOURCE', `no other node is known to have ${resource.name}`, {
+    resource: resource.name,
+  });
 }
 
 /** What comes from other nodes. */
