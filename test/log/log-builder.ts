@@ -209,6 +209,17 @@ export function readFile(files: Files, path: string): Buffer {
   return bytes;
 }
 
+/** The bytes of records, joined, as they are in the files. */
+export function bytesOf(files: Files, records: readonly BuiltRecord[]): Buffer {
+  const contents = new Map<string, Buffer>();
+  const parts = records.map(({file, offset, position, end}) => {
+    const content = contents.get(file) ?? readFile(files, file);
+    contents.set(file, content);
+    return content.subarray(offset, offset + end - position);
+  });
+  return Buffer.concat(parts);
+}
+
 export function flipBit(files: Files, path: string, bit: number): void {
   const bytes = readFile(files, path).subarray(bit >> 3, (bit >> 3) + 1);
   overwrite(files, path, bit >> 3, Buffer.of((bytes[0] ?? 0) ^ (1 << (bit & 7))));

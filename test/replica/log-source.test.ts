@@ -10,6 +10,7 @@ import {segmentName} from '../../src/log/segment.js';
 import {LogSource, type LogEnd, type SourceBatch} from '../../src/replica/log-source.js';
 import type {SimDisk} from '../sim/sim-disk.js';
 import {
+  bytesOf,
   DIRECTORY,
   DISK_BYTES,
   epochOf,
@@ -83,15 +84,6 @@ function drain(source: LogSource, end: LogEnd): SourceBatch[] {
   return batches;
 }
 
-/** All records of a log from `position` on, out of the files as the builder wrote them. */
-function bytesOf(rig: Rig, records: readonly BuiltRecord[]): Buffer {
-  return Buffer.concat(
-    records.map(({file, offset, position, end}) =>
-      readFile(rig.files, file).subarray(offset, offset + end - position),
-    ),
-  );
-}
-
 /** The records that batches bring, after a look at whether they join. */
 function joined(batches: readonly SourceBatch[], position: number): Buffer {
   let at = position;
@@ -141,7 +133,7 @@ test('a follower gets all of a log, segment by segment', async () => {
   assert.equal(answer.lineage, rig.lineage);
   assert.is(answer.sizeBytes, DISK_BYTES);
   const batches = drain(source, rig.end());
-  assertSame(joined(batches, 0), bytesOf(rig, rig.builder.records));
+  assertSame(joined(batches, 0), bytesOf(rig.files, rig.builder.records));
   const segments = batches.filter(({kind}) => kind === 'segment');
   assert.is(segments.length, 5);
   for (const [at, {bytes}] of segments.entries()) {
@@ -166,7 +158,7 @@ test('a follower goes on from every record of the log', async () => {
     assert.is(answer.chain, formatChain(record.chain));
     const batches = drain(source, rig.end());
     assert.is(batches[0]?.kind, 'segment');
-    assertSame(joined(batches, record.end), bytesOf(rig, records.slice(at + 1)));
+    assertSame(joined(batches, record.end), bytesOf(rig.files, records.slice(at + 1)));
     assert.equal(await rig.source().chainAt(record.end), record.chain);
     source.close();
   }
@@ -179,7 +171,7 @@ test('nothing at or above what was appended is sent', async () => {
     const source = rig.source();
     await rig.open(source, rig.hello(0, START));
     const batches = drain(source, {appended: end, epoch: rig.builder.epoch});
-    assertSame(joined(batches, 0), bytesOf(rig, records.slice(0, at + 1)));
+    assertSame(joined(batches, 0), bytesOf(rig.files, records.slice(0, at + 1)));
     source.close();
   }
 });
@@ -218,7 +210,7 @@ test('records come as they are appended, also across segments and epochs', async
     take();
   }
 
-  assertSame(joined(all, 0), bytesOf(rig, rig.builder.records));
+  assertSame(joined(all, 0), bytesOf(rig.files, rig.builder.records));
   source.close();
 });
 
@@ -233,7 +225,7 @@ test('pieces are about a MiB, and records of the largest size fit', async () => 
   const source = rig.source();
   await rig.open(source, rig.hello(0, START));
   const batches = drain(source, rig.end());
-  assertSame(joined(batches, 0), bytesOf(rig, rig.builder.records));
+  assertSame(joined(batches, 0), bytesOf(rig.files, rig.builder.records));
   assert.ok(batches.every(({bytes}) => bytes.length < 2.2 * 2 ** 20));
   assert.ok(batches.length < 20, `${batches.length} batches`);
   source.close();
@@ -251,7 +243,7 @@ test('segments whose place another has taken are not read', async () => {
   await rig.open(source, rig.hello(0, START));
   const batches = drain(source, rig.end());
   assert.is(batches.filter(({kind}) => kind === 'segment').length, 2);
-  assertSame(joined(batches, 0), bytesOf(rig, rig.builder.records));
+  assertSame(joined(batches, 0), bytesOf(rig.files, rig.builder.records));
   source.close();
 });
 
@@ -299,7 +291,7 @@ test('a log that was cut below what was sent ends the stream, before anything is
   assert.is(answer.kind, 'cut');
   assert.is(answer.position, formatPosition(first.end));
   assert.is(answer.chain, formatChain(first.chain));
-  assertSame(joined(drain(source, higher), first.end), bytesOf(rig, after.records));
+  assertSame(joined(drain(source, higher), first.end), bytesOf(rig.files, after.records));
   source.close();
 });
 
@@ -331,7 +323,7 @@ test('a tail that was moved to another file is read on there', async () => {
   const chain = {...second.chain};
   const moved = new LogBuilder({files: rig.files, position: second.end, chain});
   moved.beginSegment(2);
-  const tail = bytesOf(rig, records.slice(2));
+  const tail = bytesOf(rig.files, records.slice(2));
   overwrite(rig.files, join(DIRECTORY, segmentName(2, 'alpha')), 4096, tail);
   const path = join(DIRECTORY, segmentName(2, 'alpha'));
   const fd = rig.files.open(path, 'write');
@@ -436,7 +428,7 @@ test('a damaged record is not sent: the stream ends with its position', async ()
     };
 
     assert.throws(read, code('LOG_CORRUPT'));
-    assertSame(joined(batches, 0), bytesOf(rig, records.slice(0, at)));
+    assertSame(joined(batches, 0), bytesOf(rig.files, records.slice(0, at)));
     source.close();
     flipBit(rig.files, record.file, bit);
   }
