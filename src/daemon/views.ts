@@ -85,6 +85,12 @@ export function resourceStatus(resource: Resource, node: string): ResourceStatus
     },
     restorableFrom: null,
     replicas: [],
+    wishes: {
+      connected: file.connected ?? true,
+      fetchPaused: file.fetchPaused ?? false,
+      syncPaused: file.syncPaused ?? false,
+      replayPaused: file.replayPaused,
+    },
     waitingFor,
     messages,
   };
