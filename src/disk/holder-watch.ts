@@ -8,6 +8,13 @@ import type {DiskProcess} from './process.js';
 const LOCK_FD = 9;
 const POLL_MS = 500;
 
+let fifoFd = -1;
+
+/** Last words of a process that ends in order: a holder that adopted us cannot see how we ended. */
+export function tellHolderOfEnd(): void {
+  if (fifoFd >= 0) fs.writeSync(fifoFd, 'end\n');
+}
+
 /**
  * Starts a new holder when the old one dies. It inherits the FUSE descriptor and the lock, and
  * learns of our own end from the FIFO, which nobody but us holds open for writing.
@@ -17,7 +24,7 @@ export function watchHolder(disk: DiskProcess): void {
   const {fifo} = resourcePaths(options.home, options.name);
   if (options.holderScript === undefined || !fs.existsSync(fifo)) return;
   // Read and write: opening a FIFO so never blocks, and the kernel closes it when we die.
-  fs.openSync(fifo, 'r+');
+  fifoFd = fs.openSync(fifo, 'r+');
   const timer = setInterval(() => {
     if (process.ppid !== options.holderPid && disk.holderPid === options.holderPid) replace(disk);
   }, POLL_MS);

@@ -42,8 +42,11 @@ mount_kernel() {
 if [ "$adopt" = adopt ]; then
   # Ends when the last writer, the disk process, is gone. It was opened there: an open here would
   # wait for ever for one that is dead already.
-  read -r _ <&4
+  word=
+  read -r word <&4
   exec 4<&-
+  # It was told to end: whoever told it waits for the locks.
+  [ "$word" = end ] && exit 0
   grep -qF " $(printf %s "$mount" | sed 's/ /\\040/g') fuse" /proc/self/mounts ||
     [ "$mode" != serve ] || exit 0
 else

@@ -14,7 +14,7 @@ import {readDiskConfig, segmentPlan, type DiskConfig} from './config.js';
 import {COMMAND} from './front.js';
 import {dieOfCommit, makeFollower, startFollower} from './follow-start.js';
 import type {Follower} from './follower.js';
-import {watchHolder} from './holder-watch.js';
+import {tellHolderOfEnd, watchHolder} from './holder-watch.js';
 import {Keeper} from './keeper.js';
 import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
 import {Notices} from './notices.js';
@@ -444,6 +444,7 @@ export class DiskProcess {
     if (this.phase !== 'stopping' || !this.#committed) return;
     // A batch that runs is broken off: image and log together stay the state, and a promotion
     // does not wait for replay.
+    tellHolderOfEnd();
     process.exit(0);
   }
 

@@ -1,29 +1,14 @@
 /** The log stream as the follower takes it, over a stream in memory that breaks and lies. */
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import {parsePosition} from '../../src/core/position.js';
 import {FollowStream} from '../../src/disk/follow-stream.js';
 import {FollowView} from '../../src/disk/follow-view.js';
 import {WORD} from '../../src/disk/shared.js';
-import {
-  decodeAck,
-  decodeEnd,
-  decodeHello,
-  encodeAnswer,
-  encodeMark,
-  encodeRecordsHead,
-  encodeSegment,
-  FRAME,
-  FrameReader,
-  type Ack,
-  type Answer,
-  type End,
-  type Hello,
-} from '../../src/log/frames.js';
 import {formatChain} from '../../src/log/record.js';
 import {formatPosition} from '../../src/core/position.js';
 import {duplexPair, type DuplexPair, type Passing} from '../helpers/duplex-pair.js';
 import {until} from '../helpers/run.js';
+import {Source} from './follow-source.js';
 import {FollowRig, recordsOf, type SourceRecord} from './follow-rig.js';
 import {Rig} from './rig.js';
 
@@ -44,61 +29,6 @@ function primaryWith(count: number): Rig {
 
   rig.commit();
   return rig;
-}
-
-/** A source that answers `answer` and sends all it has; written from the protocol alone. */
-class Source {
-  hello: Hello | undefined;
-  end: End | undefined;
-  readonly acks: Ack[] = [];
-  readonly #reader = new FrameReader();
-  readonly #pair: DuplexPair;
-  readonly #records: readonly SourceRecord[];
-  readonly #answer: (hello: Hello) => Answer;
-
-  constructor(
-    pair: DuplexPair,
-    records: readonly SourceRecord[],
-    answer: (hello: Hello) => Answer = ({position}) => ({kind: 'follow', position}),
-  ) {
-    this.#pair = pair;
-    this.#records = records;
-    this.#answer = answer;
-    pair.left.on('error', () => undefined);
-    pair.left.on('data', (chunk: Buffer) => {
-      this.#reader.push(chunk);
-      for (;;) {
-        const frame = this.#reader.next();
-        if (frame === undefined) return;
-        if (frame.type === FRAME.hello) this.#begin(decodeHello(frame.payload));
-        else if (frame.type === FRAME.ack) this.acks.push(decodeAck(frame.payload));
-        else if (frame.type === FRAME.end) this.end = decodeEnd(frame.payload);
-      }
-    });
-  }
-
-  mark(durable: number, timeMs: number, recordMs = 0): void {
-    const end = this.#records.at(-1)?.end ?? 0;
-    this.#pair.left.write(encodeMark({durable, end, timeMs, recordMs}));
-  }
-
-  #begin(hello: Hello): void {
-    this.hello = hello;
-    const answer = this.#answer(hello);
-    this.#pair.left.write(encodeAnswer(answer));
-    if (answer.kind !== 'follow' && answer.kind !== 'cut') return;
-    const from = parsePosition(answer.position ?? '') ?? 0;
-    let segment: SourceRecord['segment'] | undefined;
-    for (const record of this.#records.filter(({end}) => end > from)) {
-      if (record.segment !== segment) {
-        this.#pair.left.write(encodeSegment(record.position, record.segment.bytes));
-      }
-
-      segment = record.segment;
-      this.#pair.left.write(encodeRecordsHead(record.position, record.bytes));
-      this.#pair.left.write(record.bytes);
-    }
-  }
 }
 
 interface Open {
@@ -133,7 +63,7 @@ test('HELLO comes first; then what is received is written, committed, replayed a
   const records = recordsOf(rig);
   const follower = new FollowRig(rig);
   const {stream, view, pair, ended} = open(follower);
-  const source = new Source(pair, records);
+  const source = new Source(pair.left, records);
   await comes(() => follower.log.position === endOf(records));
   assert.is(source.hello?.position, formatPosition(0));
   assert.is(source.hello?.epoch, null);
@@ -171,7 +101,7 @@ test('ACKs come once a second when nothing changes', async () => {
   const records = recordsOf(rig);
   const follower = new FollowRig(rig);
   const {stream, pair} = open(follower);
-  const source = new Source(pair, records);
+  const source = new Source(pair.left, records);
   await comes(() => follower.log.position === endOf(records));
   follower.committer.commit();
   for (let at = 0; at < 100; at += 1) {
@@ -197,7 +127,7 @@ test('a stream that breaks anywhere goes on at the byte, whatever was received',
       left -= chunk.length;
       return left < 0 ? undefined : chunk;
     });
-    const source = new Source(pair, records);
+    const source = new Source(pair.left, records);
     const before = follower.log.position;
     await comes(() => ended.length > 0 || follower.log.position === endOf(records));
     if (source.hello !== undefined) assert.is(source.hello.position, formatPosition(before));
@@ -231,7 +161,7 @@ test('one bit that is wrong ends the stream, and nothing wrong is stored', async
       return bytes;
     };
     const {pair, ended} = open(follower, flip);
-    const source = new Source(pair, records);
+    const source = new Source(pair.left, records);
     await comes(() => ended.length > 0);
     assert.equal(ended, ['PEER_PROTOCOL']);
     await comes(() => source.end !== undefined || pair.left.destroyed);
@@ -240,7 +170,7 @@ test('one bit that is wrong ends the stream, and nothing wrong is stored', async
     assert.ok(position === 0 || last !== undefined, `byte ${at}`);
     if (last !== undefined) assert.equal(chain, last.chain);
     const again = open(follower);
-    assert.ok(new Source(again.pair, records));
+    assert.ok(new Source(again.pair.left, records));
     await comes(() => follower.log.position === endOf(records));
   }
 });
@@ -250,7 +180,7 @@ test('silence of 10 s is the end', async () => {
   const records = recordsOf(rig);
   const follower = new FollowRig(rig);
   const {stream, view, pair, ended} = open(follower);
-  const source = new Source(pair, records);
+  const source = new Source(pair.left, records);
   await comes(() => follower.log.position === endOf(records));
   for (let at = 0; at < 199; at += 1) {
     follower.clock.advance(50);
@@ -283,7 +213,7 @@ test('a cut waits for the batch of replay that runs', async () => {
   const position = formatPosition(target.end);
   const chain = formatChain(target.chain);
   const {stream, pair} = open(follower);
-  const source = new Source(pair, records, () => ({kind: 'cut', position, chain}));
+  const source = new Source(pair.left, records, () => ({kind: 'cut', position, chain}));
   await comes(() => stream.state === 'cutting');
   stream.tick();
   assert.is(follower.log.position, endOf(records));
@@ -306,7 +236,7 @@ test('an answer for another history is not believed', async () => {
     const {position} = follower.log;
     const {pair, ended} = open(follower);
     const answer = {kind, position: formatPosition(position), chain: 'f'.repeat(16)};
-    assert.ok(new Source(pair, records, () => answer));
+    assert.ok(new Source(pair.left, records, () => answer));
     await comes(() => ended.length > 0);
     assert.equal(ended, ['PEER_PROTOCOL']);
     assert.is(follower.log.position, position);
@@ -320,7 +250,7 @@ test('what the source refuses is kept for the status', async () => {
     const follower = new FollowRig(rig);
     const {stream, view, pair} = open(follower);
     const position = formatPosition(8);
-    assert.ok(new Source(pair, records, () => ({kind, position, text: 'no'})));
+    assert.ok(new Source(pair.left, records, () => ({kind, position, text: 'no'})));
     await comes(() => view.answer !== null);
     assert.equal(view.answer, {kind, position, text: 'no'});
     assert.is(stream.state, 'refused');
