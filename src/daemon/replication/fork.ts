@@ -15,7 +15,14 @@
  */
 import fs from 'node:fs';
 import {join} from 'node:path';
-import type {ForkRequest, ForkResult, ForkSide, ForkView} from '../../control/api.js';
+import type {
+  DeleteRequest,
+  ForkRequest,
+  ForkResult,
+  ForkSide,
+  ForkView,
+  InvalidateResult,
+} from '../../control/api.js';
 import {DiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import type {ResourcePaths} from '../../core/home.js';
@@ -40,17 +47,15 @@ const STOP_TIMEOUT_MS = 30_000;
 
 /** What the fork needs of the replica on this node. */
 export interface ForkReplica {
+  readonly resource: Resource;
   readonly state: ForkSide['state'];
   /** The image is compared with another one, and copied where it differs. */
   copyAgain(reason: DiskError): Promise<void>;
 }
 
 /** `fork show`, from the files here and from the facts of the others. */
-export async function forkView(
-  context: Context,
-  resource: Resource,
-  replica: ForkReplica,
-): Promise<ForkView> {
+export async function forkView(context: Context, replica: ForkReplica): Promise<ForkView> {
+  const {resource} = replica;
   await resource.poll();
   const {file, name} = resource;
   const own = standingOf(context, resource, resource.disk?.position);
@@ -99,10 +104,10 @@ function bytesBehind(position: string, at: number | undefined): number | null {
  */
 export async function resolveFork(
   context: Context,
-  resource: Resource,
   replica: ForkReplica,
   request: ForkRequest,
 ): Promise<ForkResult> {
+  const {resource} = replica;
   const {name} = resource;
   const outcome = await resource.run('fork resolve', async () => {
     const {at, end} = findFork(context, resource, request.keep);
@@ -135,6 +140,46 @@ export async function resolveFork(
   context.roles?.touch();
   resource.follow?.poke();
   return outcome.result;
+}
+
+/**
+ * Declares the replica here garbage, or says what that would mean: its image is compared with the
+ * one of another node, and copied where it differs. Records of a history of its own are lost by it.
+ *
+ * @throws DiskError RESOURCE_PRIMARY, NO_SOURCE, CONFIRM_NEEDED, STORE_*
+ */
+export async function invalidate(
+  context: Context,
+  replica: ForkReplica,
+  request: DeleteRequest,
+): Promise<InvalidateResult> {
+  const {resource} = replica;
+  const {name, file} = resource;
+  refusePrimary(resource, 'another node');
+  const others = context.roles?.replicas(file.id) ?? [];
+  const isPrimary = ({facts}: KnownReplica): boolean => facts.role === 'primary';
+  // Given up for a copy that nobody can give, it would be thrown away for nothing.
+  const heard = others.filter(({linkUp}) => linkUp);
+  const source = heard.find(isPrimary) ?? heard[0];
+  if (source === undefined) {
+    throw new DiskError('NO_SOURCE', `no other node with ${name} was heard of`, {resource: name});
+  }
+
+  const result: InvalidateResult = {
+    schema: 1,
+    name,
+    dryRun: request.dryRun,
+    source: source.name,
+  };
+  if (request.dryRun) return result;
+  if (!request.confirmed) {
+    const text = `the replica of ${name} here would be replaced by that of ${source.name}: say --yes`;
+    throw new DiskError('CONFIRM_NEEDED', text, {resource: name});
+  }
+
+  const text = `the replica of ${name} here was declared garbage`;
+  await replica.copyAgain(new DiskError('REPLICA_INCONSISTENT', text, {resource: name}));
+  return result;
 }
 
 function refusePrimary(resource: Resource, where: string): void {
