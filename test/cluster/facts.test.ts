@@ -109,7 +109,7 @@ test('facts come through a check as they are, with keys of later versions', () =
 
 test('facts that cannot be are refused with the place of the fault', () => {
   const change = (part: Partial<Record<keyof ResourceFacts, unknown>>): unknown => ({
-    facts: [facts(BETA, 1, {resources: [{...resource, ...part} as ResourceFacts]})],
+    facts: [facts(BETA, 1, {resources: [{...resource, ...part}]})],
   });
   const bad = [
     undefined,
@@ -132,7 +132,7 @@ test('facts that cannot be are refused with the place of the fault', () => {
     assert.throws(
       () => checkFacts(body),
       (error: unknown) => isDiskError(error, 'PEER_PROTOCOL'),
-      JSON.stringify(body)?.slice(0, 100),
+      String(JSON.stringify(body)).slice(0, 100),
     );
   }
 });
