@@ -23,8 +23,7 @@ import {
 import {answerPeers} from './peer-control.js';
 import type {Peers} from './peers.js';
 import type {Resource} from './resource.js';
-import {forkView, resolveFork} from './replication/fork.js';
-import {invalidate} from './replication/invalidate.js';
+import {forkView, invalidate, resolveFork} from './replication/fork.js';
 import type {Replica} from './replication/replica.js';
 import {setWish, flowView} from './replication/switches.js';
 import {
@@ -181,20 +180,16 @@ async function answerFlows(
     }
 
     case 'GET fork':
-      return forkView(
-        node.context,
-        resource,
-        replicaOf(node, resource),
-      ) satisfies Promise<ForkView>;
+      return forkView(node.context, replicaOf(node, resource)) satisfies Promise<ForkView>;
     case 'POST fork/resolve': {
       const wish = parseBody(FORK, request.body);
       const replica = replicaOf(node, resource);
-      return resolveFork(node.context, resource, replica, wish) satisfies Promise<ForkResult>;
+      return resolveFork(node.context, replica, wish) satisfies Promise<ForkResult>;
     }
 
     case 'POST invalidate': {
       const wish = parseBody(DELETE, request.body);
-      return invalidate(replicaOf(node, resource), wish);
+      return invalidate(node.context, replicaOf(node, resource), wish);
     }
 
     default:
