@@ -132,7 +132,7 @@ test('facts that cannot be are refused with the place of the fault', () => {
     assert.throws(
       () => checkFacts(body),
       (error: unknown) => isDiskError(error, 'PEER_PROTOCOL'),
-      String(JSON.stringify(body)).slice(0, 100),
+      JSON.stringify({body}).slice(0, 100),
     );
   }
 });
