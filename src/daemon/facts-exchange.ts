@@ -113,11 +113,12 @@ export class FactsExchange {
   }
 
   /**
-   * Answers a POST of facts by a member.
+   * Answers a POST of facts by a member, with own facts of this very moment: who comes back after an
+   * absence asks here whether somebody else became primary meanwhile.
    *
    * @throws DiskError PEER_PROTOCOL
    */
-  answer(caller: Member, body: unknown): unknown {
+  async answer(caller: Member, body: unknown): Promise<unknown> {
     const list = checkFacts(body);
     const peer = this.#peer(caller);
     this.#take(peer, list);
@@ -128,6 +129,7 @@ export class FactsExchange {
       this.touch();
     }
 
+    await this.#renewOwn();
     return this.#body();
   }
 

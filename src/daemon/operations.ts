@@ -116,6 +116,7 @@ export async function bringUp(
   if (activated.started) {
     const text = `${file.name} is primary here: ${resource.places.image}`;
     context.tell('ROLE_PRIMARY', 'info', file.name, text);
+    context.roles?.touch();
   }
 
   return activated;

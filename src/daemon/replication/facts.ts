@@ -42,7 +42,10 @@ export interface FollowFacts {
 
 /** Builds the facts of one resource. */
 export function resourceFacts(input: FactsInput): ResourceFacts {
-  const {file, disk, role, grant} = input;
+  const {file, role, grant} = input;
+  // One that still reads its log has no positions yet, and tells zeros.
+  const isRead = input.disk?.phase !== 'starting' && input.disk?.phase !== 'recovering';
+  const disk = isRead ? input.disk : undefined;
   const epoch = disk?.epoch ?? input.lineage.at(-1)?.epoch ?? null;
   const isServed = role === 'primary' || role === 'remainsPrimary' || role === 'forcedPrimary';
   return {

@@ -91,7 +91,7 @@ export type Verdict =
  * 14). How far our image is does not matter here: nothing is cut on the strength of facts.
  */
 export function judge(own: Standing, other: Pick<Candidate, 'nodeId' | 'name' | 'facts'>): Verdict {
-  const theirs = {lineage: other.facts.lineage, position: numberOf(other.facts.position)};
+  const theirs = {lineage: other.facts.lineage, position: endOf(other.facts)};
   const by = {by: other.nodeId, byName: other.name};
   if (own.lineage.length === 0 || theirs.lineage.length === 0) return {kind: 'newest'};
   const ours = {...own, position: numberOf(own.position), to: 0};
@@ -125,7 +125,7 @@ export function partingPoint(
   const theirs = {
     nodeId: other.nodeId,
     lineage: other.facts.lineage,
-    position: numberOf(other.facts.position),
+    position: endOf(other.facts),
     to: 0,
   };
   const point = findCommonPoint(ours, theirs);
@@ -133,8 +133,16 @@ export function partingPoint(
   return findCommonPoint(theirs, ours).kind === 'forked' ? point.position : undefined;
 }
 
-function numberOf(position: string | null): number {
-  return parsePosition(position ?? '') ?? 0;
+/**
+ * Where the log of a replica ends. While it becomes primary it tells no position, but its lineage
+ * does: the new epoch counts, or who comes back just then would take itself for the newest.
+ */
+function endOf({position, lineage}: Pick<Candidate['facts'], 'position' | 'lineage'>): number {
+  return numberOf(position ?? lineage.at(-1)?.start ?? '');
+}
+
+function numberOf(position: string): number {
+  return parsePosition(position) ?? 0;
 }
 
 /** The gravest verdict over all replicas: a fork before a successor. */

@@ -89,6 +89,8 @@ test('one that has gone on from our end, or behind it, comes after us', () => {
   const after = {kind: 'superseded', by: idOf('beta'), byName: 'beta', at: E2.start};
   assert.equal(judge(standing('alpha', 900, [E1]), replica('beta', 950, [E1, E2])), after);
   assert.equal(judge(standing('alpha', 500, [E1]), replica('beta', 950, [E1, E2])), after);
+  const starting = replica('beta', 0, [E1, E2], {position: null});
+  assert.equal(judge(standing('alpha', 900, [E1]), starting), after, 'its epoch has just begun');
   const empty = standing('alpha', 900, [E1, E3]);
   assert.equal(judge(empty, replica('beta', 950, [E1, E2])), after, 'our epoch has no record');
 });
@@ -98,6 +100,8 @@ test('records of our own beyond it make a fork, with or without a new epoch', ()
   const beta = replica('beta', 950, [E1, E2]);
   assert.equal(judge(standing('alpha', 901, [E1]), beta), forked);
   assert.equal(judge(standing('alpha', 1000, [E1, E3]), beta), forked);
+  const starting = replica('beta', 0, [E1, E2], {position: null});
+  assert.equal(judge(standing('alpha', 901, [E1]), starting), forked);
   assert.is(
     judgeAll(standing('alpha', 901, [E1]), [replica('gamma', 1, [E1]), beta]).kind,
     'forked',
