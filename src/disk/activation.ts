@@ -31,8 +31,9 @@ import {appendLineage} from './lineage.js';
 import {replayForRoom} from './replay-for-room.js';
 import {readySegment} from './ready-segment.js';
 import {retainedSegments, type RetainedSegment} from './retained.js';
-import {settleTail} from './settle-tail.js';
+import {provenHere, settleTail} from './settle-tail.js';
 import {WORD, type Shared} from './shared.js';
+import {readSyncState} from './sync-state.js';
 
 export interface ActivationInput {
   readonly files: Files;
@@ -76,6 +77,7 @@ export function activate(input: ActivationInput): ActiveDisk {
   const paths = resourcePaths(config.home, config.resource.name);
   const plan = segmentPlan(config);
   files.makeDirectory(paths.logDirectory);
+  refuseCopy(input);
   const imageFd = openImage(files, config.resource.imagePath, 0);
   const {stateFile, state, identity} = openState(input, imageFd);
   const index = new BlockIndex(plan.fileBytes - SEGMENT_HEADER_BYTES);
@@ -100,7 +102,8 @@ export function activate(input: ActivationInput): ActiveDisk {
   shared.replayed.set(state.from);
   shared.replayTo.set(state.to);
   files.close(openImage(files, config.resource.imagePath, found.diskSizeBytes));
-  const recovered = settleTail(files, plan, found, index, shared);
+  const proven = provenHere(found, state, plan);
+  const recovered = settleTail(files, plan, {...found, proven}, index, shared);
   const retained = retainedSegments(recovered, shared.retainFrom);
   setSparesAside(files, plan, recovered, retained);
   for (const segment of recovered.segments) {
@@ -137,6 +140,18 @@ export function activate(input: ActivationInput): ActiveDisk {
     retained,
     plan,
   };
+}
+
+/** The last check: an image that is being copied is no disk, whoever wants to serve it. */
+function refuseCopy({files, config}: ActivationInput): void {
+  const {name} = config.resource;
+  const sync = readSyncState(files, config.home, name);
+  if (sync === undefined || sync.state === 'done') return;
+  throw new DiskError(
+    'REPLICA_INCONSISTENT',
+    `the image of ${name} is not complete: it is being copied from another replica`,
+    {state: sync.state},
+  );
 }
 
 /**

@@ -32,7 +32,7 @@ import {segmentPlan, type DiskConfig} from './config.js';
 import type {TimeSample} from './follow-view.js';
 import {readLineage, writeLineage} from './lineage.js';
 import {retainedSegments, type RetainedSegment} from './retained.js';
-import {rewriteTail} from './settle-tail.js';
+import {provenHere, rewriteTail} from './settle-tail.js';
 import {WORD, type Shared} from './shared.js';
 import {readSyncState, type SyncState} from './sync-state.js';
 
@@ -176,17 +176,6 @@ function isOfLineage(lineage: readonly LineageEntry[], header: SegmentHeader): b
 function beginOf(sync: SyncState | undefined): {position: number; chain: Chain} | undefined {
   const chain = parseChain(sync?.chain ?? '');
   return sync === undefined || chain === undefined ? undefined : {position: sync.begin, chain};
-}
-
-/**
- * What is durable on this node. A segment of another origin is begun only when the one before it
- * was durable here (FollowLog); of the last one only what replay has passed is known to be.
- */
-function provenHere(found: RecoveredLog, state: ReplayState, plan: SegmentPlan): number {
-  const last = found.segments.at(-1)?.header;
-  if (last === undefined) return found.position;
-  if (last.originId === plan.originId) return found.proven;
-  return Math.max(last.start, Math.min(state.to, found.position));
 }
 
 function settle(files: Files, plan: SegmentPlan, recovered: RecoveredLog): void {

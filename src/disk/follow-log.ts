@@ -4,7 +4,8 @@
  * is written here; this class is the `front` of their table.
  *
  *   new segment  everything before is made durable -> a new epoch goes to the lineage, durably ->
- *                spare: header, fsync, rename, fsync of the directory -> started header -> records
+ *                spare: header, fsync, rename, fsync of the directory -> started header, fsync ->
+ *                records
  *   records      all checked (follow-check) -> written -> `appended`
  *   cut to X     the lineage loses its epochs behind X, durably -> segments behind X become spares,
  *                fsync of the directory -> zeros behind X, fdatasync -> `appended` is X
@@ -329,6 +330,8 @@ export class FollowLog {
     const fd = this.#files.open(path, 'write');
     try {
       this.#files.write(fd, stored, 0, SEGMENT_HEADER_BYTES, 0);
+      // It may be the only place that tells where the log is, and no record may come for hours.
+      this.#files.syncData(fd);
     } catch (error) {
       this.#files.close(fd);
       throw error;

@@ -341,6 +341,8 @@ export class Follower {
   #removeSync(): void {
     const {shared, files, config} = this.#options;
     if (this.#syncEnd === undefined || shared.replayed.get() < this.#syncEnd) return;
+    // Without a segment nothing else tells where the log begins.
+    if (this.#log === undefined || this.#log.currentName === null) return;
     this.#syncEnd = undefined;
     this.#progress = undefined;
     removeSyncState(files, config.home, config.resource.name);

@@ -11,6 +11,9 @@
  *
  * Start and restart are activation.ts: nothing is answered before it is done.
  *
+ * In mode `follow` there is no front: the main thread receives the log of another node in its place
+ * (follower.ts, follow-stream.ts, follow-log.ts), commit and replay work on it as on their own.
+ *
  *   main.js HOME NAME MOUNT DRIVER MODE        started by holder.sh, with descriptors 3, 8, 9
  *
  * Exit: 0 in order, 70 could not start; anything else is a death that the holder answers.

@@ -8,6 +8,7 @@
 import {DiskError, errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import type {BlockIndex} from '../image/block-index.js';
+import type {ReplayState} from '../image/replay-state.js';
 import type {SegmentFile} from '../log/directory.js';
 import type {RecoveredLog} from '../log/recovery.js';
 import type {SegmentPlan} from '../log/segment-files.js';
@@ -42,6 +43,22 @@ export function settleTail(
 }
 
 const COPY_BYTES = 1024 * 1024;
+
+/**
+ * What is durable on this node, also where the records are another's: those tell what was durable
+ * at their origin. A segment of another origin is begun only when the one before it
+ * was durable here (FollowLog); of the last one only what replay has passed is known to be.
+ */
+export function provenHere(
+  found: RecoveredLog,
+  state: Pick<ReplayState, 'to'>,
+  plan: SegmentPlan,
+): number {
+  const last = found.segments.at(-1)?.header;
+  if (last === undefined) return found.position;
+  if (last.originId === plan.originId) return found.proven;
+  return Math.max(last.start, Math.min(state.to, found.position));
+}
 
 /** Writes [proven, position) again in place and syncs it. @throws the error of the file system */
 export function rewriteTail(files: Files, recovered: RecoveredLog): void {

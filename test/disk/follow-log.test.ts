@@ -3,9 +3,10 @@ import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {isDiskError} from '../../src/core/errors.js';
 import {formatPosition} from '../../src/core/position.js';
+import {activate, type ActiveDisk} from '../../src/disk/activation.js';
 import {readLineage} from '../../src/disk/lineage.js';
-import {WORD} from '../../src/disk/shared.js';
-import {writeSyncState} from '../../src/disk/sync-state.js';
+import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
+import {emptySyncState, removeSyncState, writeSyncState} from '../../src/disk/sync-state.js';
 import {TwoSlotFile} from '../../src/core/two-slot.js';
 import {formatChain} from '../../src/log/record.js';
 import {SimCrash} from '../sim/sim-disk.js';
@@ -485,6 +486,73 @@ test('after a copy of the image the log begins in the middle of a segment', () =
     });
     assert.ok(other.log.position < end.end + 8);
   }
+});
+
+test('after a copy of a disk at rest the log begins with a segment that power loss cannot take', () => {
+  const rig = primaryWith(20);
+  const records = recordsOf(rig);
+  const last = records.at(-1);
+  assert.ok(last !== undefined);
+  const follower = new FollowRig(rig, 1, ({files, sizeBytes}) => {
+    const fd = files.open(PATHS.image, 'write');
+    files.write(fd, diskAt(records, last.end, sizeBytes), 0, sizeBytes, 0);
+    files.sync(fd);
+    const image = files.identify(fd);
+    files.close(fd);
+    const replay = {schema: 1, from: last.end, to: last.end, image};
+    TwoSlotFile.create(files, PATHS.replayFile, replay).close();
+    const lineage = readLineage(rig.files, PATHS.lineageFile);
+    writeSyncState(files, HOME, NAME, {
+      ...emptySyncState(sizeBytes, 2 ** 20),
+      state: 'done',
+      begin: last.end,
+      chain: formatChain(last.chain),
+      end: last.end,
+      lineage,
+    });
+  });
+  assert.is(follower.log.currentName, null);
+  follower.log.beginStream([]);
+  follower.log.takeSegment({position: last.end, ...last.segment});
+  removeSyncState(follower.files, HOME, NAME);
+  follower.crash('none');
+  assert.is(follower.log.position, last.end);
+  assert.equal(follower.log.chain, last.chain);
+  write(rig, 5);
+  const more = recordsOf(rig);
+  follower.feed(more);
+  follower.log.noteOriginDurable(endOf(more));
+  follower.settle();
+  follower.assertImage(more);
+});
+
+test('hazard 3: a promoted follower makes durable what only its origin had durable', () => {
+  const rig = primaryWith(60);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  follower.feed(records);
+  follower.files.kill();
+  const serve = (): ActiveDisk => {
+    const {files, clock, config} = follower;
+    const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
+    return activate({files, clock, config, shared, acceptImage: false, serve: true});
+  };
+  assert.is(serve().recovered.position, endOf(records));
+  follower.files.crash({mode: 'none', cut: 0, keepProbability: 0.5, tearProbability: 0.2});
+  const disk = serve();
+  assert.is(disk.recovered.position, endOf(records));
+  assert.is(disk.recovered.tornRecords, 0);
+});
+
+test('an image that is being copied is not served', () => {
+  const rig = primaryWith(3);
+  const follower = new FollowRig(rig);
+  const {files, clock, config} = follower;
+  writeSyncState(files, HOME, NAME, emptySyncState(follower.sizeBytes, 2 ** 20));
+  const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
+  refused('REPLICA_INCONSISTENT', () => {
+    activate({files, clock, config, shared, acceptImage: false, serve: true});
+  });
 });
 
 test('a file system that is full ends the stream, nothing else', () => {
