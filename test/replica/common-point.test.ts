@@ -15,6 +15,11 @@ function isKnown(lineage: readonly LineageEntry[], entry: LineageEntry): boolean
   return lineage.some(({epoch, chain}) => epoch === entry.epoch && chain === entry.chain);
 }
 
+/** Whether an entry is that of the epoch in which a record was written. */
+function isOf(letter: string): (entry: LineageEntry) => boolean {
+  return ({epoch}) => epoch.startsWith(letter);
+}
+
 /** What is wrong with an answer, by what the nodes really hold; undefined for nothing. */
 function judge(source: Node, follower: Node, at: number, answer: CommonPoint): string | undefined {
   const common = commonLength(source.log, follower.log);
@@ -29,7 +34,7 @@ function judge(source: Node, follower: Node, at: number, answer: CommonPoint): s
 
   const dropped = follower.log.slice(common);
   const own = Array.from(dropped).some((letter) =>
-    follower.lineage.some(({epoch, node}) => epoch.startsWith(letter) && node === nodeId(at)),
+    follower.lineage.some((entry) => isOf(letter)(entry) && entry.node === nodeId(at)),
   );
   switch (answer.kind) {
     case 'follow':
@@ -49,6 +54,11 @@ function judge(source: Node, follower: Node, at: number, answer: CommonPoint): s
       }
 
       if (answer.position !== bytes) return 'that is not where they part';
+      // It may have ended the epoch of what the follower has more, but knows no other records.
+      if (common === source.log.length && !source.lineage.some(isOf(dropped[0] ?? ''))) {
+        return 'the source has nothing of its own';
+      }
+
       return common < follower.log.length ? undefined : 'the follower has nothing of its own';
     case 'unknown': {
       const shared = follower.lineage.some((entry) => isKnown(source.lineage, entry));
