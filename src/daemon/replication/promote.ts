@@ -51,6 +51,8 @@ export interface PromoteSteps {
   readonly right: () => Right;
   /** Steps 3 and 5: undefined while no disk process follows. */
   readonly here: () => Promise<ReplicaHere | undefined>;
+  /** Before step 3: whether it answers at all. @throws DiskError PEER_*, TIMEOUT */
+  readonly reach: (nodeId: string) => Promise<void>;
   /** Step 4. @throws DiskError as the other node refuses, or PEER_*, TIMEOUT */
   readonly ask: (nodeId: string, timeoutMs: number) => Promise<HandoverAnswer>;
   /** Step 6: the end of the log when its disk process has ended; undefined: it is empty. */
@@ -116,6 +118,15 @@ async function takeFrom(
   const {name} = steps;
   const stopped = steps.fetchStopped();
   if (stopped !== undefined) throw new DiskError('FETCH_STOPPED', stopped, {resource: name});
+  try {
+    await steps.reach(primary.nodeId);
+  } catch (error) {
+    // A connection that is open and silent is no better than none.
+    throw isAway(error) || isDiskError(error, 'TIMEOUT')
+      ? awayError(steps, primary.name, error)
+      : error;
+  }
+
   await untilHere(steps, `most of the log of ${primary.name} to be here`, isNear);
   steps.wait(`${primary.name} to hand over ${name}`);
   const timeoutMs = Math.max(1000, steps.deadlineMs - performance.now());

@@ -286,12 +286,15 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
       const {received, originEnd} = follow;
       return {durable: disk.durable, received, originEnd};
     },
+    reach: async (nodeId) => {
+      const {roles} = context;
+      if (roles === undefined) throw noCluster(nodeId);
+      resource.wait('the last primary to answer', until);
+      await roles.call(nodeId, 'facts', {facts: []}, ASK_PEERS_MS);
+    },
     ask: async (nodeId, timeoutMs) => {
       const {roles, node} = context;
-      if (roles === undefined) {
-        throw new DiskError('PEER_UNKNOWN', 'this node has no cluster', {node: nodeId});
-      }
-
+      if (roles === undefined) throw noCluster(nodeId);
       // The other side gives up before we do: its answer is worth more than our impatience.
       const timeoutSeconds = Math.min(3600, timeoutMs / 1000);
       const path = `resources/${resource.file.id}/handover`;
@@ -319,6 +322,10 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
     },
     now: () => new Date(context.clock.wallMs()).toISOString(),
   };
+}
+
+function noCluster(nodeId: string): DiskError {
+  return new DiskError('PEER_UNKNOWN', 'this node has no cluster', {node: nodeId});
 }
 
 function mixtureOf({disk, places}: Resource): string | undefined {

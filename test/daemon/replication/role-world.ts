@@ -230,6 +230,11 @@ export class RoleNode {
             originEnd: source?.position ?? this.position,
           };
         }),
+      reach: async (nodeId) => {
+        const isThere = world.nodes.some(({id, isAway}) => id === nodeId && !isAway);
+        await soon(() => undefined);
+        if (!isThere) throw new DiskError('PEER_UNREACHABLE', 'it does not answer');
+      },
       ask: async (nodeId) => {
         this.#step('ask', () => undefined);
         const answer = await world.ask(this, nodeId);
