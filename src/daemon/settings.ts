@@ -1,12 +1,18 @@
 /** The settings of a resource: what `resource set NAME key=value` takes, and how they are shown. */
 import type {ResourceFile} from '../core/home.js';
-import {BLOCK_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN} from '../core/limits.js';
+import {
+  BLOCK_BYTES,
+  LOG_CAP_BYTES_DEFAULT,
+  LOG_CAP_BYTES_MIN,
+  SEGMENT_BYTES_MAX,
+  SEGMENT_BYTES_MIN,
+} from '../core/limits.js';
 import {DiskError} from '../core/errors.js';
 import {formatBytes, parseSize} from '../core/units.js';
 
 type Settings = Pick<
   ResourceFile,
-  'segmentBytes' | 'alignmentBytes' | 'driver' | 'durability' | 'device'
+  'segmentBytes' | 'alignmentBytes' | 'driver' | 'durability' | 'device' | 'logCapBytes'
 >;
 
 interface Setting {
@@ -53,7 +59,22 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     parse: (text) => (ALIGNMENTS.includes(text) ? {alignmentBytes: Number(text)} : undefined),
     show: (file) => String(file.alignmentBytes),
   },
+  'log-cap': {
+    takes: `a size from ${formatBytes(LOG_CAP_BYTES_MIN)}: log that is kept for replicas which lag`,
+    effect: 'now',
+    parse: parseLogCap,
+    show: (file) => String(file.logCapBytes ?? LOG_CAP_BYTES_DEFAULT),
+  },
 };
+
+function parseLogCap(text: string): Partial<Settings> | undefined {
+  try {
+    const bytes = parseSize(text);
+    return bytes >= LOG_CAP_BYTES_MIN ? {logCapBytes: bytes} : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 function parseSegmentBytes(text: string): Partial<Settings> | undefined {
   try {
@@ -115,4 +136,5 @@ export const resourceSettingsKeys = [
   'driver',
   'durability',
   'device',
+  'logCapBytes',
 ] as const satisfies readonly (keyof Settings)[];

@@ -77,6 +77,7 @@ function lagSeconds({disk, linkUp, silentMs, primaryEnd}: FollowerInput): number
   return Number.isFinite(silentMs) ? Math.max(told ?? 0, Math.round(silentMs / 1000)) : told;
 }
 
+/** The word for how a replica is replicated now, from wishes and facts. */
 export function replicationOf(
   file: ResourceFile,
   follow: FollowState,
@@ -106,6 +107,7 @@ export function waitingOf(disk: DiskStatus | undefined, follow: FollowState): Wa
   return follow.waiting ?? disk?.waiting ?? null;
 }
 
+/** A position that was checked before, or is our own, as a number. */
 export function numberOf(position: string): number {
   return Number.parseInt(position, 16);
 }

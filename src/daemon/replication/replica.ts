@@ -3,7 +3,6 @@
  * what it tells of itself, and what is known of the others.
  */
 import {existsSync} from 'node:fs';
-import {isObject} from '../../core/json-file.js';
 import type {
   FollowStatus,
   ReplicaStatus,
@@ -11,9 +10,9 @@ import type {
   ResourceStatus,
 } from '../../control/api.js';
 import type {ResourceFacts} from '../../cluster/facts.js';
-import type {DiskFollow, DiskStatus} from '../../core/disk-status.js';
+import type {DiskStatus} from '../../core/disk-status.js';
 import {copyHealth, healthWithReplicas, worst} from '../../control/health.js';
-import {DiskError, isDiskError} from '../../core/errors.js';
+import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import {readLineage} from '../../disk/lineage.js';
@@ -32,6 +31,7 @@ import {resourceFacts} from './facts.js';
 import {Follow} from './follow.js';
 import {readGrant} from './grant.js';
 import {LagClock} from './lag.js';
+import {noteAnswer, noteFailure, noteLinks} from './notes.js';
 import {
   followStatus,
   followerState,
@@ -75,7 +75,6 @@ export class Replica {
   #loop: Promise<void> | undefined;
   #status: {readonly atMs: number; readonly value: Promise<DiskStatus | undefined>} | undefined;
   #polledMs = -Infinity;
-  #saidDown: string | undefined;
 
   /**
    * @param isHeld true: no disk process may be started now
@@ -124,10 +123,11 @@ export class Replica {
       openDisk: (protocol) => openDiskStream(paths.socket, protocol, DISK_TIMEOUT_MS),
       copyAgain: (reason) => this.copyAgain(reason),
       noteAnswer: (follow, source) => {
-        this.#noteAnswer(follow, source);
+        noteAnswer(context, resource, follow, source);
+        cluster.touch();
       },
       noteFailure: (error) => {
-        this.#noteFailure(error);
+        noteFailure(context, resource, error);
       },
     });
     resource.follow = this.follow;
@@ -169,7 +169,7 @@ export class Replica {
     const disk = resource.disk;
     const end = this.#primaryEnd();
     if (end !== null) this.#lag.note(numberOf(end), this.#context.clock.monotonicMs());
-    this.#noteLinks();
+    noteLinks(resource, this.candidates());
     if (resource.file.connected === false) for (const stop of this.#served) stop();
     // Before recovery is done, all positions are 0.
     const known = disk?.phase === 'starting' || disk?.phase === 'recovering' ? undefined : disk;
@@ -458,59 +458,4 @@ export class Replica {
       return status;
     });
   }
-
-  #noteAnswer(follow: DiskFollow, source: string): void {
-    const {resource} = this;
-    for (const code of ['SPLIT_BRAIN', 'HISTORY_UNKNOWN'] as const) {
-      const kind = code === 'SPLIT_BRAIN' ? 'forked' : 'unknown';
-      if (follow.answer?.kind !== kind) resource.hush(code);
-      else {
-        const at = follow.answer.position ?? 'an unknown position';
-        const text =
-          follow.answer.text ??
-          (kind === 'forked'
-            ? `this replica and ${source} have different histories from ${at} on: both are kept`
-            : `${source} knows nothing of the history of this replica`);
-        if (!resource.messages.some((message) => message.code === code)) {
-          this.#context.tell(code, 'critical', resource.name, text);
-        }
-
-        resource.say(code, 'critical', text);
-      }
-    }
-
-    this.#cluster.touch();
-  }
-
-  #noteFailure(error: unknown): void {
-    const {resource} = this;
-    const words = error instanceof Error ? error.message : String(error);
-    if (!isDiskError(error)) {
-      this.#context.log.error({resource: resource.name, err: error}, 'following failed');
-      return;
-    }
-
-    this.#context.log.info({resource: resource.name, code: error.code, err: error}, 'following');
-    // It is being started again, or was told to stop: nothing to be shown.
-    const passing = ['DISK_UNREACHABLE', 'TIMEOUT', 'RESOURCE_NOT_PRIMARY', 'RESOURCE_UNKNOWN'];
-    if (!passing.includes(error.code)) resource.sayFailure(error.code, words);
-  }
-
-  #noteLinks(): void {
-    const {resource} = this;
-    const down = this.candidates()
-      .filter(({linkUp}) => !linkUp)
-      .map(({name}) => name);
-    const text =
-      down.length === 0 ? undefined : `not heard of for 15 s or longer: ${down.join(', ')}`;
-    if (text !== this.#saidDown) resource.hush('LINK_DOWN');
-    if (text !== undefined) resource.say('LINK_DOWN', 'warning', text);
-    this.#saidDown = text;
-  }
-}
-
-/** The body of a request of a peer as an object. @throws DiskError PEER_PROTOCOL */
-export function objectOf(body: unknown): Record<string, unknown> {
-  if (isObject(body)) return body;
-  throw new DiskError('PEER_PROTOCOL', 'the body of the request is no object');
 }

@@ -1,0 +1,66 @@
+/** Messages and events of a replica: what the status shows of its source and of the others. */
+import type {DiskFollow} from '../../core/disk-status.js';
+import {isDiskError} from '../../core/errors.js';
+import type {Context} from '../context.js';
+import type {Resource} from '../resource.js';
+import type {Candidate} from './choose-source.js';
+
+/** It is being started again, or was told to stop: nothing to be shown. */
+const PASSING: ReadonlySet<string> = new Set([
+  'DISK_UNREACHABLE',
+  'TIMEOUT',
+  'RESOURCE_NOT_PRIMARY',
+  'RESOURCE_UNKNOWN',
+]);
+
+/** Shows, or takes back, what the source said to the history of this replica. */
+export function noteAnswer(
+  context: Context,
+  resource: Resource,
+  {answer}: DiskFollow,
+  source: string,
+): void {
+  const at = answer?.position ?? 'an unknown position';
+  const words = {
+    SPLIT_BRAIN: `this replica and ${source} have different histories from ${at} on: both are kept`,
+    HISTORY_UNKNOWN: `${source} knows nothing of the history of this replica`,
+  } as const;
+  for (const [code, kind] of [
+    ['SPLIT_BRAIN', 'forked'],
+    ['HISTORY_UNKNOWN', 'unknown'],
+  ] as const) {
+    if (answer?.kind !== kind) {
+      resource.hush(code);
+      continue;
+    }
+
+    const text = answer.text ?? words[code];
+    if (!resource.messages.some((message) => message.code === code)) {
+      context.tell(code, 'critical', resource.name, text);
+    }
+
+    resource.say(code, 'critical', text);
+  }
+}
+
+/** Shows why nothing is followed, where that is not about to pass. */
+export function noteFailure(context: Context, resource: Resource, error: unknown): void {
+  const fields = {resource: resource.name, err: error};
+  if (!isDiskError(error)) {
+    context.log.error(fields, 'following failed');
+    return;
+  }
+
+  context.log.info({...fields, code: error.code}, 'not followed');
+  if (!PASSING.has(error.code)) resource.sayFailure(error.code, error.message);
+}
+
+/** Names the replicas that are not heard of. */
+export function noteLinks(resource: Resource, replicas: readonly Candidate[]): void {
+  const down = replicas.filter(({linkUp}) => !linkUp).map(({name}) => name);
+  if (down.length === 0) resource.hush('LINK_DOWN');
+  else {
+    const text = `not heard of for 15 s or longer: ${down.join(', ')}`;
+    resource.say('LINK_DOWN', 'warning', text);
+  }
+}
