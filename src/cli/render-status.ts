@@ -130,7 +130,7 @@ function renderTroubles(resource: ResourceStatus, options: RenderOptions): strin
   }
 
   const health = worst([resource.health, followHealth(resource)]);
-  if (lines.length === 0 && health !== 'ok') {
+  if (lines.length === 0 && health !== 'ok' && !isElsewhere(resource)) {
     const {what, why, action} = explainTrouble(resource);
     const head = options.paint(HEALTH_COLOUR[health], health);
     lines.push(`${resource.name}: ${head}: ${what}`);
@@ -139,6 +139,15 @@ function renderTroubles(resource: ResourceStatus, options: RenderOptions): strin
   }
 
   return lines;
+}
+
+/** true where this node is well, and only replicas on others are not: they have lines of their own. */
+function isElsewhere(resource: ResourceStatus): boolean {
+  const {role, state, replicas} = resource;
+  const well = (role === 'primary' || role === 'secondary') && STATES_OF_FLOW.includes(state);
+  const primary = hasPrimary(resource);
+  const others = replicas.some((one) => replicaHealth(one, primary) !== 'ok');
+  return well && others && followHealth(resource) === 'ok';
 }
 
 /** By what the replica does not do, or else by its state. */

@@ -35,7 +35,7 @@ const STATES = {
     kind: 'state',
     meaning: 'The image is a mixture of moments: it must not be used until it is repaired.',
     action:
-      'On a replica wait for the end of the copy: mars wait NAME synced; it cannot become primary ' +
+      'Wait for the end of the copy: mars wait NAME synced; it cannot become primary ' +
       'before. Where a message says why, such as IMAGE_CHANGED, do what it says.',
   },
   Syncing: {

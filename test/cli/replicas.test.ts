@@ -135,6 +135,15 @@ test('what the daemon tells of a silent node is not told twice', () => {
   assert.match(text, /web at gamma: warning: not heard of/u);
 });
 
+test('where only another node is not well, this one has no trouble of its own', () => {
+  const replicas = [fakeReplica('beta', {replication: 'stopped'})];
+  const web = fakeStatus('web', {health: 'warning', replicas});
+  const text = renderStatus(fakeStatusDocument(web), RENDER);
+  assert.match(text, /^alpha: NOT well/u);
+  assert.match(text, /web at beta: warning: replication is stopped/u);
+  assert.not.match(text, /web: warning/u);
+});
+
 test('it fits 80 columns with copies and long names', () => {
   const node = 'y'.repeat(63);
   const state = 'InConsistent';
