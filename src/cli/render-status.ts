@@ -4,7 +4,15 @@
  * to type. Nothing is green while a replica is not.
  */
 import type {ResourceStatus, StatusDocument} from '../control/api.js';
-import {followHealth, HEALTHS, healthWithReplicas, worst, type Health} from '../control/health.js';
+import {
+  followHealth,
+  hasPrimary,
+  HEALTHS,
+  healthWithReplicas,
+  replicaHealth,
+  worst,
+  type Health,
+} from '../control/health.js';
 import {CODES} from '../core/codes.js';
 import type {Message} from '../core/disk-status.js';
 import {parsePosition} from '../core/position.js';
