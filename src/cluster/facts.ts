@@ -54,7 +54,14 @@ const resourceSchema = v.looseObject({
   replayTo: nullable(position),
   lineage: v.pipe(v.array(lineageEntry), v.maxLength(FACTS_LINEAGE_MAX)),
   openCount: nullable(count),
-  granted: nullable(v.looseObject({to: idSchema, epoch: idSchema, position})),
+  granted: nullable(
+    v.looseObject({
+      to: idSchema,
+      epoch: idSchema,
+      position,
+      known: v.optional(v.array(idSchema)),
+    }),
+  ),
   forked: nullable(
     v.looseObject({
       /** Where the two histories part. */

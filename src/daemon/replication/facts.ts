@@ -72,7 +72,13 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
     granted:
       grant === undefined
         ? null
-        : {to: grant.to, epoch: grant.epoch, position: grant.position, at: grant.at},
+        : {
+            to: grant.to,
+            epoch: grant.epoch,
+            position: grant.position,
+            known: [...(grant.known ?? [])],
+            at: grant.at,
+          },
     forked: input.forked,
     sync:
       input.sync === null

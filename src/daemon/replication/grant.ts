@@ -21,6 +21,8 @@ const grantSchema = v.looseObject({
   epoch: idSchema,
   position: positionSchema,
   chain: chainSchema,
+  /** Epochs of the granter that begin there: nothing was written in them, so nobody else has them. */
+  known: v.optional(v.array(idSchema)),
   /** RFC 3339. */
   at: v.string(),
 });
@@ -33,6 +35,7 @@ export interface Grant {
   readonly epoch: string;
   readonly position: string;
   readonly chain: string;
+  readonly known?: readonly string[] | undefined;
   readonly at: string;
 }
 
@@ -61,8 +64,19 @@ export function removeGrant(path: string): void {
   }
 }
 
-/** true where a lineage has an epoch after the one that was granted away: it was taken. */
-export function isTaken(grant: Pick<Grant, 'epoch'>, lineage: readonly LineageEntry[]): boolean {
+/**
+ * true where a lineage has an epoch after the one that was granted away: it was taken. An epoch in
+ * which nothing was written is known to its node alone, so the position counts as well.
+ */
+export function isTaken(
+  grant: Pick<Grant, 'epoch' | 'position' | 'known'>,
+  lineage: readonly LineageEntry[],
+): boolean {
   const at = lineage.findIndex(({epoch}) => epoch === grant.epoch);
-  return at >= 0 && at < lineage.length - 1;
+  if (at >= 0) return at < lineage.length - 1;
+  const {position, known} = grant;
+  return (
+    known !== undefined &&
+    lineage.some(({epoch, start}) => start >= position && !known.includes(epoch))
+  );
 }

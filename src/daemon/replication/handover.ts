@@ -146,6 +146,10 @@ export async function handOver(
       epoch,
       position: formatPosition(position),
       chain,
+      known: steps
+        .lineage()
+        .filter(({start}) => start >= formatPosition(position))
+        .map((entry) => entry.epoch),
       at: steps.now(),
     };
     steps.clearForced();

@@ -63,9 +63,11 @@ function newestLineage(
 }
 
 function goesOn(ours: readonly LineageEntry[], theirs: readonly LineageEntry[]): boolean {
-  const last = ours.at(-1);
-  if (last === undefined) return theirs.length > 0;
-  return isTaken(last, theirs);
+  if (ours.length === 0) return theirs.length > 0;
+  // Our last epochs may be empty, and so known to nobody else.
+  const known = new Set(ours.map(({epoch}) => epoch));
+  const common = theirs.findLastIndex(({epoch}) => known.has(epoch));
+  return common >= 0 && common < theirs.length - 1;
 }
 
 /** Where a node stands that was primary and comes back, or that meets another primary. */
