@@ -1,19 +1,19 @@
 /**
  * `npm start`: shows on real input what mars is for. A disk with a file tree survives the SIGKILL
- * of its disk process in the middle of a copy, and a full stop; every file is compared.
+ * of its disk process in the middle of a copy, and a full stop; then a second node gets a replica
+ * and takes over. Every file is compared, on the first node and on the second.
  *
  * Options: `--once` ends after the comparison; its exit status is 0 only if all compared equal.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import {
+  DemoNode,
   DIRECTORY,
   MOUNT_POINT,
-  daemonStatus,
+  freePort,
   leftovers,
-  mars,
   removeAll,
-  startDaemon,
   stopAll,
   system,
 } from './node.js';
@@ -22,7 +22,9 @@ import {compareTree, copyTree, listTree, type Tree} from './tree.js';
 
 const RESOURCE = 'demo';
 const SOURCE = '/usr/share';
-const DEVICE = path.join(DIRECTORY, 'home', 'dev', RESOURCE);
+const ALPHA = new DemoNode('alpha');
+const BETA = new DemoNode('beta');
+const DEVICE = ALPHA.device(RESOURCE);
 const COPY_MS_MAX = 300_000;
 
 /** @returns the exit status */
@@ -53,7 +55,7 @@ export async function main(args: readonly string[]): Promise<number> {
     if (differences > 0) return 1;
     if (!once) await stay(interrupted);
     step('The end');
-    await stopAll();
+    await stopAll(BETA, ALPHA);
     return 0;
   } catch (error) {
     bad(error instanceof Error ? error.message : String(error));
@@ -64,13 +66,13 @@ export async function main(args: readonly string[]): Promise<number> {
 /** @returns how many files differ */
 async function demonstrate(): Promise<number> {
   title('mars: a disk that survives');
-  fact('Here, mars stands for: bin/run.js --home .demo/home');
+  fact('Here, mars-alpha stands for: bin/run.js --home .demo/alpha, and so does mars-beta');
 
   step('A node, its daemon, a disk of 1 GiB');
-  await mars('init', '--name', 'alpha');
-  await startDaemon();
-  await mars('resource', 'create', RESOURCE, '--size', '1G');
-  await mars('primary', RESOURCE);
+  await ALPHA.mars('init', '--name', 'alpha', '--listen', `127.0.0.1:${await freePort()}`);
+  await ALPHA.startDaemon();
+  await ALPHA.mars('resource', 'create', RESOURCE, '--size', '1G');
+  await ALPHA.mars('primary', RESOURCE);
   fact(`${DEVICE} is a block device now: ${fs.readlinkSync(DEVICE)}`);
 
   step('A file system on it');
@@ -84,13 +86,48 @@ async function demonstrate(): Promise<number> {
   await system('sync', '-f', MOUNT_POINT);
 
   step('Stop everything, start again');
-  await stopAll();
+  await stopAll(ALPHA);
   good('no process, no mount, no loop device is left');
-  await startDaemon();
-  await mars('primary', RESOURCE);
+  await ALPHA.startDaemon();
+  await ALPHA.mars('primary', RESOURCE);
   await system('mount', DEVICE, MOUNT_POINT);
 
   step('Is every file what it was?');
+  const differences = await compare(tree);
+  if (differences > 0) return differences;
+  await followAndTakeOver();
+  step('Is every file on the second node what it was on the first?');
+  return compare(tree);
+}
+
+/** A second node copies the disk while it is in use, follows it, and takes it over. */
+async function followAndTakeOver(): Promise<void> {
+  step('A second node gets a replica, while the disk is in use');
+  await BETA.mars('init', '--name', 'beta', '--listen', `127.0.0.1:${await freePort()}`);
+  await BETA.startDaemon();
+  const {token} = JSON.parse(await ALPHA.mars('peer', 'invite', '--json')) as {token: string};
+  await BETA.mars('peer', 'join', token);
+  await BETA.mars('resource', 'join', RESOURCE);
+  await BETA.mars('wait', RESOURCE, 'synced', '--timeout', '50');
+  const file = path.join(MOUNT_POINT, '.after-the-copy');
+  fs.writeFileSync(file, 'written on alpha when beta followed\n');
+  await system('sync', '-f', MOUNT_POINT);
+  await ALPHA.mars('wait', RESOURCE, 'fetched', '--timeout', '50');
+  plain(await ALPHA.mars('status'));
+
+  step('Handover: beta goes on where alpha ended');
+  await system('umount', MOUNT_POINT);
+  const startedMs = performance.now();
+  await BETA.mars('primary', RESOURCE);
+  await system('mount', BETA.device(RESOURCE), MOUNT_POINT);
+  const seconds = (performance.now() - startedMs) / 1000;
+  good(`the disk is on beta, ${seconds.toFixed(1)} s after it was unmounted on alpha`);
+  good(fs.readFileSync(file, 'utf8').trim());
+  plain(await BETA.mars('status'));
+}
+
+/** @returns how many files differ */
+async function compare(tree: Tree): Promise<number> {
   const bar = new ProgressBar('compare', tree.bytes);
   const differences = await limited('the comparison', compareTree(tree, MOUNT_POINT, bar));
   bar.finish();
@@ -124,7 +161,7 @@ async function copyWithKill(tree: Tree): Promise<void> {
 }
 
 async function killDisk(bar: ProgressBar): Promise<void> {
-  const before = (await daemonStatus())?.disks[0];
+  const before = (await ALPHA.daemonStatus())?.disks[0];
   if (before?.pid == null) throw new Error('mars daemon status shows no disk process');
   bar.clear();
   command(`kill -9 ${before.pid}   # the disk process, in the middle of the copy`);
@@ -139,7 +176,7 @@ async function killDisk(bar: ProgressBar): Promise<void> {
   }
 
   const seconds = (performance.now() - startedMs) / 1000;
-  const after = (await daemonStatus())?.disks[0];
+  const after = (await ALPHA.daemonStatus())?.disks[0];
   bar.clear();
   fact(
     `process ${after?.pid ?? 'unknown'} serves now; a write with fsync took ${seconds.toFixed(2)} s`,
@@ -149,10 +186,10 @@ async function killDisk(bar: ProgressBar): Promise<void> {
 async function stay(interrupted: Promise<undefined>): Promise<void> {
   step('Yours until Ctrl-C');
   fact(`files:  ${MOUNT_POINT}`);
-  fact(`device: ${DEVICE}`);
-  fact('try:    node bin/run.js --home .demo/home status');
-  fact('        node bin/run.js --home .demo/home log list demo');
-  fact('        node bin/run.js --home .demo/home events --follow');
+  fact(`device: ${BETA.device(RESOURCE)}`);
+  fact('try:    node bin/run.js --home .demo/beta status');
+  fact('        node bin/run.js --home .demo/alpha fetch status demo');
+  fact('        node bin/run.js --home .demo/beta events --follow');
   const alive = setInterval(() => undefined, 60_000);
   await interrupted;
   clearInterval(alive);

@@ -1,6 +1,7 @@
-/** The demonstration's node: runs `mars` and system programs, and shows what it runs. */
+/** The demonstration's nodes: they run `mars` and system programs, and show what they run. */
 import {spawn} from 'node:child_process';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import type {DaemonStatus} from '../src/control/api.js';
 import {findLeftovers, mountsBelow, removeLeftovers} from '../test/helpers/leftovers.js';
@@ -12,20 +13,9 @@ const PROGRAM = path.join(ROOT, 'bin', 'run.js');
 
 /** Ignored by git; nothing outside it is written. */
 export const DIRECTORY = path.join(ROOT, '.demo');
-export const HOME = path.join(DIRECTORY, 'home');
 export const MOUNT_POINT = path.join(DIRECTORY, 'files');
 
 const COMMAND_MS_MAX = 60_000;
-
-/** Runs `mars WORDS`, after showing it. */
-export function mars(...words: string[]): Promise<string> {
-  command(`mars ${words.join(' ')}`);
-  return quietMars(...words);
-}
-
-export function quietMars(...words: string[]): Promise<string> {
-  return run(process.execPath, [PROGRAM, ...words, '--home', HOME], {timeoutMs: COMMAND_MS_MAX});
-}
 
 /** Runs a system program, after showing it. */
 export function system(program: string, ...words: string[]): Promise<string> {
@@ -33,42 +23,86 @@ export function system(program: string, ...words: string[]): Promise<string> {
   return run(program, words, {timeoutMs: COMMAND_MS_MAX});
 }
 
-/** Starts the daemon in the background and waits until it answers. */
-export async function startDaemon(): Promise<void> {
-  command('mars daemon run &');
-  const file = path.join(DIRECTORY, 'daemon.log');
-  const output = fs.openSync(file, 'a');
-  const daemon = spawn(process.execPath, [PROGRAM, 'daemon', 'run', '--home', HOME], {
-    detached: true,
-    stdio: ['ignore', output, output],
-  });
-  fs.closeSync(output);
-  daemon.unref();
-  await until(
-    async () => {
-      if (daemon.exitCode !== null) {
-        throw new Error(`the daemon ended:\n${fs.readFileSync(file, 'utf8').slice(-2000)}`);
-      }
+/** A node of the demonstration, with a home and a daemon of its own. */
+export class DemoNode {
+  readonly name: string;
+  readonly home: string;
 
-      return (await daemonStatus())?.pid === daemon.pid;
-    },
-    20_000,
-    `answer of the daemon: see ${file}`,
-  );
-}
+  constructor(name: string) {
+    this.name = name;
+    this.home = path.join(DIRECTORY, name);
+  }
 
-export async function daemonStatus(): Promise<DaemonStatus | undefined> {
-  try {
-    return JSON.parse(await quietMars('daemon', 'status', '--json')) as DaemonStatus;
-  } catch {
-    return undefined; // Exit status 4: it does not answer.
+  /** Runs `mars WORDS` here, after showing it; a longer wait wants `--timeout` in the words. */
+  mars(...words: string[]): Promise<string> {
+    command(`mars-${this.name} ${words.map((word) => shorten(word)).join(' ')}`);
+    return this.quietMars(...words);
+  }
+
+  quietMars(...words: string[]): Promise<string> {
+    const argv = [PROGRAM, ...words, '--home', this.home];
+    return run(process.execPath, argv, {timeoutMs: COMMAND_MS_MAX});
+  }
+
+  device(resource: string): string {
+    return path.join(this.home, 'dev', resource);
+  }
+
+  /** Starts the daemon in the background and waits until it answers. */
+  async startDaemon(): Promise<void> {
+    command(`mars-${this.name} daemon run &`);
+    const file = path.join(DIRECTORY, `${this.name}.log`);
+    const output = fs.openSync(file, 'a');
+    const daemon = spawn(process.execPath, [PROGRAM, 'daemon', 'run', '--home', this.home], {
+      detached: true,
+      stdio: ['ignore', output, output],
+    });
+    fs.closeSync(output);
+    daemon.unref();
+    await until(
+      async () => {
+        if (daemon.exitCode !== null) {
+          throw new Error(`the daemon ended:\n${fs.readFileSync(file, 'utf8').slice(-2000)}`);
+        }
+
+        return (await this.daemonStatus())?.pid === daemon.pid;
+      },
+      20_000,
+      `answer of the daemon: see ${file}`,
+    );
+  }
+
+  async daemonStatus(): Promise<DaemonStatus | undefined> {
+    try {
+      return JSON.parse(await this.quietMars('daemon', 'status', '--json')) as DaemonStatus;
+    } catch {
+      return undefined; // Exit status 4: it does not answer.
+    }
   }
 }
 
-/** Ends everything in order: file system, device, disk process, daemon. */
-export async function stopAll(): Promise<void> {
+/** A token is one long word. */
+function shorten(word: string): string {
+  return word.length <= 50 ? word : `${word.slice(0, 12)}...`;
+}
+
+/** A port of this machine that nobody listens on. */
+export async function freePort(): Promise<number> {
+  const server = net.createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const {port} = server.address() as net.AddressInfo;
+  await new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  return port;
+}
+
+/** Ends everything in order: file system, device, disk processes, daemons. */
+export async function stopAll(...nodes: DemoNode[]): Promise<void> {
   if (mountsBelow(MOUNT_POINT).length > 0) await system('umount', MOUNT_POINT);
-  await mars('daemon', 'stop', '--disks');
+  for (const node of nodes) await node.mars('daemon', 'stop', '--disks');
   await until(() => leftovers() === 0, 20_000, 'end of all processes, mounts and loop devices');
 }
 
