@@ -159,10 +159,11 @@ export async function invalidate(
   const others = context.roles?.replicas(file.id) ?? [];
   const isPrimary = ({facts}: KnownReplica): boolean => facts.role === 'primary';
   // Given up for a copy that nobody can give, it would be thrown away for nothing.
-  const heard = others.filter(({linkUp}) => linkUp);
-  const source = heard.find(isPrimary) ?? heard[0];
+  const whole = others.filter(({linkUp, facts}) => linkUp && !NOT_WHOLE.has(facts.state));
+  const source = whole.find(isPrimary) ?? whole[0];
   if (source === undefined) {
-    throw new DiskError('NO_SOURCE', `no other node with ${name} was heard of`, {resource: name});
+    const text = `no other node with a whole replica of ${name} is heard of now`;
+    throw new DiskError('NO_SOURCE', text, {resource: name});
   }
 
   const result: InvalidateResult = {
@@ -181,6 +182,9 @@ export async function invalidate(
   await replica.copyAgain(new DiskError('REPLICA_INCONSISTENT', text, {resource: name}));
   return result;
 }
+
+/** States in which a replica is no source of a copy. */
+const NOT_WHOLE: ReadonlySet<string> = new Set(['InConsistent', 'Syncing', 'NotJoined', 'Detached']);
 
 function refusePrimary(resource: Resource, where: string): void {
   const {name} = resource;
