@@ -9,10 +9,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {describeLeftovers, findLeftovers, removeLeftovers} from '../helpers/leftovers.js';
-import {runChild} from './child.js';
+import {runChild, withoutColour} from './child.js';
 import {addTotals, emptyTotals, totalsOf, uvuArguments, type Totals} from './totals.js';
 
 const DIRECTORY = path.join('test', 'e2e');
+/** Tests of several nodes mostly wait, for links and their time limits: two run at a time. */
+const NODES = /^(?:replication|peers|roles|two-nodes|follow-process)/u;
+const LANES = 2;
 const FILE_SECONDS = 300;
 const FILE_SECONDS_SOAK = 1800;
 
@@ -33,12 +36,28 @@ export async function runEndToEnd(
     .readdirSync(DIRECTORY)
     .filter((file) => file.endsWith('.e2e.ts') && file.includes(filter))
     .sort();
-  for (const file of files) addTotals(totals, await runFile(file, soak, env));
+  const single = files.filter((file) => !NODES.test(file));
+  for (const file of single) addTotals(totals, await runFile(file, {soak, env, echo: true}));
+  const several = files.filter((file) => NODES.test(file));
+  const lanes = several.length > 1 ? LANES : 1;
+  const lane = async (): Promise<void> => {
+    for (let file = several.shift(); file !== undefined; file = several.shift()) {
+      addTotals(totals, await runFile(file, {soak, env, echo: lanes === 1}));
+    }
+  };
+  await Promise.all(Array.from({length: lanes}, lane));
   return totals;
 }
 
-async function runFile(file: string, soak: boolean, env: NodeJS.ProcessEnv): Promise<Totals> {
-  process.stdout.write(`\n== ${path.join(DIRECTORY, file)}\n`);
+interface FileOptions {
+  readonly soak: boolean;
+  readonly env: NodeJS.ProcessEnv;
+  /** Print what comes while it comes; else all of it at the end. */
+  readonly echo: boolean;
+}
+
+async function runFile(file: string, {soak, env, echo}: FileOptions): Promise<Totals> {
+  if (echo) process.stdout.write(`\n== ${path.join(DIRECTORY, file)}\n`);
   const seconds = soak ? FILE_SECONDS_SOAK : FILE_SECONDS;
   const testId = randomBytes(8).toString('hex');
   const base = process.env['MARS_TEST_BASE'] ?? '/var/tmp';
@@ -56,12 +75,16 @@ async function runFile(file: string, soak: boolean, env: NodeJS.ProcessEnv): Pro
       MARS_TEST_DIR: directory,
       ...(soak ? {MARS_SOAK: '1'} : {}),
     },
-    echo: true,
+    echo,
     onTimeout: () => {
       process.stdout.write(`\n${file} did not end within ${seconds} s. What was there:\n`);
       printMachine(directory, testId);
     },
   });
+  if (!echo) {
+    process.stdout.write(`\n== ${path.join(DIRECTORY, file)}\n${withoutColour(result.output)}`);
+  }
+
   const totals = totalsOf(result.output, result.timedOut ? null : result.status, file);
   const left = await leftAfter(directory, testId);
   if (left.length > 0) {
