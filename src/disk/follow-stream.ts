@@ -82,6 +82,8 @@ export class FollowStream {
     this.#heardMs = clock.monotonicMs();
     this.#tickMs = this.#heardMs;
     view.connected = true;
+    // What an earlier source said of the history here must not be taken for the word of this one.
+    view.answer = null;
     view.noteContact();
     socket.on('data', (chunk: Buffer) => {
       this.#take(chunk);

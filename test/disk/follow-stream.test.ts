@@ -260,6 +260,26 @@ test('what the source refuses is kept for the status', async () => {
   }
 });
 
+test('what another source said is forgotten when the next one is asked', async () => {
+  const follower = new FollowRig(primaryWith(3));
+  const pair = duplexPair();
+  const view = new FollowView(follower.clock);
+  view.answer = {kind: 'forked', code: 'ORIGIN_LOST_DATA'};
+  const stream = new FollowStream({
+    log: follower.log,
+    view,
+    shared: follower.shared,
+    clock: follower.clock,
+    socket: pair.right,
+    nodeId: follower.config.node.id,
+    onEnd: () => undefined,
+  });
+  assert.is(view.answer, null);
+  pair.left.destroy();
+  await comes(() => stream.state === 'ended');
+  assert.is(view.answer, null);
+});
+
 test('lag is the age of the oldest change that is not in the image, and grows in silence', () => {
   const rig = primaryWith(1);
   const {clock} = new FollowRig(rig);

@@ -20,7 +20,9 @@ export function noteAnswer(
   {answer}: DiskFollow,
   source: string,
 ): void {
-  const at = answer?.position ?? 'an unknown position';
+  // Nothing was said of the history: what was known of it stays.
+  if (answer === null || answer.kind === 'refused') return;
+  const at = answer.position ?? 'an unknown position';
   const words = {
     SPLIT_BRAIN: `this replica and ${source} have different histories from ${at} on: both are kept`,
     HISTORY_UNKNOWN: `${source} knows nothing of the history of this replica`,
@@ -29,7 +31,7 @@ export function noteAnswer(
     ['SPLIT_BRAIN', 'forked'],
     ['HISTORY_UNKNOWN', 'unknown'],
   ] as const) {
-    if (answer?.kind !== kind) {
+    if (answer.kind !== kind) {
       resource.hush(code);
       continue;
     }

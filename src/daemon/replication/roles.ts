@@ -260,8 +260,11 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
     },
     fork: () => {
       const answer = resource.disk?.follow?.answer;
-      if (answer?.kind !== 'forked') return undefined;
-      const at = answer.position ?? 'an unknown position';
+      // The disk process forgets what it was told when it asks again, or is started again.
+      const isNoted = resource.messages.some(({code}) => code === 'SPLIT_BRAIN');
+      const isSilent = answer == null || answer.kind === 'refused';
+      if (answer?.kind !== 'forked' && !(isSilent && isNoted)) return undefined;
+      const at = answer?.position ?? 'an unknown position';
       return (
         `${name} here has another history from ${at} on: mars fork show ${name}; the other side ` +
         `goes on, and mars primary ${name} --force here would make two primaries`
