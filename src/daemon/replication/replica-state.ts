@@ -11,6 +11,8 @@ export interface FollowerInput {
   readonly follow: FollowState;
   /** End of the primary's log as far as it is known; fixed-width hex. */
   readonly primaryEnd: string | null;
+  /** Epoch that the primary writes in, as it told; null: not known. */
+  readonly primaryEpoch: string | null;
   /** The source, or the primary, was heard of just now. */
   readonly linkUp: boolean;
   /** Milliseconds since something was heard of it; Infinity for never. */
@@ -44,9 +46,13 @@ function isMixture(disk: DiskStatus): boolean {
   return disk.position < disk.replayingTo;
 }
 
-function isFetched({disk, primaryEnd, linkUp}: FollowerInput): boolean {
+function isFetched({disk, primaryEnd, primaryEpoch, linkUp}: FollowerInput): boolean {
   const says = disk?.follow ?? undefined;
   if (says === undefined || !linkUp) return false;
+  // Asked and not answered: whether the source has this history is not known.
+  if (says.connected && says.answer === null) return false;
+  // Positions of another epoch tell nothing: the origin may have lost its tail and gone on.
+  if (primaryEpoch !== null && disk?.epoch !== primaryEpoch) return false;
   return says.received >= (says.originEnd ?? '') && says.received >= (primaryEnd ?? '');
 }
 
@@ -68,10 +74,11 @@ export function followStatus(input: FollowerInput): FollowStatus | null {
 }
 
 /** Never green from old facts: while nothing is heard the lag grows. */
-function lagSeconds({disk, linkUp, silentMs, primaryEnd}: FollowerInput): number | null {
+function lagSeconds(input: FollowerInput): number | null {
+  const {disk, linkUp, silentMs} = input;
   const says = disk?.follow ?? undefined;
   if (says === undefined) return null;
-  if (linkUp && says.received >= (maxOf(says.originEnd, primaryEnd) ?? '')) return 0;
+  if (isFetched(input)) return 0;
   const told = says.lagSeconds;
   if (linkUp) return told;
   return Number.isFinite(silentMs) ? Math.max(told ?? 0, Math.round(silentMs / 1000)) : told;

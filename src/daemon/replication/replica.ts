@@ -401,6 +401,7 @@ export class Replica {
       disk: resource.disk,
       follow: this.follow.state,
       primaryEnd: this.#primaryEnd(),
+      primaryEpoch: primary?.facts.epoch ?? null,
       // Without a primary nothing is missing that anybody could give.
       linkUp:
         isOpen ||

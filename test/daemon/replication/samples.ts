@@ -88,7 +88,7 @@ export function diskFollow(change: Partial<DiskFollow> = {}): DiskFollow {
     originEnd: formatPosition(1000),
     originTimeMs: null,
     lagSeconds: 0,
-    answer: null,
+    answer: {kind: 'follow'},
     sync: null,
     ...change,
   };

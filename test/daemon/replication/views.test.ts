@@ -9,7 +9,7 @@ import {
 } from '../../../src/daemon/replication/replica-state.js';
 import {replicaStatus} from '../../../src/daemon/replication/views.js';
 import type {FollowState} from '../../../src/daemon/replication/follow.js';
-import {candidate, disk, file} from './samples.js';
+import {candidate, disk, file, idOf} from './samples.js';
 
 const SINCE = '2026-01-01T00:00:00.000Z';
 const open: FollowState = {
@@ -26,6 +26,7 @@ function input(change: Partial<FollowerInput> = {}): FollowerInput {
     disk: disk(),
     follow: open,
     primaryEnd: formatPosition(1000),
+    primaryEpoch: idOf('e'),
     linkUp: true,
     silentMs: 0,
     ...change,
@@ -40,6 +41,15 @@ test('states of a follower', () => {
   assert.is(followerState(input({disk: behind, linkUp: false})), 'OutDated[FR]');
   const batch = disk({position: formatPosition(900), replayed: formatPosition(500)});
   assert.is(followerState(input({disk: batch})), 'InConsistent');
+});
+
+test('never green over another epoch, whose positions say nothing, nor before an answer', () => {
+  const branched = input({primaryEpoch: idOf('f'), primaryEnd: formatPosition(900)});
+  assert.is(followerState(branched), 'OutDated[F]');
+  const asking = input({disk: disk({}, {answer: null})});
+  assert.is(followerState(asking), 'OutDated[F]');
+  const idle = input({disk: disk({}, {answer: null, connected: false}), primaryEpoch: null});
+  assert.is(followerState(idle), 'UpToDate');
 });
 
 test('a copy is Syncing while it runs, InConsistent while it waits, or its log is missing', () => {
