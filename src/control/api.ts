@@ -302,6 +302,12 @@ export type ResourceState =
   | 'NotJoined'
   | 'Forked';
 
+export interface FileSystemSpace {
+  /** What programs may still take: without what is reserved. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
 export interface ResourceStatus {
   readonly name: string;
   readonly sizeBytes: number;
@@ -323,6 +329,8 @@ export interface ResourceStatus {
     readonly bytes: number;
     readonly capBytes: number | null;
     readonly firstPosition: string | null;
+    /** Of the file system where the log lies; null where it does not answer. */
+    readonly fileSystem?: FileSystemSpace | null;
   };
   readonly restorableFrom: string | null;
   /** The other replicas. */

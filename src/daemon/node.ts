@@ -29,6 +29,7 @@ import {
   type Origin,
 } from './create.js';
 import {requireUnused} from './device.js';
+import {spaceOf} from './file-system-space.js';
 import {bringUp, leave} from './operations.js';
 import {listMounts, mountAt} from './mounts.js';
 import {forbiddenPlaces} from './places.js';
@@ -167,15 +168,18 @@ export class MarsNode {
     );
     const known = name !== undefined && elsewhere.length === 0 ? [this.resource(name)] : [];
     const resources = name === undefined ? this.resources() : known;
-    await Promise.all(resources.map((resource) => resource.poll()));
+    const [spaces] = await Promise.all([
+      Promise.all(resources.map(({places}) => spaceOf(places.paths.logDirectory))),
+      Promise.all(resources.map((resource) => resource.poll())),
+    ]);
     const {node, paths} = this.context;
     return {
       schema: 1,
       node: node.name,
       cluster: readClusterId(paths.home),
       resources: [
-        ...resources.map((resource) => {
-          const status = resourceStatus(resource, node.name);
+        ...resources.map((resource, index) => {
+          const status = resourceStatus(resource, node.name, spaces[index] ?? null);
           return this.#replication?.replica(resource.name)?.completed(status) ?? status;
         }),
         ...elsewhere,

@@ -1,5 +1,6 @@
 /** The documents of the control API, from what is known of a resource. Nothing here changes it. */
 import type {
+  FileSystemSpace,
   ReplayView,
   ResourceState,
   ResourceStatus,
@@ -54,7 +55,11 @@ export function roleOf(file: ResourceFile, served: boolean, operation?: string):
 }
 
 /** One resource of `mars status --json`. */
-export function resourceStatus(resource: Resource, node: string): ResourceStatus {
+export function resourceStatus(
+  resource: Resource,
+  node: string,
+  fileSystem: FileSystemSpace | null,
+): ResourceStatus {
   if (resource.fault !== undefined) return unreadableStatus(resource, resource.fault.message);
   const {file, disk, lastDisk, places} = resource;
   const served = isServed(resource);
@@ -82,6 +87,7 @@ export function resourceStatus(resource: Resource, node: string): ResourceStatus
       bytes: lastDisk?.log.bytes ?? 0,
       capBytes: null,
       firstPosition: lastDisk?.log.firstPosition ?? null,
+      fileSystem,
     },
     restorableFrom: null,
     replicas: [],
