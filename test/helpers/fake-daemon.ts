@@ -125,7 +125,10 @@ export function fakeStatus(name: string, changes: Partial<ResourceStatus> = {}):
     position: '00000001a2f3c410',
     durable: '00000001a2f3c410',
     replayed: '00000001a2f3b410',
-    log: {files: 12, bytes: 805_306_368, capBytes: null, firstPosition: '0000000100000000'},
+    log: {
+      ...{files: 12, bytes: 805_306_368, capBytes: null, firstPosition: '0000000100000000'},
+      fileSystem: {freeBytes: 500_000, totalBytes: 1_000_000},
+    },
     restorableFrom: null,
     replicas: [],
     waitingFor: null,
