@@ -254,7 +254,9 @@ export class FollowStream {
   }
 
   #begin(): void {
-    this.#options.log.beginStream(this.#sourceLineage);
+    const {log, view} = this.#options;
+    log.beginStream(this.#sourceLineage);
+    view.limitDurable(log.position);
     this.#state = 'streaming';
   }
 

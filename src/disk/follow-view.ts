@@ -80,6 +80,13 @@ export class FollowView {
     if (mark.end <= received || this.#caughtUpMs === undefined) this.#caughtUpMs = mark.timeMs;
   }
 
+  /** Another source goes on from here: what the one before had durable beyond may be no more. */
+  limitDurable(position: number): void {
+    const mark = this.#mark;
+    if (mark === undefined || mark.durable <= position) return;
+    this.#mark = {...mark, durable: position};
+  }
+
   /** The log was cut there. */
   noteCut(position: number): void {
     this.#samples = this.#samples.filter((sample) => sample.position < position);

@@ -280,6 +280,35 @@ test('what another source said is forgotten when the next one is asked', async (
   assert.is(view.answer, null);
 });
 
+test('what one source had durable beyond our log is not told on as the word of the next', async () => {
+  const rig = primaryWith(10);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  const half = records.slice(0, 5);
+  const view = new FollowView(follower.clock);
+  const begin = (): {pair: DuplexPair; stream: FollowStream} => {
+    const pair = duplexPair();
+    const {log, shared, clock, config} = follower;
+    const socket = pair.right;
+    const nodeId = config.node.id;
+    const stream = new FollowStream({log, view, shared, clock, socket, nodeId, onEnd: () => 0});
+    return {pair, stream};
+  };
+  const first = begin();
+  const old = new Source(first.pair.left, half);
+  await comes(() => follower.log.position === endOf(half));
+  old.mark(endOf(records), 0);
+  await comes(() => view.originDurable === endOf(records));
+  first.pair.left.destroy();
+  await comes(() => first.stream.state === 'ended');
+  const second = begin();
+  const next = new Source(second.pair.left, []);
+  await comes(() => second.stream.state === 'streaming');
+  assert.ok(next.hello !== undefined);
+  assert.is(view.originDurable, endOf(half));
+  second.stream.end(undefined);
+});
+
 test('lag is the age of the oldest change that is not in the image, and grows in silence', () => {
   const rig = primaryWith(1);
   const {clock} = new FollowRig(rig);
