@@ -3,7 +3,8 @@
  * durable before the next:
  *
  *   1. where the log ends (log/recovery). What is damaged or torn is cut, wherever it lies, and
- *      fetched again: the origin keeps all that is not in our image
+ *      fetched again: the origin keeps all that is not in our image. Where this node is the origin
+ *      of the last epoch nothing damaged is cut: nobody may have what lies behind
  *   2. what nobody proves to be durable HERE is written again and synced; records of others say what
  *      was durable at their origin only
  *   3. what lies behind the end is overwritten with zeros, segments behind it become spares: a later
@@ -67,8 +68,8 @@ export interface FollowedDisk {
 /**
  * Recovers a log that is followed.
  *
- * @throws DiskError LOG_CORRUPT where the segment is missing up to which the image was written;
- *   LOG_FORMAT, LOG_IO, IMAGE_CHANGED, IMAGE_TOO_SMALL, STATE_UNREADABLE, or the error of the file
+ * @throws DiskError LOG_CORRUPT where the segment is missing up to which the image was written, or
+ *   where a log with records of this node at its end is damaged; LOG_FORMAT, LOG_IO, IMAGE_CHANGED, IMAGE_TOO_SMALL, STATE_UNREADABLE, or the error of the file
  *   system
  */
 export function activateFollow(input: FollowActivationInput): FollowedDisk {
@@ -96,7 +97,11 @@ export function activateFollow(input: FollowActivationInput): FollowedDisk {
       if (position <= state.from || position < (last?.position ?? 0) + SAMPLE_BYTES) return;
       times.push({position: last === undefined ? state.from : position, timeMs: record.timeMs});
     },
-    follow: {accepts: (header) => isOfLineage(lineage, header), begin: beginOf(sync)},
+    follow: {
+      accepts: (header) => isOfLineage(lineage, header),
+      begin: beginOf(sync),
+      isOwn: lineage.at(-1)?.node === config.node.id,
+    },
   });
   files.close(openImage(files, imagePath, found.diskSizeBytes));
   const recovered = {...found, proven: provenHere(found, state, plan)};

@@ -20,7 +20,12 @@ export function extendLineage(
 ): readonly LineageEntry[] {
   const last = ours.at(-1);
   if (last?.epoch === header.epoch) return ours;
-  if (ours.some(({epoch}) => epoch === header.epoch)) {
+  const at = ours.findIndex(({epoch}) => epoch === header.epoch);
+  if (at >= 0) {
+    // The end of our log was lost below where that epoch ends: what is missing comes once more.
+    if (position < (ours[at + 1]?.start ?? '')) return ours;
+    // Later ones in which nothing was written give way: the source has none of them.
+    if (ours.slice(at + 1).every(({start}) => start >= position)) return ours.slice(0, at + 1);
     throw protocolError('a SEGMENT of an epoch that has ended');
   }
 
@@ -45,10 +50,20 @@ export function extendLineage(
   return [...ours, entry];
 }
 
-/** The lineage of a log that is cut at `position`: the first entry stays whatever happens. */
+/**
+ * The lineage of a log that is cut at `position`: the first entry stays whatever happens.
+ *
+ * @param kept epoch of a segment that stays although it begins at `position`: nothing is in front of
+ *   it any more, and a log whose only segment is of no known epoch would be none
+ */
 export function lineageBefore(
   ours: readonly LineageEntry[],
   position: string,
+  kept?: string,
 ): readonly LineageEntry[] {
-  return ours.filter(({start}, index) => index === 0 || start < position);
+  const last = Math.max(
+    0,
+    ours.findIndex(({epoch}) => epoch === kept),
+  );
+  return ours.filter(({start}, index) => index <= last || start < position);
 }

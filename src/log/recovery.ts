@@ -64,6 +64,8 @@ export interface FollowedLog {
   readonly accepts: (header: SegmentHeader) => boolean;
   /** Where the log begins that has no segment yet. */
   readonly begin: {readonly position: number; readonly chain: Chain} | undefined;
+  /** The last epoch was written here: what lies behind damage may be nowhere else. */
+  readonly isOwn: boolean;
 }
 
 export interface RecoveredLog {
@@ -110,7 +112,8 @@ export function recoverLog(input: RecoveryInput): RecoveredLog {
   const evidence = collectEvidence(input, segments, listing.spares, walk);
   const proven = Math.max(input.to, evidence.durable, walk.durable);
   const decision = decideTail({validEnd: walk.position, proven, peerEnd: undefined});
-  if (decision === 'stop' && input.follow === undefined) throw damaged(walk, proven, segments);
+  const canFetch = input.follow !== undefined && !input.follow.isOwn;
+  if (decision === 'stop' && !canFetch) throw damaged(walk, proven, segments);
 
   const kept = segments.slice(0, walk.used);
   const refused = listing.segments.filter((segment) => !accepted.includes(segment));

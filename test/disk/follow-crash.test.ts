@@ -1,11 +1,14 @@
 /** A log that is followed, after power loss at any point and after damage. */
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import {WORD} from '../../src/disk/shared.js';
+import {isDiskError} from '../../src/core/errors.js';
+import {activateFollow} from '../../src/disk/follow-activation.js';
+import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
+import {readLogDirectory} from '../../src/log/directory.js';
 import {SimCrash} from '../sim/sim-disk.js';
 import {endOf, primaryWith, write} from './follow-primary.js';
 import {diskAt, FollowRig, recordsOf, type SourceRecord} from './follow-rig.js';
-import {PATHS} from './rig.js';
+import {PATHS, type Rig} from './rig.js';
 
 /** Feeds, commits and replays in turn; ends by SimCrash wherever the disk dies. */
 function run(follower: FollowRig, records: readonly SourceRecord[], durable: number): void {
@@ -131,6 +134,64 @@ for (const below of [false, true]) {
     assert.is(follower.shared.replayed.get(), endOf(records));
     follower.assertImage(records);
   });
+}
+
+test('a lost header in an epoch that has ended is fetched again', () => {
+  const rig = primaryWith(30);
+  rig.kill();
+  rig.life.shared.set(WORD.replayPaused, 1);
+  write(rig, 10);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  follower.feed(records);
+  follower.committer.commit();
+  assert.is(follower.log.lineage.length, 2);
+  const last = records.findLast(({segment}) => segment.header.epoch !== follower.log.epoch);
+  assert.ok(last !== undefined && last.segment.header.number > 1);
+  const {number, start} = last.segment.header;
+  const path = `${PATHS.logDirectory}/log-${String(number).padStart(9, '0')}-alpha`;
+  follower.files.rot(path, 20, 3);
+  follower.files.kill();
+  follower.files.evict();
+  follower.begin();
+  assert.is(follower.log.position, start);
+  follower.feed(records);
+  assert.is(follower.log.position, endOf(records));
+  assert.is(follower.log.lineage.length, 2);
+  follower.log.noteOriginDurable(endOf(records));
+  follower.settle();
+  follower.assertImage(records);
+});
+
+test('a damaged log that is our own is not cut: nobody else may have what lies behind', () => {
+  const rig = primaryWith(30);
+  const records = recordsOf(rig);
+  const bad = records[10];
+  assert.ok(bad !== undefined);
+  const {number, start} = bad.segment.header;
+  const path = `${PATHS.logDirectory}/log-${String(number).padStart(9, '0')}-alpha`;
+  rig.files.rot(path, 4096 + bad.position - start + 60, 3);
+  rig.files.kill();
+  rig.files.evict();
+  const {files, config} = rig;
+  const follow = (): void => {
+    const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
+    activateFollow({files, config, shared, acceptImage: false});
+  };
+  const before = recordsBehind(rig, bad.end);
+  for (let tries = 0; tries < 2; tries += 1) {
+    assert.throws(follow, (error: unknown) => isDiskError(error, 'LOG_CORRUPT'));
+  }
+
+  assert.equal(recordsBehind(rig, bad.end), before);
+});
+
+/** The bytes of the segment that `position` lies in, from there on. */
+function recordsBehind({files, config}: Rig, position: number): Buffer {
+  const {segments} = readLogDirectory(files, PATHS.logDirectory, config.resource.id);
+  const segment = segments.findLast(({header}) => header.start <= position);
+  assert.ok(segment !== undefined);
+  return files.peek(segment.path, 4096 + position - segment.header.start, 10_000);
 }
 
 test.run();
