@@ -5,6 +5,7 @@
  *   GET    /v1/daemon                                 -> DaemonStatus
  *   POST   /v1/daemon/stop          StopRequest       -> {}
  *   GET    /v1/status[?resource=NAME]                 -> StatusDocument
+ *   GET    /v1/metrics                                -> text for Prometheus
  *   GET    /v1/resources                              -> ResourceList
  *   POST   /v1/resources            CreateRequest     -> ResourceView
  *   GET    /v1/resources/NAME                         -> ResourceView

@@ -8,11 +8,12 @@ import type {Duplex} from 'node:stream';
 import type {Logger} from 'pino';
 import {PEER_UPGRADE} from '../cluster/peer-protocol.js';
 import {CODES} from '../core/codes.js';
-import type {ErrorBody} from '../core/disk-status.js';
+import type {DiskStatus, ErrorBody} from '../core/disk-status.js';
 import {DiskError, isDiskError, storeError} from '../core/errors.js';
 import {KIB} from '../core/units.js';
 import {socketAddress} from '../core/socket-path.js';
 import {readEvents} from './event-log.js';
+import {renderMetrics} from './metrics.js';
 import type {MarsNode} from './node.js';
 import {answer, type DaemonFacts} from './routes.js';
 
@@ -118,6 +119,11 @@ async function handle(
       return;
     }
 
+    if (method === 'GET' && words[0] === 'metrics' && words.length === 1) {
+      await sendMetrics(node, facts, response);
+      return;
+    }
+
     const body = await readBody(request);
     const parsed = {method, words, query: url.searchParams, body};
     send(response, 200, await answer(node, facts, parsed));
@@ -172,10 +178,30 @@ async function sendEvents(
   response.end();
 }
 
+async function sendMetrics(
+  node: MarsNode,
+  {version, startedAt}: DaemonFacts,
+  response: http.ServerResponse,
+): Promise<void> {
+  const status = await node.status(undefined);
+  const disks = new Map<string, DiskStatus>();
+  for (const {name, disk} of node.resources()) if (disk !== undefined) disks.set(name, disk);
+  const {contentType, text} = await renderMetrics({version, startedAt, status, disks});
+  sendText(response, 200, contentType, text);
+}
+
 function send(response: http.ServerResponse, status: number, body: unknown): void {
-  const text = JSON.stringify(body);
+  sendText(response, status, 'application/json', JSON.stringify(body));
+}
+
+function sendText(
+  response: http.ServerResponse,
+  status: number,
+  contentType: string,
+  text: string,
+): void {
   response.writeHead(status, {
-    'content-type': 'application/json',
+    'content-type': contentType,
     'content-length': Buffer.byteLength(text),
     connection: 'close',
   });
