@@ -44,9 +44,10 @@ export interface FollowPorts {
   /**
    * The disk process in mode `follow`, started where it does not run.
    *
+   * @param isFresh true: what it said a moment ago does not count
    * @throws DiskError as the start of a disk process
    */
-  readonly disk: () => Promise<DiskStatus>;
+  readonly disk: (isFresh?: boolean) => Promise<DiskStatus>;
   /** What this replica has, as its lineage file says. */
   readonly own: (status: DiskStatus) => Own;
   readonly openPeer: (nodeId: string, protocol: StreamProtocol) => Promise<Duplex>;
@@ -205,7 +206,8 @@ export class Follow {
     const {bytes, error} = await this.#splice(peer, local, step, signal);
     const lastedMs = this.#ports.clock.monotonicMs() - beganMs;
     if (signal.aborted) return 0;
-    const after = (await disk()).follow ?? undefined;
+    // What was said before this stream may be the answer to another one.
+    const after = (await disk(true)).follow ?? undefined;
     if (after !== undefined) noteAnswer(after, source.name);
     const refusal = refusalOf(after);
     if (refusal !== undefined) {

@@ -108,7 +108,7 @@ export class Replica {
       file: () => this.#file(),
       candidates: () => this.candidates(),
       isReplicated: () => this.isReplicated,
-      disk: () => this.#disk(),
+      disk: (isFresh) => this.#disk(isFresh),
       own: (status) => this.#own(status),
       openPeer: (nodeId, protocol) => {
         const member = cluster.members().find(({id}) => id === nodeId);
@@ -431,10 +431,11 @@ export class Replica {
     return this.candidates().some((candidate) => candidate.nodeId === nodeId);
   }
 
-  async #disk(): Promise<DiskStatus> {
+  async #disk(isFresh = false): Promise<DiskStatus> {
     const {resource} = this;
     const now = this.#context.clock.monotonicMs();
-    if (now - this.#polledMs > POLL_FRESH_MS || resource.disk?.mode !== 'follow') {
+    const isOld = isFresh || now - this.#polledMs > POLL_FRESH_MS;
+    if (isOld || resource.disk?.mode !== 'follow') {
       await resource.poll();
       this.#polledMs = now;
     }

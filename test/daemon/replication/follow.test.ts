@@ -17,6 +17,8 @@ class Rig {
   wishes: ResourceFile | undefined = file();
   others: Candidate[] = [candidate('alpha', {role: 'primary'})];
   status: DiskStatus = disk();
+  /** What was asked a moment ago; undefined: nothing. */
+  cached: DiskStatus | undefined;
   diskError: DiskError | undefined;
   peerError: DiskError | undefined;
   readonly opened: string[] = [];
@@ -38,10 +40,10 @@ class Rig {
       file: () => this.wishes,
       candidates: () => this.others,
       isReplicated: () => this.others.length > 0,
-      disk: () =>
-        this.diskError === undefined
-          ? Promise.resolve(this.status)
-          : Promise.reject(this.diskError),
+      disk: (isFresh) => {
+        if (this.diskError !== undefined) return Promise.reject(this.diskError);
+        return Promise.resolve(isFresh === true ? this.status : (this.cached ?? this.status));
+      },
       own: (status) => ({lineage: [entry('e', 0)], position: status.position, copying: false}),
       openPeer: async (nodeId, protocol) => {
         this.opened.push(`${nodeId[0] ?? ''} ${protocol}`);
@@ -206,6 +208,19 @@ test('log that is gone begins a copy, a fork does not', async () => {
   await until(() => rig.copies.length > 0, 5000, 'copy');
   assert.is(rig.copies[0]?.code, 'LOG_GONE');
   await until(() => rig.opened.includes('disk mars-sync/1'), 10_000, 'sync');
+});
+
+test('an answer that was read before the stream is not taken for the answer to it', async () => {
+  rig.cached = disk({}, {connected: false, answer: {kind: 'gone', oldest: 'ff'}});
+  rig.status = disk({}, {connected: false, answer: null});
+  rig.run();
+  await until(stage('open'), 5000, 'open stream');
+  rig.local?.end();
+  rig.peer?.end();
+  await until(() => rig.answers.length > 0, 5000, 'answer');
+  assert.is(rig.answers[0]?.answer, null);
+  await until(stage('open'), 5000, 'next stream');
+  assert.equal(rig.copies, []);
 });
 
 test('a new primary takes the place of the source', async () => {
