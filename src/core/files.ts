@@ -75,10 +75,7 @@ const FLAGS: Readonly<Record<OpenMode, number>> = {
  * @param children descriptors that programs which change data inherit: the generation lock
  * @param helper does fallocate(2) without a fork of this process
  */
-export function createNodeFiles(
-  children: readonly number[] = [],
-  helper?: RangeHelper,
-): Files {
+export function createNodeFiles(children: readonly number[] = [], helper?: RangeHelper): Files {
   return {
     open: (path, mode) => fs.openSync(path, FLAGS[mode], 0o600),
     close: (fd) => {

@@ -184,7 +184,12 @@ export async function invalidate(
 }
 
 /** States in which a replica is no source of a copy. */
-const NOT_WHOLE: ReadonlySet<string> = new Set(['InConsistent', 'Syncing', 'NotJoined', 'Detached']);
+const NOT_WHOLE: ReadonlySet<string> = new Set([
+  'InConsistent',
+  'Syncing',
+  'NotJoined',
+  'Detached',
+]);
 
 function refusePrimary(resource: Resource, where: string): void {
   const {name} = resource;
