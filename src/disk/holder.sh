@@ -121,6 +121,8 @@ start='
           }
           last if $errno;
         }
+        # Before the answer: whoever removes the file then has its space back.
+        close $file;
       } else {
         $errno = $! + 0 || 5;
       }
