@@ -100,7 +100,8 @@ export function activateFollow(input: FollowActivationInput): FollowedDisk {
     follow: {
       accepts: (header) => isOfLineage(lineage, header),
       begin: beginOf(sync),
-      isOwn: lineage.at(-1)?.node === config.node.id,
+      // What a copy brings was written elsewhere, whoever was its origin.
+      isOwn: sync === undefined && lineage.at(-1)?.node === config.node.id,
     },
   });
   files.close(openImage(files, imagePath, found.diskSizeBytes));

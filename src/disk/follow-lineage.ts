@@ -31,7 +31,9 @@ export function extendLineage(
 
   const known = source.findIndex(({epoch}) => epoch === header.epoch);
   const from = source.findIndex(({epoch}) => epoch === last?.epoch) + 1;
-  const between = source.slice(from, known + 1);
+  // Where ours has an empty epoch that the source never had, older ones are known to both.
+  const isNew = ({epoch}: LineageEntry): boolean => ours.every((entry) => entry.epoch !== epoch);
+  const between = source.slice(from, known + 1).filter((entry) => isNew(entry));
   if (last === undefined && between.length > 0) return between;
   const chain = formatChain(header.chain);
   const joins = between.every((entry) => entry.start === position && entry.chain === chain);

@@ -150,9 +150,20 @@ export class FollowLog {
       epoch: this.epoch,
       position: formatPosition(this.#position),
       chain: formatChain(this.#chain),
-      to: formatPosition(this.#shared.replayTo.get()),
+      to: formatPosition(this.#imageEnd),
       lineage: [...this.#lineage],
     };
+  }
+
+  /**
+   * Up to where the image binds us to this history. A copy may end in a later epoch than it begins
+   * with, which our lineage does not have yet: `endChain` proves the rest when the log gets there.
+   */
+  get #imageEnd(): number {
+    const {sync} = this.#disk;
+    const to = this.#shared.replayTo.get();
+    const isProven = sync?.endChain != null && sync.end === to && this.#position < to;
+    return isProven ? this.#position : to;
   }
 
   /** A source goes on from here. What another one said of its own disk does not count any more. */
@@ -317,12 +328,8 @@ export class FollowLog {
     // The next recovery takes for durable whatever lies in front of the last segment.
     this.#commit();
     this.#committedBytes = position;
-    if (lineage !== this.#lineage) {
-      this.#limitOriginDurable(position);
-      writeLineage(this.#config, lineage, this.#files);
-      this.#lineage = lineage;
-    }
-
+    const gives = lineage.length < this.#lineage.length;
+    if (lineage !== this.#lineage && !gives) this.#takeLineage(lineage);
     const {number, originName, capacityBytes} = origin;
     const path = this.#supply.take(number, originName, SEGMENT_HEADER_BYTES + capacityBytes);
     const header = origin.start === position ? origin : rebased(origin, position, this.#chain);
@@ -332,6 +339,8 @@ export class FollowLog {
       this.#files.write(fd, stored, 0, SEGMENT_HEADER_BYTES, 0);
       // It may be the only place that tells where the log is, and no record may come for hours.
       this.#files.syncData(fd);
+      // Epochs without records go when something else tells where the log is.
+      if (gives) this.#takeLineage(lineage);
     } catch (error) {
       this.#files.close(fd);
       throw error;
@@ -341,6 +350,12 @@ export class FollowLog {
     shared.pushSegment(number, fd, position);
     // When it was begun, all before it was durable at its origin.
     this.noteOriginDurable(Math.min(header.durable, position));
+  }
+
+  #takeLineage(lineage: readonly LineageEntry[]): void {
+    this.#limitOriginDurable(this.#position);
+    writeLineage(this.#config, lineage, this.#files);
+    this.#lineage = lineage;
   }
 
   /** Its place was taken by the last segment: recovery would not know which of them counts. */
@@ -396,7 +411,8 @@ export class FollowLog {
     }
 
     this.#isOpen = false;
-    const lineage = lineageBefore(this.#lineage, formatPosition(to));
+    const kept = last !== undefined && last.header.start >= to ? last.header.epoch : undefined;
+    const lineage = lineageBefore(this.#lineage, formatPosition(to), kept);
     if (lineage.length < this.#lineage.length) {
       writeLineage(this.#config, lineage, this.#files);
       this.#lineage = lineage;
