@@ -25,6 +25,8 @@ export interface LifeOptions {
   readonly random: (size: number) => Buffer;
   readonly responder: Responder;
   readonly batchBytes: number;
+  /** Replay waits until so long nothing was appended. */
+  readonly quietMs?: number;
   readonly note: (text: string) => void;
   /** What slots.json says; default: nobody fetches. */
   readonly retainFrom?: number;
@@ -102,7 +104,11 @@ export function beginLife(options: LifeOptions): Life {
     from: disk.state.from,
     to: disk.state.to,
     chain: disk.fromChain,
-    pacing: {batchBytes: options.batchBytes, backlogBytes: MIB},
+    pacing: {
+      batchBytes: options.batchBytes,
+      backlogBytes: MIB,
+      ...(options.quietMs === undefined ? {} : {quietMs: options.quietMs}),
+    },
   });
   const committer = new Committer({files, clock, shared, responder, onFailure});
   return {shared, disk, front, committer, keeper, replayer};

@@ -2,15 +2,17 @@
  * npm run sim -- --seeds 1000 [--start S]   seeds S, S + 1, ...; stops at the first that fails
  * npm run sim -- --seed S                   one seed, exactly, with its trace
  * npm run sim -- --file F                   a kept script of fixtures/seeds
+ * npm run sim -- --pair ...                 the same with several nodes that replicate one disk
  *
  * A failing seed is shrunk, printed with its trace, and kept with --keep.
  */
 import fs from 'node:fs';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
-import {runScript, shrinkScript, type Outcome} from './campaign.js';
+import {runScript, shrinkScript} from './campaign.js';
+import {runPairScript, shrinkPairScript} from './pair-campaign.js';
+import {drawPairScript, type PairScript} from './pair-script.js';
 import {drawScript, type Script} from './script.js';
-import type {WorldStatistics} from './statistics.js';
 
 const {values} = parseArgs({
   options: {
@@ -18,6 +20,7 @@ const {values} = parseArgs({
     start: {type: 'string', default: '1'},
     seed: {type: 'string'},
     file: {type: 'string'},
+    pair: {type: 'boolean', default: false},
     keep: {type: 'boolean', default: false},
     all: {type: 'boolean', default: false},
     /** The first failure is enough: no shrinking. */
@@ -25,7 +28,28 @@ const {values} = parseArgs({
   },
 });
 
-function report(script: Script, outcome: Outcome): void {
+type AnyScript = Script | PairScript;
+
+interface AnyOutcome {
+  readonly failure: string | undefined;
+  readonly stack: string | undefined;
+  readonly trace: readonly string[];
+  readonly statistics: object;
+}
+
+function draw(seed: number): AnyScript {
+  return values.pair ? drawPairScript(seed) : drawScript(seed);
+}
+
+async function run(script: AnyScript): Promise<AnyOutcome> {
+  return 'pair' in script ? runPairScript(script) : runScript(script);
+}
+
+async function shrink(script: AnyScript, limitMs: number): Promise<AnyScript> {
+  return 'pair' in script ? shrinkPairScript(script, limitMs) : shrinkScript(script, limitMs);
+}
+
+function report(script: AnyScript, outcome: AnyOutcome): void {
   console.log(outcome.trace.join('\n'));
   console.log(outcome.failure === undefined ? 'passed' : `FAILED: ${outcome.failure}`);
   if (outcome.stack !== undefined) console.log(outcome.stack);
@@ -33,32 +57,31 @@ function report(script: Script, outcome: Outcome): void {
   console.log(JSON.stringify(script.config));
 }
 
-function fail(script: Script, first: Outcome): void {
+async function fail(script: AnyScript, first: AnyOutcome): Promise<void> {
   console.log(`seed ${script.seed} FAILED: ${first.failure ?? ''}; shrinking ...`);
-  const small = shrinkScript(script, 60_000);
+  const small = await shrink(script, 60_000);
   console.log(`${script.steps.length} steps shrunk to ${small.steps.length}:`);
-  report(small, runScript(small));
+  report(small, await run(small));
+  const kind = values.pair ? 'pair' : 'seed';
   if (values.keep) {
-    const path = join(import.meta.dirname, '../../fixtures/seeds', `seed-${script.seed}.json`);
-    fs.mkdirSync(join(path, '..'), {recursive: true});
+    const directory = join(import.meta.dirname, '../../fixtures/seeds');
+    const path = join(directory, `${kind}-${script.seed}.json`);
+    fs.mkdirSync(directory, {recursive: true});
     fs.writeFileSync(path, `${JSON.stringify({failure: first.failure, script: small}, null, 1)}\n`);
     console.log(`kept as ${path}`);
   }
 
-  console.log(`repeat: npm run sim -- --seed ${script.seed}`);
+  console.log(`repeat: npm run sim -- ${values.pair ? '--pair ' : ''}--seed ${script.seed}`);
 }
 
-function runSeeds(start: number, count: number): void {
+async function runSeeds(start: number, count: number): Promise<void> {
   const totals: Record<string, number> = {};
   const began = Date.now();
   const failed: number[] = [];
   for (let seed = start; seed < start + count; seed += 1) {
-    const script = drawScript(seed);
-    const outcome = runScript(script);
-    for (const [key, value] of Object.entries(outcome.statistics) as [
-      keyof WorldStatistics,
-      number,
-    ][]) {
+    const script = draw(seed);
+    const outcome = await run(script);
+    for (const [key, value] of Object.entries(outcome.statistics) as [string, number][]) {
       totals[key] = (totals[key] ?? 0) + value;
     }
 
@@ -68,7 +91,7 @@ function runSeeds(start: number, count: number): void {
     if (values.all || values.first) console.log(`seed ${seed} FAILED: ${outcome.failure}`);
     if (values.first) break;
     if (!values.all) {
-      fail(script, outcome);
+      await fail(script, outcome);
       break;
     }
   }
@@ -78,16 +101,17 @@ function runSeeds(start: number, count: number): void {
   console.log(JSON.stringify(totals));
 }
 
+async function runOne(script: AnyScript): Promise<void> {
+  const outcome = await run(script);
+  report(script, outcome);
+  process.exitCode = outcome.failure === undefined ? 0 : 1;
+}
+
 if (values.file !== undefined) {
-  const {script} = JSON.parse(fs.readFileSync(values.file, 'utf8')) as {script: Script};
-  const outcome = runScript(script);
-  report(script, outcome);
-  process.exitCode = outcome.failure === undefined ? 0 : 1;
+  const {script} = JSON.parse(fs.readFileSync(values.file, 'utf8')) as {script: AnyScript};
+  await runOne(script);
 } else if (values.seed !== undefined) {
-  const script = drawScript(Number(values.seed));
-  const outcome = runScript(script);
-  report(script, outcome);
-  process.exitCode = outcome.failure === undefined ? 0 : 1;
+  await runOne(draw(Number(values.seed)));
 } else {
-  runSeeds(Number(values.start), Number(values.seeds));
+  await runSeeds(Number(values.start), Number(values.seeds));
 }

@@ -81,9 +81,13 @@ export class SimDisk implements Files {
     this.#crashIn = calls;
   }
 
-  /** Process death: the cache survives, descriptors are closed, the next process may begin. */
-  kill(): void {
-    this.#descriptors = new Map();
+  /**
+   * Process death: the cache survives, descriptors are closed, the next process may begin.
+   *
+   * @param others descriptors of another process, which lives on
+   */
+  kill(others: ReadonlySet<number> = new Set()): void {
+    this.#descriptors = new Map([...this.#descriptors].filter(([fd]) => others.has(fd)));
     this.#crashIn = undefined;
     this.#dead = false;
   }

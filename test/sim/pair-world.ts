@@ -1,0 +1,496 @@
+/**
+ * Two or three nodes that replicate one disk, their daemons played by the simulator: carries out a
+ * script on the real code, and has it judged all the time (pair-judge).
+ */
+import {COMMAND} from '../../src/disk/front.js';
+import {WORD} from '../../src/disk/shared.js';
+import {checkAnnounced} from './announced.js';
+import {SimFailure} from './oracle.js';
+import {pathOf} from './pair-history.js';
+import {copyImage} from './pair-join.js';
+import {PairJudge} from './pair-judge.js';
+import {PairLink} from './pair-link.js';
+import {PairNode, type NodeActor} from './pair-node.js';
+import {PairRoles} from './pair-roles.js';
+import {describePair, type PairAction, type PairScript, type PairStep} from './pair-script.js';
+import {emptyPairStatistics} from './pair-statistics.js';
+import {PairUser} from './pair-user.js';
+import {below, chance, createRandom, pick} from './random.js';
+import type {Random} from './random.js';
+import type {Death} from './script.js';
+import {SimClock} from './sim-clock.js';
+import type {SimCall} from './sim-faults.js';
+import {SimCrash} from './sim-disk.js';
+
+const ACTORS: readonly NodeActor[] = ['commit', 'replay', 'work'];
+/** Steps after which whoever still waits is stuck. */
+const PATIENCE = 3000;
+const CALLS_MAX = 3_000_000;
+const TRACE_MAX = 100_000;
+const DEPTH_MAX = 3;
+
+export class PairWorld {
+  readonly trace: string[] = [];
+  readonly statistics = emptyPairStatistics();
+  readonly nodes: readonly PairNode[];
+  readonly judge: PairJudge;
+  readonly clock = new SimClock();
+  readonly links = new Map<PairNode, PairLink>();
+  /** No new stream for these. */
+  readonly broken = new Set<PairNode>();
+  readonly #roles: PairRoles;
+  readonly #script: PairScript;
+  readonly #users = new Map<PairNode, PairUser>();
+  readonly #sources = new Map<PairNode, PairNode>();
+  #random: Random;
+  #interleaving: number;
+  #depth = 0;
+  #stamp = 0;
+
+  constructor(script: PairScript) {
+    const {config, seed} = script;
+    this.#script = script;
+    this.#random = createRandom(seed);
+    this.#interleaving = config.interleaving;
+    const say = (text: string): void => {
+      this.say(text);
+    };
+    this.nodes = Array.from({length: config.nodes}, (_, index) => {
+      return new PairNode({
+        ...config,
+        index,
+        clock: this.clock,
+        random: () => this.#random(),
+        say,
+        onCut: (node, position) => {
+          this.say(`  ${node.name} has cut its log to ${position}`);
+          this.judge.cutDone(node, position);
+        },
+      });
+    });
+    this.judge = new PairJudge(this.nodes, config.sizeBytes);
+    this.#roles = new PairRoles(this);
+    for (const node of this.nodes) {
+      node.disk.beforeCall = (actor, call, path) => {
+        this.#beforeCall(node, actor, call, path);
+      };
+      this.#users.set(
+        node,
+        new PairUser({
+          promise: (position) => {
+            if (node.serve === undefined) return;
+            this.judge.history.promise(node.serve.disk.epoch, position);
+          },
+          excuse: (what) => {
+            if (node.disk.faults.injected === 0) throw new SimFailure(`${what} without a fault`);
+          },
+          stamp: () => {
+            this.#stamp += 1;
+            return this.#stamp;
+          },
+        }),
+      );
+    }
+  }
+
+  /** Carries out the whole script. */
+  async run(): Promise<void> {
+    try {
+      const [first, ...others] = this.nodes;
+      if (first === undefined) return;
+      this.#roles.start(first, 'kill');
+      for (const node of others) this.join(first, node);
+      for (const step of this.#script.steps) await this.#step(step);
+      await this.#finish();
+    } finally {
+      for (const {disk} of this.nodes) {
+        this.statistics.calls += disk.calls;
+        this.statistics.faults += disk.faults.injected;
+      }
+    }
+  }
+
+  get random(): Random {
+    return this.#random;
+  }
+
+  say(text: string): void {
+    if (this.trace.length > TRACE_MAX) throw new SimFailure('it never ends');
+    this.trace.push(text);
+  }
+
+  userOf(node: PairNode): PairUser {
+    const user = this.#users.get(node);
+    if (user === undefined) throw new SimFailure('a node without a user');
+    return user;
+  }
+
+  /** Copies the image of a node that lives; the log is kept from there on. */
+  join(source: PairNode, node: PairNode): void {
+    this.statistics.copies += 1;
+    this.cutLinks(node);
+    node.end('kill');
+    this.userOf(node).forget();
+    node.disk.faults.clear();
+    node.disk.actor = 'main';
+    this.judge.harvest();
+    const begin = source.shared.replayed.get();
+    const end = source.shared.replayTo.get();
+    const chain = this.judge.history.chainAt(pathOf(source.lineage, begin));
+    const endChain = this.judge.history.chainAt(pathOf(source.lineage, end));
+    this.say(`  ${node.name} gets a copy of ${source.name} at ${begin}..${end}`);
+    for (const other of this.nodes) if (other !== node) other.slots.set(node.index, begin);
+    source.shared.retain(source.retainFrom);
+    const copyPath = pathOf(source.lineage, end);
+    copyImage(source, node, chain, endChain);
+    node.slots.clear();
+    for (const other of this.nodes) {
+      if (other !== node) node.slots.set(other.index, this.judge.replayedOf(other));
+    }
+
+    this.judge.joined(node, begin, copyPath);
+    this.#roles.copied(node);
+    this.#roles.start(node, 'kill');
+  }
+
+  cutLinks(node: PairNode): void {
+    for (const [follower, link] of this.links) {
+      if (follower !== node && link.source !== node) continue;
+      link.cut();
+      this.links.delete(follower);
+    }
+  }
+
+  /** A process, or a machine, is gone; the others hear of it. */
+  die(node: PairNode, death: Death): void {
+    this.say(`  ${node.name}: the ${death === 'kill' ? 'process' : 'machine'} dies`);
+    this.statistics.deaths += 1;
+    this.judge.harvest();
+    this.statistics.batches += node.replayer?.batches ?? 0;
+    this.userOf(node).forget();
+    node.end(death);
+    for (const [follower, link] of this.links) {
+      if (follower !== node && (link.source !== node || death === 'kill')) continue;
+      link.cut();
+      this.links.delete(follower);
+    }
+  }
+
+  async #step({seed, action}: PairStep): Promise<void> {
+    this.#random = createRandom(seed);
+    this.clock.advance(1 + below(this.#random, 5));
+    this.say(describePair(action));
+    await this.#guarded(async () => {
+      await this.#act(action);
+    });
+    this.#roles.settle();
+    await this.#guarded(async () => {
+      this.#connect();
+      for (const link of this.links.values()) await link.hear();
+      if (chance(this.#random, 0.5)) this.#advanceSlots();
+      this.judge.check();
+    });
+    this.#roles.settle();
+  }
+
+  /** A death ends what was done; who is dead is found out by looking. */
+  async #guarded(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof SimCrash)) throw error;
+      this.say(`  ${error.message}`);
+    }
+  }
+
+  async #act(action: PairAction): Promise<void> {
+    switch (action.kind) {
+      case 'write':
+      case 'discard':
+      case 'flush':
+      case 'rotate':
+      case 'read': {
+        this.#use(action);
+        return;
+      }
+
+      case 'wait': {
+        this.clock.advance(action.milliseconds);
+        for (const node of this.nodes) for (const actor of ACTORS) node.step(actor);
+        return;
+      }
+
+      case 'meet': {
+        this.#roles.meet();
+        return;
+      }
+
+      default: {
+        const node = this.nodes[action.node % this.nodes.length];
+        if (node !== undefined) await this.#actOn(node, action);
+      }
+    }
+  }
+
+  async #actOn(node: PairNode, action: PairAction): Promise<void> {
+    switch (action.kind) {
+      case 'stream': {
+        for (let count = 0; count < action.count; count += 1) await this.#stream(node);
+        return;
+      }
+
+      case 'step': {
+        for (let count = 0; count < action.count; count += 1) node.step(action.actor);
+        return;
+      }
+
+      case 'break':
+      case 'cut': {
+        if (action.kind === 'break') this.broken.add(node);
+        this.links.get(node)?.cut();
+        this.links.delete(node);
+        return;
+      }
+
+      case 'heal': {
+        this.broken.delete(node);
+        return;
+      }
+
+      case 'flip': {
+        if (this.links.get(node)?.flip(this.#random) === true) this.statistics.flips += 1;
+        return;
+      }
+
+      case 'source': {
+        const from = this.nodes[action.from % this.nodes.length];
+        if (from !== undefined && from !== node) this.#sources.set(node, from);
+        return;
+      }
+
+      default: {
+        this.#torment(node, action);
+      }
+    }
+  }
+
+  /** What happens to a node, by chance or by its administrator. */
+  #torment(node: PairNode, action: PairAction): void {
+    if (action.kind === 'doom') {
+      if (!node.isUp) return;
+      node.doom = action.death;
+      node.disk.crashAfter(action.calls);
+    } else if (action.kind === 'fault') {
+      const {path, calls, fault, after, count} = action;
+      node.disk.faults.add({path: new RegExp(path, 'u'), calls, kind: fault, after, count});
+    } else if (action.kind === 'mend') node.disk.faults.clear();
+    else if (action.kind === 'die') this.#roles.kill(node, action.death, action.stays);
+    else if (action.kind === 'return') this.#roles.comeBack(node, action.blind);
+    else if (action.kind === 'failover') {
+      const {primary} = this.#roles;
+      if (primary !== undefined && primary !== node) this.#roles.kill(primary, action.death, true);
+      this.#roles.force(node);
+    } else if (action.kind === 'force') this.#roles.force(node);
+    else if (action.kind === 'handover') this.#roles.handOver(node);
+    else if (action.kind === 'resolve') this.#roles.resolve(node);
+  }
+
+  #use(action: PairAction & {node: number}): void {
+    const serving = this.nodes.filter(({serve, isUp}) => serve !== undefined && isUp);
+    const node = serving[action.node % Math.max(1, serving.length)];
+    const life = node?.serve;
+    if (node === undefined || life === undefined) return;
+    const user = this.userOf(node);
+    node.act('front', () => {
+      if (action.kind === 'write') user.write(life, action.offset, action.length);
+      else if (action.kind === 'discard') user.discard(life, action.offset, action.length);
+      else if (action.kind === 'flush') user.flush(life);
+      else if (action.kind === 'rotate') life.shared.set(WORD.command, COMMAND.rotate);
+      life.front.afterRequest();
+    });
+  }
+
+  async #stream(node: PairNode): Promise<void> {
+    const link = this.links.get(node);
+    if (link === undefined) return;
+    await link.hear();
+    link.pump(chance(this.#random, 0.6));
+    this.statistics.frames += 1;
+    if (chance(this.#random, 0.8)) {
+      link.deliver(chance(this.#random, 0.1) ? 1 + below(this.#random, 200) : undefined);
+    }
+  }
+
+  /** Each follower without a stream gets one, if there is anybody to give it. */
+  #connect(): void {
+    for (const node of this.nodes) {
+      const old = this.links.get(node);
+      if (old?.isClosed === true) {
+        old.cut();
+        this.links.delete(node);
+      }
+
+      if (this.links.has(node) || this.broken.has(node) || !this.#roles.mayFollow(node)) continue;
+      if (this.#interleaving > 0 && chance(this.#random, 0.3)) continue;
+      const wish = this.#sources.get(node);
+      const source = wish?.isUp === true ? wish : this.#roles.sourceFor(node);
+      this.#sources.delete(node);
+      if (source?.isUp !== true) continue;
+      this.links.set(node, this.#link(source, node));
+    }
+  }
+
+  #link(source: PairNode, follower: PairNode): PairLink {
+    return new PairLink(source, follower, {
+      onAnswer: (link, hello, answer) => {
+        this.say(
+          `  ${source.name} answers ${follower.name}: ${answer.kind} ${answer.position ?? ''} ` +
+            `(it has ${hello.position})`,
+        );
+        this.judge.judgeAnswer(source, follower, hello, answer);
+        if (answer.kind === 'cut') this.statistics.cuts += 1;
+        else if (answer.kind === 'follow') this.statistics.follows += 1;
+        else if (answer.kind === 'forked') this.statistics.forks += 1;
+        this.#roles.answered(link, answer);
+      },
+      onAck: (link, ack) => {
+        this.judge.noteAck(link.follower, ack.durable);
+        const {slots} = link.source;
+        slots.set(follower.index, Math.max(slots.get(follower.index) ?? 0, ack.from));
+      },
+      say: (text) => {
+        this.say(text);
+      },
+    });
+  }
+
+  /** As facts tell everybody, sooner or later. */
+  #advanceSlots(): void {
+    for (const node of this.nodes) {
+      if (!node.isUp) continue;
+      for (const other of this.nodes) {
+        if (other === node) continue;
+        const replayed = this.judge.replayedOf(other);
+        node.slots.set(other.index, Math.max(node.slots.get(other.index) ?? 0, replayed));
+      }
+
+      node.shared.retain(node.retainFrom);
+    }
+  }
+
+  #beforeCall(node: PairNode, actor: string, call: SimCall, path: string): void {
+    if (node.disk.calls > CALLS_MAX) throw new SimFailure('it never ends');
+    // What is used again, or was cut, could not be judged any more.
+    if (call === 'rename' && path.includes('/log/log-')) this.judge.harvest();
+    if (actor === 'replay') {
+      checkAnnounced(node.disk, call, path);
+      if (path === node.paths.image && call === 'write') this.judge.checkReplay(node);
+    }
+
+    if (!node.isUp || this.#depth >= DEPTH_MAX || this.#interleaving === 0) return;
+    if (!chance(this.#random, this.#interleaving)) return;
+    this.#depth += 1;
+    try {
+      this.#interleave(node);
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+
+  /** Somebody else runs now: a thread of this node, its user, or another node. */
+  #interleave(node: PairNode): void {
+    this.clock.advance(below(this.#random, 50));
+    const other = pick(this.#random, this.nodes);
+    const choice = below(this.#random, 5);
+    const run = (one: PairNode): void => {
+      if (choice < ACTORS.length) one.step(ACTORS[choice] ?? 'commit');
+      else if (choice === 3) this.links.get(one)?.deliver();
+      else this.#interrupt(one, below(this.#random, 3));
+    };
+    if (other === node) run(node);
+    else if (other.isUp) {
+      try {
+        run(other);
+      } catch (error) {
+        // Its death is its own: it is found out when this step ends.
+        if (!(error instanceof SimCrash)) throw error;
+      }
+    }
+  }
+
+  #interrupt(node: PairNode, kind: number): void {
+    const life = node.serve;
+    if (life === undefined) return;
+    const user = this.userOf(node);
+    const offset = below(this.#random, 64) * 4096;
+    node.act('front', () => {
+      if (kind === 0) user.write(life, offset, 512 * (1 + below(this.#random, 32)));
+      else if (kind === 1) user.flush(life);
+      life.front.afterRequest();
+    });
+  }
+
+  /** All is mended: everybody has to get where the primary is, in the end. */
+  async #finish(): Promise<void> {
+    this.#random = createRandom(this.#script.seed ^ 0x5a5a);
+    this.say('the end: all is mended');
+    this.#interleaving = 0;
+    for (const node of this.nodes) {
+      node.disk.faults.clear();
+      node.disk.crashAfter(undefined);
+      node.doom = undefined;
+      this.cutLinks(node);
+    }
+
+    this.broken.clear();
+    this.#sources.clear();
+    this.#roles.mendAll();
+    const {primary} = this.#roles;
+    // A history in which nothing was written is nobody's fork.
+    if (primary?.serve !== undefined) this.#interrupt(primary, 0);
+    for (let round = 0; round < PATIENCE; round += 1) {
+      this.clock.advance(300);
+      this.#roles.settle();
+      this.#roles.resolveAll();
+      this.#connect();
+      for (const node of this.nodes) {
+        for (const actor of ACTORS) node.step(actor);
+        const life = node.serve;
+        if (life !== undefined)
+          node.act('front', () => {
+            life.front.afterRequest();
+          });
+        for (let count = 0; count < 4; count += 1) await this.#stream(node);
+      }
+
+      this.judge.check();
+      if (this.#isAtRest()) {
+        this.#audit();
+        return;
+      }
+    }
+
+    throw new SimFailure(`it never came to rest: ${this.nodes.map(({facts}) => facts).join(', ')}`);
+  }
+
+  #isAtRest(): boolean {
+    const primary = this.#roles.primary;
+    if (primary?.serve === undefined || this.userOf(primary).openCount > 0) return false;
+    const end = primary.position;
+    return this.nodes.every((node) => {
+      return node.isUp && node.position === end && node.shared.replayed.get() === end;
+    });
+  }
+
+  #audit(): void {
+    const images = this.nodes.map((node) => this.judge.audit(node));
+    const [first] = images;
+    if (images.some((image) => first?.equals(image) !== true))
+      throw new SimFailure('images differ');
+    const {history} = this.judge;
+    const chains = this.nodes.map(({lineage, position}) =>
+      history.chainAt(pathOf(lineage, position)),
+    );
+    if (new Set(chains).size > 1) throw new SimFailure('chain values differ');
+  }
+}
