@@ -12,6 +12,7 @@ const TEXT_CHARS_MAX = 2000;
 const EPOCH = /^(?!0{32}$)[0-9a-f]{32}$/u;
 
 export interface FactsInput {
+  readonly nodeId: string;
   readonly file: ResourceFile;
   readonly role: Role;
   readonly state: string;
@@ -67,7 +68,9 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
     durable: disk?.durable ?? null,
     replayed: disk?.replayed ?? null,
     replayTo: disk?.replayingTo ?? null,
-    lineage: input.lineage.slice(-FACTS_LINEAGE_MAX).map((entry) => ({...entry})),
+    lineage: historyOf(input)
+      .slice(-FACTS_LINEAGE_MAX)
+      .map((entry) => ({...entry})),
     openCount: input.openCount,
     granted:
       grant === undefined
@@ -95,4 +98,14 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
     ...(input.since === null ? {} : {since: input.since}),
     ...(input.waiting === null ? {} : {waiting: input.waiting}),
   };
+}
+
+/**
+ * A replica that is copied anew has given up the epochs that it began itself: whoever still heard of
+ * them, such as a primary that starts again, would take them for a fork.
+ */
+function historyOf({nodeId, disk, lineage}: FactsInput): readonly LineageEntry[] {
+  const phase = disk?.follow?.phase;
+  if (phase !== 'empty' && phase !== 'syncing') return lineage;
+  return lineage.slice(0, lineage.findLastIndex(({node}) => node !== nodeId) + 1);
 }

@@ -334,6 +334,7 @@ export class Replica {
     const follow = file.designatedRole === 'secondary' ? this.follow.state : undefined;
     const answer = disk?.follow?.answer;
     return resourceFacts({
+      nodeId: this.#context.node.id,
       file,
       role: roleOf(file, isServed(resource), resource.operation),
       state: this.state,

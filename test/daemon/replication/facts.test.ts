@@ -1,0 +1,47 @@
+/** What a node tells of its replicas. */
+import {test} from 'uvu';
+import * as assert from 'uvu/assert';
+import {resourceFacts} from '../../../src/daemon/replication/facts.js';
+import type {DiskFollow} from '../../../src/core/disk-status.js';
+import type {LineageEntry} from '../../../src/log/lineage.js';
+import {disk, file} from './samples.js';
+
+const [ALPHA, BETA] = ['a'.repeat(32), 'b'.repeat(32)];
+
+function entry(digit: string, node: string): LineageEntry {
+  const zeros = '0'.repeat(16);
+  return {epoch: digit.repeat(32), node, nodeName: node.slice(0, 1), start: zeros, chain: zeros};
+}
+
+const LINEAGE = [entry('1', BETA), entry('2', ALPHA), entry('3', BETA), entry('4', BETA)];
+
+function told(phase: DiskFollow['phase']): string[] {
+  const facts = resourceFacts({
+    nodeId: BETA,
+    file: file(),
+    role: 'secondary',
+    state: 'Syncing',
+    disk: disk({}, {phase}),
+    lineage: LINEAGE,
+    openCount: null,
+    grant: undefined,
+    forked: null,
+    sync: null,
+    messages: [],
+    replication: null,
+    since: null,
+    waiting: null,
+  });
+  return facts.lineage.map(({epoch}) => epoch.slice(0, 1));
+}
+
+test('a replica tells the epochs that its log has', () => {
+  assert.equal(told('following'), ['1', '2', '3', '4']);
+});
+
+test('one that is copied anew does not tell the branch that it gave up, but what others began', () => {
+  assert.equal(told('empty'), ['1', '2']);
+  assert.equal(told('syncing'), ['1', '2']);
+});
+
+test.run();
