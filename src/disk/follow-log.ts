@@ -52,6 +52,8 @@ interface HeldSegment {
   readonly name: string;
   readonly header: SegmentHeader;
   readonly fd: number;
+  /** Another took its place: only its descriptor is left. Its name may be that of a later one. */
+  isGone?: boolean;
 }
 
 /** What a frame of records was about. */
@@ -196,12 +198,14 @@ export class FollowLog {
     }
 
     const current = this.#segments.at(-1);
+    // A source with less than we have is still in a segment that we have left: the next one follows.
+    if (current !== undefined && isBefore(header, current.header)) return;
     if (current === undefined || !isSame(current.header, header)) {
       this.#refuseDisorder(header, current);
       this.#begin(bytes, header);
-      if (current?.header.start === position) this.#dropEmpty(current);
     }
 
+    this.#dropEmpty();
     this.#isOpen = true;
   }
 
@@ -358,10 +362,17 @@ export class FollowLog {
     this.#lineage = lineage;
   }
 
-  /** Its place was taken by the last segment: recovery would not know which of them counts. */
-  #dropEmpty(segment: HeldSegment): void {
-    this.#supply.setAside(segment.name);
+  /** Those whose place the last one took: recovery would not know which of them counts. */
+  #dropEmpty(): void {
+    const last = this.#segments.at(-1);
+    const empty = this.#segments
+      .slice(0, -1)
+      .filter(({header, isGone}) => header.start === last?.header.start && isGone !== true);
+    if (empty.length === 0) return;
+    // One of the same name went when the last one was made.
+    for (const {name} of empty) if (name !== last?.name) this.#supply.setAside(name);
     this.#files.syncDirectory(this.#plan.directory);
+    for (const segment of empty) segment.isGone = true;
   }
 
   #release(): boolean {
@@ -383,6 +394,7 @@ export class FollowLog {
     shared.set(WORD.segmentFirst, ordinal + 1);
     this.#segments.shift();
     this.#files.close(first.fd);
+    if (first.isGone === true) return true;
     if (end > shared.retainFrom) this.#retained.push({name: first.name, start, end});
     else this.#supply.setAside(first.name);
     return true;
@@ -400,10 +412,8 @@ export class FollowLog {
       );
     }
 
-    const at = Math.max(
-      0,
-      this.#segments.findLastIndex(({header}) => header.start < to),
-    );
+    const before = this.#segments.findLastIndex(({header}) => header.start < to);
+    const at = before < 0 ? this.#segments.findIndex(({isGone}) => isGone !== true) : before;
     const last = this.#segments[at];
     const chain = this.#chainAt(last, to);
     if (theirs !== undefined && !isSameChain(theirs, chain)) {
@@ -420,9 +430,9 @@ export class FollowLog {
 
     const dropped = this.#segments.splice(at + 1);
     shared.dropSegmentsFrom(shared.segmentEnd - dropped.length);
-    for (const {fd, name} of dropped.toReversed()) {
+    for (const {fd, name, isGone} of dropped.toReversed()) {
       this.#files.close(fd);
-      this.#supply.setAside(name);
+      if (isGone !== true) this.#supply.setAside(name);
     }
 
     if (dropped.length > 0) this.#files.syncDirectory(this.#plan.directory);
@@ -451,14 +461,20 @@ export class FollowLog {
   }
 }
 
-/** The same segment, as far as it goes: ours may begin later than the origin's. */
+/** The same segment, as far as it goes: ours or that of the source may begin later than the origin's. */
 function isSame(ours: SegmentHeader, theirs: SegmentHeader): boolean {
   return (
     ours.number === theirs.number &&
     ours.originId === theirs.originId &&
     ours.epoch === theirs.epoch &&
-    ours.start >= theirs.start
+    ours.start + ours.capacityBytes === theirs.start + theirs.capacityBytes
   );
+}
+
+/** An older segment of the same epoch: its file may be here, and must not be made anew. */
+function isBefore(theirs: SegmentHeader, ours: SegmentHeader): boolean {
+  const isOfOne = ours.originId === theirs.originId && ours.epoch === theirs.epoch;
+  return isOfOne && theirs.number < ours.number;
 }
 
 function rebased(origin: SegmentHeader, position: number, chain: Readonly<Chain>): SegmentHeader {

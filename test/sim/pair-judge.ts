@@ -149,6 +149,11 @@ export class PairJudge {
     const common = commonEnd(ours, theirs);
     const imageEnd = Math.max(common, commonEnd(ours, state.copyPath));
     const own = theirs.filter((piece) => piece.node === follower.id).at(-1)?.end ?? 0;
+    // Records of a third node that the source never had: they may be nowhere else.
+    const isUnknown = theirs.some(
+      ({epoch, end: last}) =>
+        last > common && !source.lineage.some((known) => known.epoch === epoch),
+    );
     const at = numberOf(answer.position ?? formatPosition(0));
     const hasMore = source.position > common;
     const hasOther = source.lineage.some(
@@ -157,7 +162,7 @@ export class PairJudge {
     const isRight = {
       follow: at === end && common === end,
       cut: at <= common && at >= to && own <= at,
-      forked: (hasMore || hasOther) && (own > common || to > imageEnd),
+      forked: (hasMore || hasOther) && (own > common || to > imageEnd || isUnknown),
       behind: !hasMore || to > source.position,
       gone: !hasMore || this.#state(source).logBegin > Math.min(common, end),
       unknown: false,

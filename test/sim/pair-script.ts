@@ -90,12 +90,12 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   heal: 3,
   flip: 1,
   die: 4,
-  return: 5,
+  return: 8,
   meet: 1,
   doom: 4,
   fault: 0,
   mend: 0,
-  failover: 3,
+  failover: 6,
   force: 2,
   handover: 2,
   resolve: 2,
@@ -105,7 +105,7 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
 export function drawPairScript(seed: number): PairScript {
   const random = createRandom(seed ^ 0x9a17);
   const config: PairConfig = {
-    nodes: pick(random, [2, 2, 3]),
+    nodes: pick(random, [2, 3, 3]),
     sizeBytes: pick(random, [1, 2]) * MIB,
     segmentBytes: pick(random, [MIB, MIB / 2]),
     alignmentBytes: pick(random, [8, 8, 512, 4096]),
