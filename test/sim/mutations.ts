@@ -2,7 +2,7 @@
  * Proof that the simulator sees: deliberate bugs, each put into a copy of the source, and each to
  * be found by some seed.
  *
- *   npx tsx test/sim/mutations.ts [--seeds 300] [--only NAME]
+ *   npx tsx test/sim/mutations.ts [--pair] [--seeds 300] [--only NAME]
  *
  * A bug that no seed finds is a hole in the simulator (or no bug: then say why, and take it out).
  */
@@ -11,6 +11,7 @@ import fs from 'node:fs';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
 import {MUTATIONS, type Mutation} from './mutation-list.js';
+import {PAIR_MUTATIONS} from './pair-mutation-list.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -18,8 +19,12 @@ const {values} = parseArgs({
   options: {
     seeds: {type: 'string', default: '300'},
     only: {type: 'string'},
+    /** Those that only several nodes can show. */
+    pair: {type: 'boolean', default: false},
   },
 });
+
+const KIND = values.pair ? ['--pair'] : [];
 
 /** The committed source and this simulator, so that nobody's unfinished edit is judged. */
 function makeCopy(): string {
@@ -36,7 +41,7 @@ function makeCopy(): string {
 function firstFailure(copy: string, seeds: string): string | undefined {
   const result = spawnSync(
     process.execPath,
-    ['--import', 'tsx', 'test/sim/run.ts', '--seeds', seeds, '--first'],
+    ['--import', 'tsx', 'test/sim/run.ts', '--seeds', seeds, '--first', ...KIND],
     {cwd: copy, encoding: 'utf8', timeout: 600_000},
   );
   return /^seed \d+ FAILED: .*$/mu.exec(result.stdout)?.[0];
@@ -61,7 +66,8 @@ function hunt(copy: string, mutation: Mutation): string | undefined {
 function huntAll(copy: string): number {
   const sound = firstFailure(copy, '50');
   if (sound !== undefined) throw new Error(`without any bug: ${sound}`);
-  const list = MUTATIONS.filter(({name}) => values.only === undefined || name === values.only);
+  const all = values.pair ? PAIR_MUTATIONS : MUTATIONS;
+  const list = all.filter(({name}) => values.only === undefined || name === values.only);
   let missed = 0;
   for (const mutation of list) {
     const found = hunt(copy, mutation);
