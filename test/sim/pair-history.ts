@@ -38,11 +38,9 @@ export interface PathPiece {
 }
 
 /** A flush was answered: everything up to there must stay. */
-interface Promise_ {
+interface Flushed {
   readonly epoch: string;
   position: number;
-  /** Epochs that began below it by force, which was announced. */
-  readonly waived: Set<string>;
 }
 
 /** The path of a log with this lineage that ends at `position`; epochs without records left out. */
@@ -73,7 +71,9 @@ export function commonEnd(ours: readonly PathPiece[], theirs: readonly PathPiece
 /** Truth about the log of one resource on all nodes. */
 export class History {
   readonly #epochs = new Map<string, Epoch>();
-  #promises: Promise_[] = [];
+  #promises: Flushed[] = [];
+  /** Began by force: what was flushed to others is not theirs. That was announced. */
+  readonly #forced = new Set<string>();
 
   /** Begins to know an epoch; the chain up to there is durable. */
   begin(lineage: readonly LineageEntry[]): void {
@@ -159,7 +159,7 @@ export class History {
 
   promise(epoch: string, position: number): void {
     const known = this.#promises.find((promise) => promise.epoch === epoch);
-    if (known === undefined) this.#promises.push({epoch, position, waived: new Set()});
+    if (known === undefined) this.#promises.push({epoch, position});
     else known.position = Math.max(known.position, position);
   }
 
@@ -171,13 +171,16 @@ export class History {
   /** A log with this lineage begins to serve: by force it may lack what was promised. */
   judgePromises(lineage: readonly LineageEntry[], position: number, byForce: boolean): number {
     let lost = 0;
-    for (const {epoch, position: promised, waived} of this.#promises) {
+    for (const {epoch, start} of lineage) {
+      if (byForce && numberOf(start) === position) this.#forced.add(epoch);
+    }
+
+    for (const {epoch, position: promised} of this.#promises) {
       const at = lineage.findIndex((entry) => entry.epoch === epoch);
       const next = lineage[at + 1];
       if (at < 0) continue;
       const end = Math.min(position, next === undefined ? position : numberOf(next.start));
-      const branch = next?.epoch ?? '';
-      if (promised <= end || waived.has(branch)) continue;
+      if (promised <= end || (!byForce && this.#forced.has(next?.epoch ?? ''))) continue;
       if (!byForce) {
         throw new SimFailure(
           `flushed to ${formatPosition(promised)}, but served from ${formatPosition(end)} on`,
@@ -185,7 +188,6 @@ export class History {
       }
 
       lost += promised - end;
-      waived.add(branch);
     }
 
     return lost;

@@ -14,7 +14,7 @@ import {readLineage} from '../../src/disk/lineage.js';
 import type {Activated} from '../../src/disk/messages.js';
 import {Notices} from '../../src/disk/notices.js';
 import {createReplayHost} from '../../src/disk/replay-host.js';
-import {Shared, SHARED_BYTES} from '../../src/disk/shared.js';
+import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
 import {openReplayState} from '../../src/image/replay-state.js';
 import {Replayer} from '../../src/image/replay.js';
 import type {LineageEntry} from '../../src/log/lineage.js';
@@ -253,7 +253,7 @@ export class PairNode {
   step(actor: NodeActor): void {
     this.act(actor === 'work' && this.follow !== undefined ? 'main' : actor, () => {
       if (actor === 'commit') (this.serve ?? this.follow)?.committer.step();
-      else if (actor === 'replay') this.replayer?.step();
+      else if (actor === 'replay') this.#replay();
       else if (this.serve !== undefined) this.serve.keeper.step();
       else this.#tick();
     });
@@ -280,6 +280,14 @@ export class PairNode {
       this.disk.crash();
       this.daemon.forget();
     }
+  }
+
+  /** As the thread does it: a log that is followed may be cut between batches. */
+  #replay(): void {
+    const shared = (this.serve ?? this.follow)?.shared;
+    if (shared?.tryLock(WORD.replayLock) !== true) return;
+    this.replayer?.step();
+    shared.unlock(WORD.replayLock);
   }
 
   #watchCuts({log}: Follower): void {
