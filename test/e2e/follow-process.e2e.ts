@@ -63,9 +63,11 @@ test.after(async () => {
 });
 
 function isGone(pid: number): boolean {
-  return (
-    !fs.existsSync(`/proc/${pid}/cmdline`) || fs.readFileSync(`/proc/${pid}/cmdline`).length === 0
-  );
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`).length === 0;
+  } catch {
+    return true;
+  }
 }
 
 function start(): void {

@@ -37,9 +37,17 @@ function diskPids(): number[] {
     .map(Number)
     .filter((pid) => Number.isSafeInteger(pid) && isRunning(pid))
     .filter((pid) => {
-      const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      const words = wordsOf(pid);
       return words[0] === '@mars-disk' && words.includes(node.home);
     });
+}
+
+function wordsOf(pid: number): string[] {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return []; // It has ended meanwhile.
+  }
 }
 
 /** One mount, one disk process, and the generation lock held by it. */

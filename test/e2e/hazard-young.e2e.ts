@@ -20,10 +20,15 @@ test.after(() => node.dispose());
 
 function childrenOf(pid: number): {pid: number; title: string}[] {
   const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return children.split(' ').map((child) => ({
-    pid: Number(child),
-    title: fs.readFileSync(`/proc/${child}/cmdline`, 'utf8').replace(/\0.*$/su, ''),
-  }));
+  return children.split(' ').map((child) => ({pid: Number(child), title: titleOf(child)}));
+}
+
+function titleOf(pid: string): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0.*$/su, '');
+  } catch {
+    return ''; // It has ended meanwhile.
+  }
 }
 
 test('H16 (f): SIGKILL in the first moments of a disk, under large writes, is only a pause', async () => {
