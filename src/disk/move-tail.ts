@@ -2,8 +2,8 @@
  * Moves the tail of the log that is not durable out of files whose fdatasync failed: read back
  * (it is in the page cache), each record checked, written at the same positions to ready segments.
  *
- * The order makes it one step: records first, the started headers last and from the last segment
- * to the first. Until the first segment's header is there, recovery sees the old files only, or
+ * The order makes it one step: records first, durable, the started headers last and from the last
+ * segment to the first. Until the first segment's header is there, recovery sees the old files only, or
  * old ones up to where a new one begins; from then on the new ones. Either way the whole tail.
  */
 import {join} from 'node:path';
@@ -121,6 +121,9 @@ export function writeTail(
       }
     }
 
+    // The old file may be durable after all, and flushes in it answered: it must not give way to one
+    // whose header survives a power loss and whose records do not.
+    for (const {fd} of moved) files.syncData(fd);
     for (const {fd, header} of moved.toReversed()) {
       begun -= 1;
       files.write(fd, encodeSegmentHeader(header), 0, SEGMENT_HEADER_BYTES, 0);
