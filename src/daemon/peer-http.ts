@@ -1,8 +1,8 @@
 /** Bodies and refusals of the server for peers. */
 import type http from 'node:http';
-import {CODES} from '../core/codes.js';
 import type {ErrorBody} from '../core/disk-status.js';
 import {DiskError, isDiskError} from '../core/errors.js';
+import {httpStatusOf} from './http-status.js';
 
 /**
  * Reads a request to its end and parses it.
@@ -33,16 +33,6 @@ export async function readPeerBody(
   }
 }
 
-const STATUS_OF_EXIT = {
-  done: 500,
-  bug: 500,
-  usage: 400,
-  refused: 409,
-  unreachable: 502,
-  timeout: 504,
-  damage: 500,
-} as const;
-
 /** What is sent for an error. Of a bug, a peer hears only that it is one. */
 export function refusalOf(error: unknown): {
   readonly status: number;
@@ -54,6 +44,6 @@ export function refusalOf(error: unknown): {
   }
 
   const {code, message, details} = error;
-  const status = code === 'PEER_REVOKED' ? 403 : STATUS_OF_EXIT[CODES[code].exit];
+  const status = code === 'PEER_REVOKED' ? 403 : httpStatusOf(code);
   return {status, body: {error: {code, message, details}}};
 }

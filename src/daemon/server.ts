@@ -7,11 +7,11 @@ import http from 'node:http';
 import type {Duplex} from 'node:stream';
 import type {Logger} from 'pino';
 import {PEER_UPGRADE} from '../cluster/peer-protocol.js';
-import {CODES} from '../core/codes.js';
 import type {DiskStatus, ErrorBody} from '../core/disk-status.js';
 import {DiskError, isDiskError, storeError} from '../core/errors.js';
 import {KIB} from '../core/units.js';
 import {socketAddress} from '../core/socket-path.js';
+import {httpStatusOf} from './http-status.js';
 import {readEvents} from './event-log.js';
 import {renderMetrics} from './metrics.js';
 import type {MarsNode} from './node.js';
@@ -208,16 +208,6 @@ function sendText(
   response.end(text);
 }
 
-const STATUS_OF_EXIT = {
-  done: 500,
-  bug: 500,
-  usage: 400,
-  refused: 409,
-  unreachable: 502,
-  timeout: 504,
-  damage: 500,
-} as const;
-
 function sendError(
   response: http.ServerResponse,
   log: Logger,
@@ -236,6 +226,6 @@ function sendError(
     return;
   }
 
-  const status = body.code === 'RESOURCE_UNKNOWN' ? 404 : STATUS_OF_EXIT[CODES[body.code].exit];
+  const status = body.code === 'RESOURCE_UNKNOWN' ? 404 : httpStatusOf(body.code);
   send(response, status, {error: body});
 }

@@ -29,7 +29,7 @@ let rig: Rig;
 let streams: Duplex[] = [];
 
 test.before(() => {
-  home = fs.mkdtempSync('/var/tmp/mars-follow-');
+  home = fs.mkdtempSync(path.join(process.env['MARS_TEST_DIR'] ?? '/var/tmp', 'mars-follow-'));
   rig = new Rig();
   rig.life.shared.set(WORD.replayPaused, 1);
   for (let at = 0; at < 80; at += 1) {

@@ -1,32 +1,9 @@
-import {MarsCommand} from '../base-command.js';
-import {connectDaemon} from '../daemon.js';
-import {optionalTargetArgument, timeoutFlag} from '../options.js';
-import type {TargetsDocument} from '../targets.js';
-import {waitFor, type WaitDocument} from '../wait-for.js';
+import {OldWaitCommand} from '../old-wait-command.js';
 
 /** As MARS admins know it. */
-export default class WaitCluster extends MarsCommand {
+export default class WaitCluster extends OldWaitCommand {
   static override aliases = ['wait-connect'];
-  static override args = {name: optionalTargetArgument};
-  static override flags = {timeout: timeoutFlag(60)};
-  static override hidden = true;
   static override summary = 'old name of mars wait NAME connected';
 
-  async run(): Promise<WaitDocument | TargetsDocument<WaitDocument>> {
-    const {args, flags} = await this.parse(WaitCluster);
-    const daemon = connectDaemon(flags.home);
-    const deadlineMs = performance.now() + flags.timeout * 1000;
-    return this.forTargets(
-      daemon,
-      args.name ?? 'all',
-      (name) =>
-        waitFor({
-          ...{daemon, name, condition: 'connected', deadlineMs},
-          ...{timeoutSeconds: flags.timeout, stream: process.stderr},
-        }),
-      ({name}) => {
-        this.log(`${name}: connected`);
-      },
-    );
-  }
+  protected readonly condition = 'connected';
 }
