@@ -62,8 +62,7 @@ export function connectSsh(target: string, port: number | undefined): Duplex {
       return;
     }
 
-    const end = said.trim().split('\n').slice(-3).join('; ');
-    stream.destroy(sshFailed(target, end === '' ? `status ${status ?? 'none'}` : end));
+    stream.destroy(sshFailed(target, reasonOf(target, said, status)));
   });
   // What an HTTP agent asks of a socket; there is nothing to set on pipes.
   const nothing = (): void => undefined;
@@ -71,6 +70,24 @@ export function connectSsh(target: string, port: number | undefined): Duplex {
     ...{setKeepAlive: nothing, setNoDelay: nothing, setTimeout: nothing},
     ...{ref: nothing, unref: nothing},
   });
+}
+
+/** What the last words of ssh mean, as they are; a host key is the one case with a remedy of its own. */
+function reasonOf(target: string, said: string, status: number | null): string {
+  const end = said.trim().split('\n').slice(-3).join('; ');
+  const host = target.replace(/^.*@/u, '');
+  if (/HOST IDENTIFICATION HAS CHANGED|host key for .* has changed/iu.test(said)) {
+    return (
+      `${host} shows another key than the known one: if it got a new one on purpose, compare it ` +
+      `there, then ssh-keygen -R ${host} and ssh ${host} once by hand (${end})`
+    );
+  }
+
+  if (/host key verification failed/iu.test(said)) {
+    return `the key of its host is not known: compare it in a first ssh ${host} by hand (${end})`;
+  }
+
+  return end === '' ? `status ${status ?? 'none'}` : end;
 }
 
 function sshFailed(target: string, why: string): DiskError {
