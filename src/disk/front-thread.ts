@@ -1,4 +1,5 @@
 /** The fuse thread: recovers the log, then serves the mount until it is gone. */
+import {parentPort} from 'node:worker_threads';
 import {systemClock} from '../core/clock.js';
 import {resourcePaths} from '../core/home.js';
 import {runKernelSession} from '../fuse/kernel-session.js';
@@ -16,7 +17,16 @@ import {fatalMessage, openThread} from './thread.js';
 const thread = openThread();
 const {input, shared, files, send} = thread;
 
-try {
+// The main thread says when: what others need of the log is in shared memory by then.
+parentPort?.once('message', () => {
+  try {
+    run();
+  } catch (error) {
+    send(fatalMessage(error, 'start the disk'));
+  }
+});
+
+function run(): void {
   const config = readDiskConfig(input.home, input.name);
   const disk = activate({
     files,
@@ -71,6 +81,4 @@ try {
     });
     send({kind: 'unmounted'});
   }
-} catch (error) {
-  send(fatalMessage(error, 'start the disk'));
 }

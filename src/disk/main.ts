@@ -24,7 +24,10 @@ import {assert} from '../core/assert.js';
 import {systemClock} from '../core/clock.js';
 import {createFilesFromEnvironment} from '../core/fault-files.js';
 import {helperFromEnvironment} from '../core/fallocate.js';
-import {DiskProcess} from './process.js';
+import {FUSE_FD} from '../fuse/mount.js';
+import type {ThreadInput} from './messages.js';
+import {SHARED_BYTES} from './shared.js';
+import {startThread} from './start-thread.js';
 import {HELPER} from './thread.js';
 
 const [home, name, mount, driver, mode] = process.argv.slice(2);
@@ -43,17 +46,35 @@ process.on('uncaughtException', (error) => {
   process.kill(process.pid, 'SIGKILL');
 });
 
+const generation = Number(process.env['MARS_GENERATION'] ?? '1');
+const acceptImage = process.env['MARS_ACCEPT_IMAGE'] === '1';
+const input: ThreadInput = {
+  memory: new SharedArrayBuffer(SHARED_BYTES),
+  home,
+  name,
+  fuseFd: FUSE_FD,
+  resend: generation > 1,
+  serve: mode === 'serve',
+  follow: mode === 'follow',
+  acceptImage,
+};
+// Whoever waits for the disk waits for the front: it loads its part while this thread loads the rest.
+const hasFront = mode !== 'follow' && (driver === 'kernel' || mode === 'replay');
+const front = hasFront ? startThread('front', input) : undefined;
+const {DiskProcess} = await import('./process.js');
 const disk = new DiskProcess({
   home,
   name,
   mount,
   driver,
   mode,
-  generation: Number(process.env['MARS_GENERATION'] ?? '1'),
+  generation,
   holderPid: Number(process.env['MARS_HOLDER_PID'] ?? process.ppid),
   holderScript: process.env['MARS_HOLDER_SCRIPT'],
-  acceptImage: process.env['MARS_ACCEPT_IMAGE'] === '1',
+  acceptImage,
   files: createFilesFromEnvironment([], helperFromEnvironment(HELPER.front)),
   clock: systemClock,
+  input,
+  front,
 });
 disk.start();

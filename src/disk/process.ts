@@ -1,5 +1,5 @@
 /** The main thread: starts the threads, keeps the log supplied, answers for all of them. */
-import {MessageChannel, Worker} from 'node:worker_threads';
+import {MessageChannel, type Worker} from 'node:worker_threads';
 import {assert} from '../core/assert.js';
 import type {Clock} from '../core/clock.js';
 import type {ErrorCode} from '../core/codes.js';
@@ -8,7 +8,6 @@ import {DiskError, storeError} from '../core/errors.js';
 import {appendEvent, type EventInput} from '../core/events.js';
 import type {Files} from '../core/files.js';
 import {homePaths} from '../core/home.js';
-import {FUSE_FD} from '../fuse/mount.js';
 import {Bell} from './bell.js';
 import {readDiskConfig, segmentPlan, type DiskConfig} from './config.js';
 import {COMMAND} from './front.js';
@@ -20,7 +19,8 @@ import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
 import {Notices} from './notices.js';
 import {readRetain, type RetainedSegment} from './retained.js';
 import {serveSocket} from './server.js';
-import {Shared, SHARED_BYTES, WORD} from './shared.js';
+import {Shared, WORD} from './shared.js';
+import {startThread, type ThreadRole} from './start-thread.js';
 import {buildStatus} from './status.js';
 
 export interface DiskProcessOptions {
@@ -36,6 +36,10 @@ export interface DiskProcessOptions {
   readonly acceptImage: boolean;
   readonly files: Files;
   readonly clock: Clock;
+  /** Of all threads. */
+  readonly input: ThreadInput;
+  /** The front, which waits for its first message; undefined where this thread is the front. */
+  readonly front: Worker | undefined;
 }
 
 /** Exit status of a process that could not start; the holder gives up in the first generation. */
@@ -56,7 +60,6 @@ export class DiskProcess {
   config: DiskConfig | undefined;
   /** In mode `follow`: what is received. */
   follower: Follower | undefined;
-  readonly #memory = new SharedArrayBuffer(SHARED_BYTES);
   /** Makes the front look at commands and parked writes. */
   #wake: () => void;
   #keeper: Keeper | undefined;
@@ -67,7 +70,7 @@ export class DiskProcess {
 
   constructor(options: DiskProcessOptions) {
     this.options = options;
-    this.shared = new Shared(this.#memory);
+    this.shared = new Shared(options.input.memory);
     this.notices = new Notices(options.clock);
     this.startedAt = new Date(options.clock.wallMs()).toISOString();
     this.holderPid = options.holderPid;
@@ -79,7 +82,7 @@ export class DiskProcess {
   }
 
   start(): void {
-    const {home, name, mode, generation} = this.options;
+    const {home, name, mode, front, input} = this.options;
     try {
       this.config = readDiskConfig(home, name);
     } catch (error) {
@@ -88,25 +91,16 @@ export class DiskProcess {
 
     this.shared.set(WORD.replayPaused, this.config.resource.replayPaused ? 1 : 0);
     this.#loadRetain();
-    const input: ThreadInput = {
-      memory: this.#memory,
-      home,
-      name,
-      fuseFd: FUSE_FD,
-      resend: generation > 1,
-      serve: mode === 'serve',
-      follow: mode === 'follow',
-      acceptImage: this.options.acceptImage,
-    };
     this.#replay = this.#startThread('replay', input);
     if (mode === 'follow') {
       this.follower = makeFollower(this, this.config, (activated) => {
         this.#activate(activated);
       });
       this.#startThread('commit', input);
-    } else if (this.options.driver === 'kernel' || mode === 'replay') {
-      this.#startThread('front', input);
+    } else if (front !== undefined) {
+      this.#listen(front);
       this.#startThread('commit', input);
+      front.postMessage('begin');
     } else {
       this.#startNative(input);
     }
@@ -253,15 +247,13 @@ export class DiskProcess {
       );
   }
 
-  #startThread(role: 'front' | 'commit' | 'replay', input: ThreadInput): Worker {
-    const worker = new Worker(new URL(`./${role}-thread.js`, import.meta.url), {
-      workerData: input,
-      // Threads share descriptors: Node would close those that a thread opened when that one ends.
-      trackUnmanagedFds: false,
-      transferList: input.answers === undefined ? [] : [input.answers],
-      // The front has few objects; a small young generation is a small pause.
-      resourceLimits: {maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 4},
-    });
+  #startThread(role: ThreadRole, input: ThreadInput): Worker {
+    const worker = startThread(role, input);
+    this.#listen(worker);
+    return worker;
+  }
+
+  #listen(worker: Worker): void {
     worker.on('message', (message: ThreadMessage) => {
       this.#take(message);
     });
@@ -269,7 +261,6 @@ export class DiskProcess {
     worker.on('error', (error) => {
       throw error;
     });
-    return worker;
   }
 
   #take(message: ThreadMessage): void {
