@@ -33,12 +33,15 @@ export abstract class MarsCommand extends Command {
   /**
    * Runs `act` for the resource `target`, or for each where it is `all`; then a failure of one
    * stops no other, and the first failure's exit status is that of the command.
+   *
+   * @param list names of all resources; by default those that the daemon has
    */
   protected async forTargets<T>(
     daemon: Daemon,
     target: string,
     act: (name: string) => Promise<T>,
     show: (answer: T) => void,
+    list = () => listNames(daemon),
   ): Promise<T | TargetsDocument<T>> {
     if (target !== 'all') {
       const answer = await act(target);
@@ -47,7 +50,7 @@ export abstract class MarsCommand extends Command {
     }
 
     let failure: CommandFailure | undefined;
-    const names = await listNames(daemon);
+    const names = await list();
     const document = await runTargets(names, act, show, (name, error) => {
       const shown = toDiskError(error);
       this.logToStderr(`${name}:\n${renderFailure(shown)}`);

@@ -80,7 +80,12 @@ export function renderLogList(log: LogList): string {
     formatBytes(file.bytes),
     file.sealed ? 'sealed' : 'open',
   ]);
-  return renderTable(['FILE', 'START', 'END', 'BYTES', 'STATE'], rows, 120).join('\n');
+  const {files, bytes} = log.spares;
+  const used = log.files.reduce((sum, file) => sum + file.bytes, 0);
+  return [
+    ...renderTable(['FILE', 'START', 'END', 'BYTES', 'STATE'], rows, 120),
+    `${formatBytes(used)} of log; free for it: ${formatBytes(bytes)} in ${files} spare files`,
+  ].join('\n');
 }
 
 /** How far replay is, on one line. */

@@ -30,6 +30,7 @@
  *   POST   /v1/resources/NAME/invalidate DeleteRequest -> InvalidateResult
  *   GET    /v1/events[?follow=1][&resource=NAME]      -> one EventLine a line (NDJSON)
  *
+ * Housekeeping, `log/prune` and `/v1/care`: control/care-api.ts.
  * Members of the cluster, `/v1/peers`: control/peer-api.ts.
  */
 import type {FuseDriverWish} from '../core/home.js';
@@ -155,6 +156,8 @@ export interface LogList {
     readonly createdAt: string;
     readonly sealed: boolean;
   }[];
+  /** Files that hold nothing of the log: it uses them again before it takes more space. */
+  readonly spares: {readonly files: number; readonly bytes: number};
 }
 
 export interface ReplayView {

@@ -1,6 +1,6 @@
 /**
- * The systemd units of a node, as texts, and their installation. The cron file comes with the
- * command that it would run, `mars cron`.
+ * The systemd units and the cron file of a node, as texts, and their installation. Where systemd
+ * runs, its timer starts `mars cron`, and the line of the cron file does nothing.
  *
  * A disk must outlive the daemon and stop after the file systems on it: each has a unit of its own,
  * whose processes systemd does not kill at shutdown (argv[0] begins with '@': systemd, "storage
@@ -95,11 +95,56 @@ Delegate=no
 `;
 }
 
+function cronUnit({home, node, installation}: UnitOptions): string {
+  const program = join(installation, 'bin/run.js');
+  return `[Unit]
+Description=mars: housekeeping of logfiles
+Documentation=file:${installation}/README.md
+RequiresMountsFor=${word(home)}
+
+[Service]
+Type=oneshot
+ExecStart=${word(node)} ${word(program)} cron --home ${word(home)}
+Nice=10
+IOSchedulingClass=idle
+`;
+}
+
+const CRON_TIMER = `[Unit]
+Description=mars: housekeeping of logfiles, every ten minutes
+
+[Timer]
+OnCalendar=*:0/10
+RandomizedDelaySec=60
+AccuracySec=60
+
+[Install]
+WantedBy=timers.target
+`;
+
+/** crontab(5): a `%` is the end of the command there, and the rest is sh. */
+function cronFile({home, node, installation}: UnitOptions): string {
+  const program = join(installation, 'bin/run.js');
+  const words = [node, program, 'cron', '--home', home].map(shellWord).join(' ');
+  return `# mars: housekeeping of logfiles, where no systemd does it. Errors are mailed.
+SHELL=/bin/sh
+PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
+*/10 * * * * root [ -d /run/systemd/system ] || ${words.replaceAll('%', '\\%')} >/dev/null
+`;
+}
+
+function shellWord(text: string): string {
+  return /^[\w./@:=-]+$/u.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
 /** The files that `mars daemon install` writes. */
 export function unitFiles(options: UnitOptions): UnitFile[] {
   return [
     {path: `${UNIT_DIRECTORY}/mars.service`, text: daemonUnit(options)},
     {path: DISK_UNIT, text: diskUnit(options)},
+    {path: `${UNIT_DIRECTORY}/mars-cron.service`, text: cronUnit(options)},
+    {path: `${UNIT_DIRECTORY}/mars-cron.timer`, text: CRON_TIMER},
+    {path: '/etc/cron.d/mars', text: cronFile(options)},
   ];
 }
 

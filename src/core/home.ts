@@ -24,6 +24,8 @@ export interface HomePaths {
   readonly nodeFile: string;
   readonly clusterFile: string;
   readonly daemonLock: string;
+  /** Held by `mars cron` where it works without a daemon. */
+  readonly careLock: string;
   readonly daemonSocket: string;
   readonly eventsFile: string;
   readonly resourcesDirectory: string;
@@ -37,6 +39,7 @@ export function homePaths(home: string): HomePaths {
     nodeFile: join(home, 'node.json'),
     clusterFile: join(home, 'cluster.json'),
     daemonLock: join(home, 'daemon.lock'),
+    careLock: join(home, 'care.lock'),
     daemonSocket: join(home, 'run', 'daemon.sock'),
     eventsFile: join(home, 'events.jsonl'),
     resourcesDirectory: join(home, 'resources'),

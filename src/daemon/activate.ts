@@ -49,7 +49,7 @@ export type Found =
   | {readonly kind: 'silent' | 'absent'; readonly status?: undefined};
 
 /** Looks what runs for a resource. */
-export async function findDisk(places: Places): Promise<Found> {
+export async function findDisk(places: Pick<Places, 'paths'>): Promise<Found> {
   const status = await diskStatus(places.paths.socket, STATUS_TIMEOUT_MS).catch(() => undefined);
   if (status !== undefined) {
     return {kind: status.mode === 'serve' ? 'serving' : 'replaying', status};

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import {spawnSync} from 'node:child_process';
 import {DiskError, storeError} from '../core/errors.js';
+import {tryLock} from './file-lock.js';
 import {holdersOfFile} from './openers.js';
 
 /**
@@ -30,6 +31,29 @@ export function takeDaemonLock(path: string): number {
   throw new DiskError(
     'DAEMON_RUNNING',
     `a daemon runs at this home already: ${holder?.text ?? 'it cannot be seen from here'}`,
+    holder?.pid == null ? {} : {pid: holder.pid},
+  );
+}
+
+const CARE_WAIT_SECONDS = 60;
+
+/**
+ * Waits until a `mars cron` that began while no daemon ran has ended. One that begins from now on
+ * sees that the lock of the daemon is held, and does nothing.
+ *
+ * @throws DiskError TIMEOUT naming who is at work, TOOL_MISSING, STORE_*
+ */
+export async function waitForCare(path: string): Promise<void> {
+  const fd = await tryLock(path, CARE_WAIT_SECONDS);
+  if (fd !== undefined) {
+    fs.closeSync(fd);
+    return;
+  }
+
+  const holder = holdersOfFile(path)[0];
+  throw new DiskError(
+    'TIMEOUT',
+    `${holder?.text ?? 'mars cron'} is at work at this home for more than ${CARE_WAIT_SECONDS} s`,
     holder?.pid == null ? {} : {pid: holder.pid},
   );
 }

@@ -9,7 +9,8 @@ import type {Clock} from '../core/clock.js';
 import {storeError} from '../core/errors.js';
 import {homePaths} from '../core/home.js';
 import type {Context, DiskPrograms, Tell} from './context.js';
-import {takeDaemonLock} from './daemon-lock.js';
+import {Housekeeping} from './care.js';
+import {takeDaemonLock, waitForCare} from './daemon-lock.js';
 import {tellEvent} from './event-log.js';
 import {MarsNode} from './node.js';
 import {Peers} from './peers.js';
@@ -57,6 +58,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     );
   };
   try {
+    await waitForCare(paths.careLock);
     fs.mkdirSync(join(home, 'run'), {recursive: true, mode: 0o700});
     const context: Context = {paths, node, programs, clock, log, tell};
     return await openDaemon(options, context, lockFd);
@@ -82,17 +84,20 @@ async function openDaemon(
   const resources = () => node.resources().map(({name}) => name);
   const peers = new Peers({context, version, resources});
   joinReplication(context, node, peers);
-  const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop), peers};
+  const care = new Housekeeping(node);
+  const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop), peers, care};
   const server = await serveControl(node, facts, log);
   context.tell('DAEMON_STARTED', 'info', null, `the daemon ${version} started`, {pid: process.pid});
   const watch = await watchFiles(node);
   await peers.start();
   node.supervise();
+  care.start();
   const ended = stopped.then(async () => {
     await watch.close();
     // First: what ssh brought hangs on the control socket, which waits for its connections.
     await peers.close();
     await server.close();
+    await care.close();
     await node.close();
     context.tell('DAEMON_STOPPED', 'info', null, 'the daemon stopped', {pid: process.pid});
     fs.rmSync(context.paths.daemonSocket, {force: true});

@@ -1,4 +1,5 @@
 import type {LogList} from '../control/api.js';
+import fs from 'node:fs';
 import {storeError} from '../core/errors.js';
 import {createNodeFiles} from '../core/files.js';
 import {formatPosition} from '../core/position.js';
@@ -14,7 +15,11 @@ import type {Resource} from './resource.js';
 export function listLog(resource: Resource): LogList {
   const {file, places, disk} = resource;
   try {
-    const {segments} = readLogDirectory(createNodeFiles(), places.paths.logDirectory, file.id);
+    const {segments, spares} = readLogDirectory(
+      createNodeFiles(),
+      places.paths.logDirectory,
+      file.id,
+    );
     const files = segments.map(({name, header, fileBytes}, index) => {
       const next = segments[index + 1]?.header;
       return {
@@ -29,8 +34,15 @@ export function listLog(resource: Resource): LogList {
         sealed: next !== undefined,
       };
     });
-    return {schema: 1, name: file.name, files};
+    const free = spares.filter(({isUnreadable}) => !isUnreadable);
+    const bytes = free.reduce((sum, {path}) => sum + sizeOf(path), 0);
+    return {schema: 1, name: file.name, files, spares: {files: free.length, bytes}};
   } catch (error) {
     throw storeError(error, `read ${places.paths.logDirectory}`);
   }
+}
+
+/** 0 for a file that was used again meanwhile: it has another name then. */
+function sizeOf(path: string): number {
+  return fs.statSync(path, {throwIfNoEntry: false})?.size ?? 0;
 }

@@ -60,6 +60,14 @@ export const FORK = v.strictObject({
   confirmed: v.optional(v.boolean(), false),
 });
 
+export const PRUNE = v.strictObject({
+  dryRun: v.optional(v.boolean(), false),
+  purge: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+});
+
+export const CARE = v.strictObject({dryRun: v.optional(v.boolean(), false)});
+
 export const STOP = v.strictObject({
   disks: v.optional(v.boolean(), false),
   timeoutSeconds: TIMEOUT,

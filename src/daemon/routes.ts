@@ -9,6 +9,7 @@ import type {
 } from '../control/api.js';
 import {describeDisks, listDisks} from '../control/disk-client.js';
 import {DiskError} from '../core/errors.js';
+import type {Housekeeping} from './care.js';
 import {listLog} from './log-list.js';
 import type {MarsNode} from './node.js';
 import {
@@ -27,6 +28,7 @@ import {forkView, invalidate, resolveFork} from './replication/fork.js';
 import type {Replica} from './replication/replica.js';
 import {setWish, flowView} from './replication/switches.js';
 import {
+  CARE,
   CREATE,
   DELETE,
   FORK,
@@ -34,6 +36,7 @@ import {
   LEAVE,
   NOTHING,
   PRIMARY,
+  PRUNE,
   RESIZE,
   ROLE,
   SET,
@@ -49,6 +52,7 @@ export interface DaemonFacts {
   /** Ends the daemon after the answer has gone out. */
   readonly stop: () => void;
   readonly peers: Peers;
+  readonly care: Housekeeping;
 }
 
 export interface Request {
@@ -77,12 +81,16 @@ export async function answer(
       return node.join(name, parseBody(JOIN, request.body));
     }
 
-    return answerResource(node, node.resource(name), request, `${method} ${verb.join('/')}`.trim());
+    const route = `${method} ${verb.join('/')}`.trim();
+    const resource = node.resource(name);
+    if (route !== 'POST log/prune') return answerResource(node, resource, request, route);
+    return facts.care.prune(resource, parseBody(PRUNE, request.body));
   }
 
   if (noun === 'peers') return answerPeers(facts.peers, request);
   if (key === 'GET daemon' && name === undefined) return daemonStatus(node, facts);
   if (key === 'POST daemon' && name === 'stop') return stopDaemon(node, facts, request);
+  if (key === 'POST care') return facts.care.care(parseBody(CARE, request.body));
   if (key === 'GET status') return node.status(request.query.get('resource') ?? undefined);
   if (key === 'GET resources') return listResources(node);
   if (key === 'POST resources') return node.create(parseBody(CREATE, request.body));

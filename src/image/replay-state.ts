@@ -44,7 +44,8 @@ export function replaceReplayState(
   files.syncDirectory(directory);
 }
 
-function isReplayState(value: unknown): value is ReplayState {
+/** Whether a value that was read is one. */
+export function isReplayState(value: unknown): value is ReplayState {
   if (!isObject(value) || value['schema'] !== 1) return false;
   const {from, to, image} = value;
   return (

@@ -157,7 +157,9 @@ test('log list, log rotate and replay print what the daemon answers', async ({no
   answers.set('GET /v1/resources/web/replay', fakeReplay('web'));
   answers.set('POST /v1/resources/web/replay/pause', fakeReplay('web', {state: 'paused'}));
   answers.set('POST /v1/resources/web/replay/resume', fakeReplay('web'));
-  assert.match((await node.run('log list', 'web')).stdout, /log-000000001-alpha .* sealed\n/u);
+  const list = (await node.run('log list', 'web')).stdout;
+  assert.match(list, /log-000000001-alpha .* sealed\n/u);
+  assert.match(list, /^128 MiB of log; free for it: 256 MiB in 4 spare files$/mu);
   assert.equal((await node.json('log list', 'web')).document, fakeLog('web'));
   assert.equal((await node.json('log rotate', 'web')).document, {
     ...{schema: 1, name: 'web', file: 'log-000000003-alpha', position: 'f0'},

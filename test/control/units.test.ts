@@ -43,4 +43,21 @@ test('a dry run writes nothing, an installation all files', () => {
   }
 });
 
+test('housekeeping runs by the timer, and by cron only where there is no systemd', () => {
+  const timer = textOf('mars-cron.timer');
+  assert.match(timer, /^OnCalendar=\*:0\/10$/mu);
+  assert.match(
+    textOf('mars-cron.service'),
+    /^ExecStart=\/usr\/bin\/node \/opt\/mars\/bin\/run\.js cron /mu,
+  );
+  const lines = textOf('/etc/cron.d/mars').split('\n');
+  assert.is(
+    lines.find((line) => line.startsWith('*')),
+    '*/10 * * * * root [ -d /run/systemd/system ] || ' +
+      '/usr/bin/node /opt/mars/bin/run.js cron --home /var/lib/mars >/dev/null',
+  );
+  const odd = textOf('/etc/cron.d/mars', {...OPTIONS, home: "/srv/a b'%h"});
+  assert.match(odd, `--home '/srv/a b'\\''\\%h' >/dev/null`);
+});
+
 test.run();

@@ -225,5 +225,6 @@ export function fakeLog(name: string): LogList {
         ...{start: '0000000003fff000', end: null},
       },
     ],
+    spares: {files: 4, bytes: 268_435_456},
   };
 }

@@ -12,12 +12,12 @@ interface InstallDocument {
 export default class DaemonInstall extends MarsCommand {
   static override description =
     'Each disk gets a unit of its own, so that it outlives the daemon and stops after the file ' +
-    'systems on it.';
+    'systems on it. A timer, or a cron file where there is no systemd, runs mars cron.';
   static override examples = ['<%= config.bin %> <%= command.id %> --dry-run'];
   static override flags = {
     'dry-run': Flags.boolean({description: 'only print the files', default: false}),
   };
-  static override summary = 'write the systemd units for this node';
+  static override summary = 'write the systemd units and the cron file for this node';
 
   async run(): Promise<InstallDocument> {
     const {flags} = await this.parse(DaemonInstall);
@@ -30,7 +30,8 @@ export default class DaemonInstall extends MarsCommand {
       dryRun,
     );
     for (const {path, text} of files) this.log(dryRun ? `# ${path}\n${text}` : `wrote ${path}`);
-    if (!dryRun) this.log('next: systemctl daemon-reload && systemctl enable --now mars');
+    if (!dryRun)
+      this.log('next: systemctl daemon-reload && systemctl enable --now mars mars-cron.timer');
     return {schema: 1, dryRun, files};
   }
 }
