@@ -1,5 +1,5 @@
 /** The ways from node to node, fetch and sync, for people. */
-import type {FlowView, SyncProgress} from '../control/api.js';
+import type {FlowView, SyncLimitView, SyncProgress} from '../control/api.js';
 import {formatBytes} from '../core/units.js';
 import {formatSeconds} from './times.js';
 
@@ -15,6 +15,18 @@ export function renderFlow(view: FlowView): string {
   return view.flow === 'sync' && view.sync !== null
     ? `${head}\n  ${renderCopy(view.sync, undefined)}`
     : head;
+}
+
+/** How many images are copied at once, which ones, and who is in line. */
+export function renderSyncLimit({limit, running, waiting}: SyncLimitView): string {
+  const most = limit === 0 ? 'any number' : `at most ${limit}`;
+  const list = (turns: SyncLimitView['running']): string =>
+    turns.length === 0
+      ? 'none'
+      : turns.map(({name, since}) => `${name} (since ${since})`).join(', ');
+  return [`${most} at once`, `copied now: ${list(running)}`, `waiting: ${list(waiting)}`].join(
+    '\n',
+  );
 }
 
 /** How far behind in time and bytes: `0.2 s behind (4 KiB)`. */

@@ -25,6 +25,8 @@
  *   GET    /v1/resources/NAME/fetch | sync            -> FlowView
  *   POST   /v1/resources/NAME/fetch/pause | resume    -> FlowView
  *   POST   /v1/resources/NAME/sync/pause | resume     -> FlowView
+ *   GET    /v1/sync-limit                             -> SyncLimitView
+ *   POST   /v1/sync-limit           SyncLimitRequest  -> SyncLimitView
  *   GET    /v1/resources/NAME/fork                    -> ForkView
  *   POST   /v1/resources/NAME/fork/resolve ForkRequest -> ForkResult; on the node that gives way
  *   POST   /v1/resources/NAME/invalidate DeleteRequest -> InvalidateResult
@@ -228,6 +230,21 @@ export interface SyncProgress {
   readonly percent: number;
   readonly doneBytes: number;
   readonly totalBytes: number;
+}
+
+export interface SyncLimitRequest {
+  /** 0: any number at once. */
+  readonly limit: number;
+}
+
+/** `sync limit`: how many images this node copies at once, and who is in line. */
+export interface SyncLimitView {
+  readonly schema: 1;
+  /** 0: any number at once. */
+  readonly limit: number;
+  readonly running: readonly {readonly name: string; readonly since: string}[];
+  /** In the order in which they come. */
+  readonly waiting: readonly {readonly name: string; readonly since: string}[];
 }
 
 /** `fetch status` and `sync status`: what comes to this replica, and what it waits for. */

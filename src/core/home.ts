@@ -17,6 +17,8 @@ export interface NodeFile {
   readonly createdAt: string;
   /** `ADDR:PORT` where peers reach this node; absent: nobody listens. */
   readonly listen?: string;
+  /** Images that are copied from other nodes at once; 0: any number. Absent: SYNC_LIMIT_DEFAULT. */
+  readonly syncLimit?: number;
 }
 
 export interface HomePaths {

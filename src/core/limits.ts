@@ -26,3 +26,7 @@ export const LOG_CAP_BYTES_MIN = 64 * MIB;
 
 assert(DISK_BYTES_MAX / BLOCK_BYTES < 2 ** 32, 'a block number fits 32 bits');
 assert(SEGMENT_BYTES_MIN > 2 * PAYLOAD_BYTES_MAX, 'a segment holds more than one record');
+
+/** Images that a node copies from others at once, where nobody said otherwise (`mars sync limit`). */
+export const SYNC_LIMIT_DEFAULT = 4;
+export const SYNC_LIMIT_MAX = 1000;

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import {check} from '../core/check.js';
 import {DiskError} from '../core/errors.js';
 import {isObject} from '../core/json-file.js';
+import {SYNC_LIMIT_MAX} from '../core/limits.js';
 
 const TIMEOUT_SECONDS_DEFAULT = 60;
 const TIMEOUT_SECONDS_MAX = 86_400;
@@ -67,6 +68,10 @@ export const PRUNE = v.strictObject({
 });
 
 export const CARE = v.strictObject({dryRun: v.optional(v.boolean(), false)});
+
+export const SYNC_LIMIT = v.strictObject({
+  limit: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(SYNC_LIMIT_MAX)),
+});
 
 export const STOP = v.strictObject({
   disks: v.optional(v.boolean(), false),

@@ -6,10 +6,12 @@ import type {
   ForkView,
   LogList,
   ResourceList,
+  SyncLimitView,
 } from '../control/api.js';
 import {describeDisks, listDisks} from '../control/disk-client.js';
 import {DiskError} from '../core/errors.js';
 import type {Housekeeping} from './care.js';
+import {SYNC_LIMIT_DEFAULT} from '../core/limits.js';
 import {listLog} from './log-list.js';
 import type {MarsNode} from './node.js';
 import {
@@ -41,8 +43,10 @@ import {
   ROLE,
   SET,
   STOP,
+  SYNC_LIMIT,
   parseBody,
 } from './requests.js';
+import {changeNode} from './state.js';
 import {replayView, resourceView} from './views.js';
 
 /** What a daemon tells of itself, and how it is ended. */
@@ -87,6 +91,7 @@ export async function answer(
     return facts.care.prune(resource, parseBody(PRUNE, request.body));
   }
 
+  if (noun === 'sync-limit' && name === undefined) return answerSyncLimit(node, request);
   if (noun === 'peers') return answerPeers(facts.peers, request);
   if (key === 'GET daemon' && name === undefined) return daemonStatus(node, facts);
   if (key === 'POST daemon' && name === 'stop') return stopDaemon(node, facts, request);
@@ -95,6 +100,19 @@ export async function answer(
   if (key === 'GET resources') return listResources(node);
   if (key === 'POST resources') return node.create(parseBody(CREATE, request.body));
   throw noRoute(request);
+}
+
+function answerSyncLimit({context, replication}: MarsNode, request: Request): SyncLimitView {
+  if (request.method === 'POST') {
+    const {limit} = parseBody(SYNC_LIMIT, request.body);
+    changeNode(context.paths.home, {syncLimit: limit});
+    context.node = {...context.node, syncLimit: limit};
+    const text = `images are copied from other nodes ${limit === 0 ? 'without a limit' : `${limit} at once`}`;
+    context.tell('RESOURCE_CHANGED', 'info', null, text, {limit});
+    replication?.factsChanged();
+  } else if (request.method !== 'GET') throw noRoute(request);
+  const {running = [], waiting = []} = replication?.turns ?? {};
+  return {schema: 1, limit: context.node.syncLimit ?? SYNC_LIMIT_DEFAULT, running, waiting};
 }
 
 function noRoute({method, words}: Request): DiskError {

@@ -10,6 +10,7 @@ import {
   LOG_CAP_BYTES_MIN,
   SEGMENT_BYTES_MAX,
   SEGMENT_BYTES_MIN,
+  SYNC_LIMIT_MAX,
 } from '../core/limits.js';
 import {HOME_SCHEMA, homePaths, resourcePaths} from '../core/home.js';
 import type {NodeFile, ResourceFile} from '../core/home.js';
@@ -27,6 +28,9 @@ const NODE_FILE = v.looseObject({
   mounts: ABSOLUTE,
   devices: ABSOLUTE,
   createdAt: v.string(),
+  syncLimit: v.exactOptional(
+    v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(SYNC_LIMIT_MAX)),
+  ),
 });
 
 const DRIVER = v.picklist(['auto', 'kernel', 'fuse-native']);
@@ -79,6 +83,17 @@ export function readNode(home: string): NodeFile {
     });
   }
 
+  return node;
+}
+
+/**
+ * Changes settings of the node in its file; the rest of it stays as it is.
+ *
+ * @throws DiskError as readNode, and STORE_*; the old file is then in force
+ */
+export function changeNode(home: string, change: Pick<NodeFile, 'syncLimit'>): NodeFile {
+  const node = {...readNode(home), ...change};
+  writeJsonFile(homePaths(home).nodeFile, node);
   return node;
 }
 

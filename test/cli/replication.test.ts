@@ -222,4 +222,27 @@ test('primary --force --dry-run tells what is not known, and asks for nothing', 
   );
 });
 
+test('sync limit shows who is copied and who waits, and is set by its old name too', async ({
+  node,
+}) => {
+  const since = '2026-11-22T10:00:00.000Z';
+  const view = {
+    schema: 1,
+    limit: 1,
+    running: [{name: 'web', since}],
+    waiting: [{name: 'db', since}],
+  };
+  node.daemon.answers.set('GET /v1/sync-limit', view);
+  node.daemon.answers.set('POST /v1/sync-limit', {...view, limit: 0, waiting: []});
+  const shown = await node.run('sync limit');
+  assert.is(
+    shown.stdout,
+    `at most 1 at once\ncopied now: web (since ${since})\nwaiting: db (since ${since})\n`,
+  );
+  assert.equal((await node.json('sync limit')).document, view);
+  assert.match((await node.run('set-sync-limit-value', '0')).stdout, /^any number at once\n/u);
+  assert.equal(node.daemon.requests.at(-1)?.body, {limit: 0});
+  assert.is((await node.run('sync limit', 'many')).exit, 2);
+});
+
 test.run();

@@ -19,6 +19,7 @@ import type {Duplex} from 'node:stream';
 import {chooseSource, type Candidate, type Own} from './choose-source.js';
 import type {StreamProtocol} from './disk-stream.js';
 import {splice} from './splice.js';
+import type {SyncWait} from './sync-turns.js';
 import {Wakeup} from './wakeup.js';
 
 export const PAUSE_MS_FIRST = 200;
@@ -57,6 +58,13 @@ export interface FollowPorts {
   /** Shows or takes back what the source said to this replica's history. */
   readonly noteAnswer: (follow: DiskFollow, source: string) => void;
   readonly noteFailure: (error: unknown) => void;
+  /** At most so many copies at once on this node (sync-turns.ts). */
+  readonly syncTurn: {
+    /** Asked while a copy could begin, and while it runs. @returns undefined: it may */
+    readonly take: () => SyncWait | undefined;
+    /** It is not copied now. @param isDone true: it wants no copy any more */
+    readonly leave: (isDone: boolean) => void;
+  };
 }
 
 export interface FollowState {
@@ -70,8 +78,14 @@ export interface FollowState {
 }
 
 type Step =
-  | {readonly kind: 'idle'}
-  | {readonly kind: 'wait'; readonly flow: FollowState['flow']; readonly reason: string}
+  | {readonly kind: 'idle'; readonly flow: null; readonly isInLine?: undefined}
+  | {
+      readonly kind: 'wait';
+      readonly flow: FollowState['flow'];
+      readonly reason: string;
+      /** Others are copied first. */
+      readonly isInLine?: true;
+    }
   | {
       readonly kind: 'open';
       readonly protocol: StreamProtocol;
@@ -86,6 +100,8 @@ export class Follow {
   #preferred: string | undefined;
   #state: FollowState;
   #pauseMs = PAUSE_MS_FIRST;
+  /** The last copy was complete. */
+  #isCopied = false;
 
   constructor(ports: FollowPorts) {
     this.#ports = ports;
@@ -123,9 +139,10 @@ export class Follow {
   /** One look, and one stream where there is one to open. @returns how long to pause */
   async #step(signal: AbortSignal): Promise<number> {
     try {
-      if (!this.isWanted) return this.#idle();
-      const status = await this.#ports.disk();
-      const step = this.#plan(status);
+      const step = this.isWanted
+        ? this.#plan(await this.#ports.disk())
+        : ({kind: 'idle', flow: null} as const);
+      this.#leaveLine(step);
       if (step.kind === 'idle') return this.#idle();
       if (step.kind === 'wait') {
         this.#wait(step.flow, step.reason, null);
@@ -139,6 +156,13 @@ export class Follow {
     }
   }
 
+  /** Nobody waits for the turn of a resource that is not about to be copied. */
+  #leaveLine(step: Step): void {
+    const wantsCopy = step.kind === 'open' ? step.protocol === 'mars-sync/1' : step.flow === 'sync';
+    const isInLine = step.kind === 'open' ? wantsCopy : step.isInLine === true;
+    if (!isInLine) this.#ports.syncTurn.leave(!wantsCopy);
+  }
+
   #idle(): number {
     this.#pauseMs = PAUSE_MS_FIRST;
     this.#set({stage: 'idle', flow: null, source: null, waiting: null});
@@ -149,7 +173,7 @@ export class Follow {
   #plan(status: DiskStatus): Step {
     const {file, candidates, own} = this.#ports;
     const wishes = file();
-    if (wishes === undefined || !this.isWanted) return {kind: 'idle'};
+    if (wishes === undefined || !this.isWanted) return {kind: 'idle', flow: null};
     const follow = status.follow ?? undefined;
     if (follow === undefined || status.phase === 'starting' || status.phase === 'recovering') {
       return {kind: 'wait', flow: null, reason: 'the disk process reads its log'};
@@ -174,10 +198,23 @@ export class Follow {
     const here = {...own(status), copying};
     const {source, reason} = chooseSource(here, fit, this.#avoidedNow());
     if (source === undefined) return {kind: 'wait', flow, reason};
-    return {kind: 'open', protocol: copying ? 'mars-sync/1' : 'mars-log/1', source};
+    if (!copying) return {kind: 'open', protocol: 'mars-log/1', source};
+    const turn = this.#ports.syncTurn.take();
+    if (turn === undefined) return {kind: 'open', protocol: 'mars-sync/1', source};
+    return {kind: 'wait', flow, reason: waitForTurn(turn), isInLine: true};
   }
 
   async #follow(step: Step & {kind: 'open'}, signal: AbortSignal): Promise<number> {
+    if (step.protocol === 'mars-log/1') return this.#stream(step, signal);
+    try {
+      return await this.#stream(step, signal);
+    } finally {
+      this.#ports.syncTurn.leave(this.#isCopied);
+    }
+  }
+
+  async #stream(step: Step & {kind: 'open'}, signal: AbortSignal): Promise<number> {
+    this.#isCopied = false;
     const {openPeer, openDisk, disk, noteAnswer, noteFailure} = this.#ports;
     const {protocol, source} = step;
     const flow = protocol === 'mars-sync/1' ? 'sync' : 'fetch';
@@ -222,7 +259,11 @@ export class Follow {
 
     // A copy that ended is followed by the log at once.
     const phase = after?.phase;
-    if (flow === 'sync' && (phase === 'following' || phase === 'stopped')) return 0;
+    if (flow === 'sync' && (phase === 'following' || phase === 'stopped')) {
+      this.#isCopied = true;
+      return 0;
+    }
+
     if (lastedMs > GOOD_MS || (bytes > 0 && error === undefined)) this.#pauseMs = PAUSE_MS_FIRST;
     return this.#back(
       flow,
@@ -311,6 +352,11 @@ export class Follow {
   #now(): string {
     return new Date(this.#ports.clock.wallMs()).toISOString();
   }
+}
+
+function waitForTurn({limit, ahead}: SyncWait): string {
+  const names = ahead.join(', ');
+  return `at most ${limit} ${limit === 1 ? 'image is' : 'images are'} copied at once on this node (mars sync limit): before it ${names}`;
 }
 
 /** What the source refused; undefined where it gives. */

@@ -43,6 +43,7 @@ import {
 } from './replica-state.js';
 import {Retention} from './retention.js';
 import {Slots} from './slots.js';
+import type {SyncTurns} from './sync-turns.js';
 import {replicaStatus, type Ack} from './views.js';
 
 const START_TIMEOUT_MS = 60_000;
@@ -77,10 +78,17 @@ export class Replica {
   #polledMs = -Infinity;
 
   /**
+   * @param turns of all resources of the node
    * @param isHeld true: no disk process may be started now
    * @throws DiskError STATE_UNREADABLE where slots.json is not valid
    */
-  constructor(context: Context, cluster: ClusterPort, resource: Resource, isHeld: () => boolean) {
+  constructor(
+    context: Context,
+    cluster: ClusterPort,
+    resource: Resource,
+    turns: SyncTurns,
+    isHeld: () => boolean,
+  ) {
     this.#isHeld = isHeld;
     this.#context = context;
     this.#cluster = cluster;
@@ -128,6 +136,12 @@ export class Replica {
       },
       noteFailure: (error) => {
         noteFailure(context, resource, error);
+      },
+      syncTurn: {
+        take: () => turns.take(resource.name),
+        leave: (isDone) => {
+          turns.leave(resource.name, isDone);
+        },
       },
     });
     resource.follow = this.follow;

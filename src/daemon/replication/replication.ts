@@ -4,6 +4,7 @@ import {checkFacts, type ResourceFacts} from '../../cluster/facts.js';
 import type {Member} from '../../cluster/members.js';
 import type {ResourceStatus} from '../../control/api.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
+import {SYNC_LIMIT_DEFAULT} from '../../core/limits.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {
@@ -14,6 +15,7 @@ import {
 } from './cluster-port.js';
 import {Replica} from './replica.js';
 import {createRoleServices} from './role-services.js';
+import {SyncTurns} from './sync-turns.js';
 import {notJoinedStatus, replicaStatus} from './views.js';
 
 const TICK_MS = 1000;
@@ -23,6 +25,8 @@ const LEAVE_TIMEOUT_MS = 5000;
 /** The replicas of a node. */
 export class Replication {
   readonly cluster: ClusterPort;
+  /** Whose image is copied now, and who waits for that. */
+  readonly turns: SyncTurns;
   readonly #context: Context;
   readonly #replicas = new Map<string, Replica>();
   readonly #abort = new AbortController();
@@ -32,13 +36,21 @@ export class Replication {
   constructor(context: Context, cluster: ClusterPort) {
     this.#context = context;
     this.cluster = cluster;
+    this.turns = new SyncTurns(
+      () => context.node.syncLimit ?? SYNC_LIMIT_DEFAULT,
+      () => new Date(context.clock.wallMs()).toISOString(),
+      () => {
+        this.factsChanged();
+      },
+    );
     context.roles = createRoleServices(cluster, context.clock, (timeoutMs) => this.ask(timeoutMs));
   }
 
   /** A resource of this node, as it was loaded or made; it follows from `start` on. */
   add(resource: Resource): Replica | undefined {
     try {
-      const replica = new Replica(this.#context, this.cluster, resource, () => this.#held);
+      const held = (): boolean => this.#held;
+      const replica = new Replica(this.#context, this.cluster, resource, this.turns, held);
       this.#replicas.set(resource.name, replica);
       if (this.#loop !== undefined) replica.start();
       return replica;
@@ -57,6 +69,7 @@ export class Replication {
     this.#replicas.delete(name);
     if (replica !== undefined) replica.resource.follow = undefined;
     await replica?.stop();
+    this.turns.leave(name, true);
   }
 
   /** true: all disks are being ended, and no disk process is started again. */
@@ -107,7 +120,7 @@ export class Replication {
     return [...this.#replicas.values()].flatMap((replica) => replica.facts() ?? []);
   }
 
-  /** Other nodes have told something new. */
+  /** Other nodes have told something new, or a wish of this node has changed. */
   factsChanged(): void {
     for (const {follow} of this.#replicas.values()) follow.poke();
   }

@@ -9,6 +9,7 @@ import {systemClock} from '../../../src/core/clock.js';
 import type {Candidate} from '../../../src/daemon/replication/choose-source.js';
 import type {StreamProtocol} from '../../../src/daemon/replication/disk-stream.js';
 import {Follow} from '../../../src/daemon/replication/follow.js';
+import {SyncTurns} from '../../../src/daemon/replication/sync-turns.js';
 import {until} from '../../helpers/run.js';
 import {candidate, disk, entry, file, idOf} from './samples.js';
 
@@ -25,6 +26,13 @@ class Rig {
   readonly failures: unknown[] = [];
   readonly copies: DiskError[] = [];
   readonly answers: DiskFollow[] = [];
+  readonly turns = new SyncTurns(
+    () => 1,
+    () => 'now',
+    () => {
+      this.follow.poke();
+    },
+  );
   /** The far ends of the streams that were opened last. */
   peer: net.Socket | undefined;
   local: net.Socket | undefined;
@@ -68,6 +76,12 @@ class Rig {
       },
       noteFailure: (error) => {
         this.failures.push(error);
+      },
+      syncTurn: {
+        take: () => this.turns.take('web01'),
+        leave: (isDone) => {
+          this.turns.leave('web01', isDone);
+        },
       },
     });
   }
@@ -137,6 +151,46 @@ test('an image that is not copied yet is synced first', async () => {
   rig.run();
   await until(stage('open'), 5000, 'open stream');
   assert.equal(rig.opened, ['a mars-sync/1', 'disk mars-sync/1']);
+});
+
+test('T11: who is not first in line waits for the others by name, and is next when one ends', async () => {
+  rig.status = disk({}, {phase: 'empty'});
+  rig.turns.take('web00');
+  rig.run();
+  await until(stage('waiting'), 5000, 'its turn');
+  assert.equal(rig.opened, []);
+  const {waiting, flow} = rig.follow.state;
+  assert.is(flow, 'sync');
+  assert.match(waiting?.reason ?? '', /at most 1 image is copied .* before it web00$/u);
+  assert.equal(
+    rig.turns.waiting.map(({name}) => name),
+    ['web01'],
+  );
+  rig.turns.leave('web00', true);
+  await until(stage('open'), 5000, 'open stream');
+  assert.equal(rig.opened, ['a mars-sync/1', 'disk mars-sync/1']);
+  assert.equal(
+    rig.turns.running.map(({name}) => name),
+    ['web01'],
+  );
+});
+
+test('T11: a copy that ends, and one that is paused meanwhile, give their turn to the next', async () => {
+  rig.status = disk({}, {phase: 'syncing'});
+  rig.run();
+  await until(stage('open'), 5000, 'open stream');
+  assert.ok(rig.turns.take('web02'), 'web02 waits');
+  rig.wishes = file({syncPaused: true});
+  rig.follow.poke();
+  await until(() => rig.turns.take('web02') === undefined, 5000, 'the turn of web02');
+  rig.turns.leave('web02', true);
+  rig.wishes = file();
+  await until(stage('open'), 5000, 'open stream');
+  assert.ok(rig.turns.take('web02'), 'web02 waits again');
+  rig.status = disk();
+  rig.peer?.end();
+  rig.local?.end();
+  await until(() => rig.turns.take('web02') === undefined, 5000, 'the turn of web02');
 });
 
 test('the log follows at once when the copy is done', async () => {
