@@ -3,7 +3,7 @@
 const TTY = process.stdout.isTTY;
 const BAR_CELLS = 28;
 /** Between two lines of progress where nobody watches a terminal. */
-const LINE_INTERVAL_MS = 2000;
+const LINE_INTERVAL_MS = 4000;
 
 const paint =
   (code: string) =>
@@ -48,25 +48,30 @@ export function plain(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** A bar on a terminal, a line every two seconds elsewhere. */
+/** A bar on a terminal, a line every few seconds elsewhere. */
 export class ProgressBar {
   readonly #label: string;
-  readonly #totalBytes: number;
+  readonly totalBytes: number;
   readonly #startedMs = performance.now();
   #doneBytes = 0;
   #shownMs = 0;
 
   constructor(label: string, totalBytes: number) {
     this.#label = label;
-    this.#totalBytes = Math.max(1, totalBytes);
+    this.totalBytes = Math.max(1, totalBytes);
   }
 
   get part(): number {
-    return this.#doneBytes / this.#totalBytes;
+    return this.#doneBytes / this.totalBytes;
   }
 
   add(bytes: number): void {
-    this.#doneBytes += bytes;
+    this.set(this.#doneBytes + bytes);
+  }
+
+  /** @param doneBytes in all */
+  set(doneBytes: number): void {
+    this.#doneBytes = doneBytes;
     const nowMs = performance.now();
     if (nowMs - this.#shownMs < (TTY ? 80 : LINE_INTERVAL_MS)) return;
     this.#shownMs = nowMs;
@@ -86,7 +91,7 @@ export class ProgressBar {
   #show(): void {
     const seconds = Math.max(0.001, (performance.now() - this.#startedMs) / 1000);
     const rate = this.#doneBytes / seconds;
-    const left = Math.ceil((this.#totalBytes - this.#doneBytes) / Math.max(1, rate));
+    const left = Math.ceil((this.totalBytes - this.#doneBytes) / Math.max(1, rate));
     const filled = Math.round(this.part * BAR_CELLS);
     const bar = '█'.repeat(filled) + dim('░'.repeat(BAR_CELLS - filled));
     const text = [
@@ -95,7 +100,7 @@ export class ProgressBar {
       `${Math.floor(this.part * 100)
         .toString()
         .padStart(3)} %`,
-      `${mebibytes(this.#doneBytes)} of ${mebibytes(this.#totalBytes)} MiB`,
+      `${mebibytes(this.#doneBytes)} of ${mebibytes(this.totalBytes)} MiB`,
       `${mebibytes(rate)} MiB/s`,
       this.part < 0.03 ? '' : left > 0 ? `${left} s left` : `${seconds.toFixed(1)} s`,
     ]
@@ -107,4 +112,19 @@ export class ProgressBar {
 
 export function mebibytes(bytes: number): string {
   return (bytes / 1024 / 1024).toFixed(0);
+}
+
+/** Waits for work that must end in time. @throws Error where it does not */
+export async function limited<T>(what: string, work: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`${what} did not end within ${timeoutMs / 1000} s`));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

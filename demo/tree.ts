@@ -5,8 +5,10 @@ import path from 'node:path';
 import type {ProgressBar} from './screen.js';
 
 /** Fits, with its file system's own tables, into a disk of 1 GiB with room to spare. */
-const TREE_BYTES_MAX = 600 * 1024 * 1024;
-const TREE_ENTRIES_MAX = 40_000;
+const TREE_BYTES_MAX = 400 * 1024 * 1024;
+/** Looking at each three times is to take seconds. */
+const TREE_ENTRIES_MAX = 12_000;
+const PART_FILE_BYTES_MIN = 32 * 1024;
 const BLOCK_BYTES = 4096;
 const COPIES_AT_ONCE = 4;
 /** Larger files are fsynced, so that the copy really waits for the disk. */
@@ -53,6 +55,27 @@ export function listTree(source: string): Tree {
   };
   walk('');
   return {source, entries, bytes};
+}
+
+/** Some larger files of a tree, with the directories that they need: at most so many bytes. */
+export function someOf({source, entries}: Tree, bytesMax: number): Tree {
+  const files: Entry[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const fits = entry.bytes >= PART_FILE_BYTES_MIN && bytes + entry.bytes <= bytesMax;
+    if (entry.kind !== 'file' || !fits) continue;
+    bytes += entry.bytes;
+    files.push(entry);
+  }
+
+  const above = new Set(files.flatMap(({name}) => directoriesAbove(name)));
+  const directories = entries.filter(({kind, name}) => kind === 'directory' && above.has(name));
+  return {source, entries: [...directories, ...files], bytes};
+}
+
+function directoriesAbove(name: string): string[] {
+  const words = path.dirname(name).split('/');
+  return words.map((_, index) => words.slice(0, index + 1).join('/'));
 }
 
 /** Copies a tree; `onProgress` is called after each file. */
