@@ -22,7 +22,7 @@ import {openReplayState, type ReplayState} from '../image/replay-state.js';
 import {indexPathOf} from '../log/index-file.js';
 import type {Chain} from '../log/record.js';
 import {recoverLog, type RecoveredLog} from '../log/recovery.js';
-import type {SegmentPlan} from '../log/segment-files.js';
+import {removeSegment, type SegmentPlan} from '../log/segment-files.js';
 import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import {LogWriter} from '../log/writer.js';
 import {segmentPlan, type DiskConfig} from './config.js';
@@ -199,7 +199,7 @@ export function openState(
   return {stateFile: file, state, identity};
 }
 
-/** Files that hold nothing that is needed any more (cut, replayed) get a name that says so. */
+/** Files of which nothing is needed any more become spares (replayed) or are removed (cut). */
 export function setSparesAside(
   files: Files,
   plan: SegmentPlan,
@@ -215,8 +215,9 @@ export function setSparesAside(
     if (files.exists(indexPathOf(path))) files.unlink(indexPathOf(path));
   }
 
+  for (const {path} of recovered.cut) removeSegment(files, path);
   // Before anything is appended: the next recovery must not see what this one has cut.
-  if (named.length > 0) files.syncDirectory(plan.directory);
+  if (named.length + recovered.cut.length > 0) files.syncDirectory(plan.directory);
 }
 
 /** Step 3. */

@@ -7,7 +7,7 @@
  *      of the last epoch nothing damaged is cut: nobody may have what lies behind
  *   2. what nobody proves to be durable HERE is written again and synced; records of others say what
  *      was durable at their origin only
- *   3. what lies behind the end is overwritten with zeros, segments behind it become spares: a later
+ *   3. what lies behind the end is overwritten with zeros, segments behind it are removed: a later
  *      recovery must neither take it up again nor miss it
  *
  * Between `from` and `to` the image alone is no state of the disk: where the log ends below `to` it is
@@ -130,17 +130,15 @@ export function activateFollow(input: FollowActivationInput): FollowedDisk {
   };
 }
 
-/** Before the first chunk of a copy: whatever log there is belongs to another image. */
+/**
+ * Before the first chunk of a copy: whatever log there is belongs to another image. Spares as well,
+ * as they may be from behind the place where the new log begins.
+ */
 export function forgetLog(files: Files, config: DiskConfig): void {
   const {logDirectory} = resourcePaths(config.home, config.resource.name);
   files.makeDirectory(logDirectory);
-  const named = files.list(logDirectory).filter((name) => name.startsWith('log-'));
-  for (const name of named) {
-    const path = `${logDirectory}/${name}`;
-    if (name.endsWith('.idx')) files.unlink(path);
-    else files.rename(path, `${logDirectory}/spare-${name}`);
-  }
-
+  const named = files.list(logDirectory).filter((name) => /^(?:log|spare)-/u.test(name));
+  for (const name of named) files.unlink(`${logDirectory}/${name}`);
   if (named.length > 0) files.syncDirectory(logDirectory);
 }
 

@@ -7,12 +7,16 @@
  *                spare: header, fsync, rename, fsync of the directory -> started header, fsync ->
  *                records
  *   records      all checked (follow-check) -> written -> `appended`
- *   cut to X     the lineage loses its epochs behind X, durably -> segments behind X become spares,
+ *   cut to X     the lineage loses its epochs behind X, durably -> segments behind X are removed,
  *                fsync of the directory -> zeros behind X, fdatasync -> `appended` is X
  *   recycling    a segment below `replayed`, and below what others fetch from here, becomes a spare
  *
  * A segment that we have only from its middle on (after a copy of the image, or because the origin
- * moved its tail) gets a header of its own, which begins there: a log has no holes.
+ * moved its tail) gets a header of its own, which begins there: a log has no holes. One that was
+ * only kept for others is the last of the log again where a cut gives up all behind it.
+ *
+ * What is cut is never used again as a spare: its records say what was durable in a history that is
+ * none any more, and where the header of a file that is used again is torn they would be believed.
  *
  * What fails leaves the log as it was: the stream ends, and begins anew where the log ends.
  */
@@ -23,6 +27,7 @@ import type {Files} from '../core/files.js';
 import {COMMIT_BYTES_MAX, SEGMENT_BYTES_MAX} from '../core/limits.js';
 import {formatPosition} from '../core/position.js';
 import {RecordCursor} from '../log/cursor.js';
+import {readSegmentFile, type SegmentFile} from '../log/directory.js';
 import {protocolError, type Hello, type SegmentFrame} from '../log/frames.js';
 import type {LineageEntry} from '../log/lineage.js';
 import {formatChain, isSameChain, RECORD, type Chain} from '../log/record.js';
@@ -31,6 +36,7 @@ import type {SegmentPlan} from '../log/segment-files.js';
 import type {DiskConfig} from './config.js';
 import {zeroBehind, type FollowedDisk} from './follow-activation.js';
 import {checkRecords} from './follow-check.js';
+import {headerHere, isBefore, isSame} from './follow-header.js';
 import {FollowSupply} from './follow-supply.js';
 import {extendLineage, lineageBefore} from './follow-lineage.js';
 import {writeLineage} from './lineage.js';
@@ -197,11 +203,11 @@ export class FollowLog {
       throw protocolError('a SEGMENT that is too large');
     }
 
-    const current = this.#segments.at(-1);
-    // A source with less than we have is still in a segment that we have left: the next one follows.
-    if (current !== undefined && isBefore(header, current.header)) return;
-    if (current === undefined || !isSame(current.header, header)) {
-      this.#refuseDisorder(header, current);
+    const current = this.#segments.at(-1)?.header;
+    const goesOn = current !== undefined && (isSame(current, header) || isBefore(header, current));
+    if (!goesOn) {
+      const isJoined = header.start !== this.#position || isSameChain(header.chain, this.#chain);
+      if (!isJoined) throw protocolError('a SEGMENT of another history');
       this.#begin(bytes, header);
     }
 
@@ -311,15 +317,6 @@ export class FollowLog {
     if (originDurable.get() > position) originDurable.set(position);
   }
 
-  #refuseDisorder(header: SegmentHeader, current: HeldSegment | undefined): void {
-    const isJoined = header.start !== this.#position || isSameChain(header.chain, this.#chain);
-    if (!isJoined) throw protocolError('a SEGMENT of another history');
-    if (current === undefined || header.number > current.header.number) return;
-    // One in which nothing was written may give way to that of another origin.
-    if (current.header.start === this.#position) return;
-    throw protocolError('a SEGMENT with a number that is not above the one before');
-  }
-
   #begin(bytes: Buffer, origin: SegmentHeader): void {
     const shared = this.#shared;
     const position = this.#position;
@@ -334,9 +331,9 @@ export class FollowLog {
     this.#committedBytes = position;
     const gives = lineage.length < this.#lineage.length;
     if (lineage !== this.#lineage && !gives) this.#takeLineage(lineage);
-    const {number, originName, capacityBytes} = origin;
-    const path = this.#supply.take(number, originName, SEGMENT_HEADER_BYTES + capacityBytes);
-    const header = origin.start === position ? origin : rebased(origin, position, this.#chain);
+    const header = headerHere(origin, position, {...this.#chain}, this.#segments.at(-1)?.header);
+    const {number, originName} = header;
+    const path = this.#supply.take(number, originName, SEGMENT_HEADER_BYTES + origin.capacityBytes);
     const stored = header === origin ? bytes : encodeSegmentHeader(header);
     const fd = this.#files.open(path, 'write');
     try {
@@ -370,7 +367,7 @@ export class FollowLog {
       .filter(({header, isGone}) => header.start === last?.header.start && isGone !== true);
     if (empty.length === 0) return;
     // One of the same name went when the last one was made.
-    for (const {name} of empty) if (name !== last?.name) this.#supply.setAside(name);
+    for (const {name} of empty) if (name !== last?.name) this.#supply.discard(name);
     this.#files.syncDirectory(this.#plan.directory);
     for (const segment of empty) segment.isGone = true;
   }
@@ -413,13 +410,17 @@ export class FollowLog {
     }
 
     const before = this.#segments.findLastIndex(({header}) => header.start < to);
-    const at = before < 0 ? this.#segments.findIndex(({isGone}) => isGone !== true) : before;
-    const last = this.#segments[at];
-    const chain = this.#chainAt(last, to);
+    const first = this.#segments.findIndex(({isGone}) => isGone !== true);
+    const at = before < 0 ? first : before;
+    const place = this.#segments[at];
+    const chain = this.#chainAt(place, to);
     if (theirs !== undefined && !isSameChain(theirs, chain)) {
       throw protocolError('a cut to another history');
     }
 
+    // Where nothing is left of all that are open, the one before them is the last of the log again.
+    const retained = before < 0 ? this.#retainedBefore(to) : undefined;
+    const last = retained ?? place;
     this.#isOpen = false;
     const kept = last !== undefined && last.header.start >= to ? last.header.epoch : undefined;
     const lineage = lineageBefore(this.#lineage, formatPosition(to), kept);
@@ -428,11 +429,19 @@ export class FollowLog {
       this.#lineage = lineage;
     }
 
-    const dropped = this.#segments.splice(at + 1);
+    const fd = retained === undefined ? -1 : this.#files.open(retained.path, 'write');
+    const dropped = this.#segments.splice(retained === undefined ? at + 1 : 0);
     shared.dropSegmentsFrom(shared.segmentEnd - dropped.length);
-    for (const {fd, name, isGone} of dropped.toReversed()) {
-      this.#files.close(fd);
-      if (isGone !== true) this.#supply.setAside(name);
+    if (retained !== undefined) {
+      const {name, header} = retained;
+      this.#retained.pop();
+      this.#segments.push({name, header, fd});
+      shared.pushSegment(header.number, fd, header.start);
+    }
+
+    for (const {fd: old, name, isGone} of dropped.toReversed()) {
+      this.#files.close(old);
+      if (isGone !== true) this.#supply.discard(name);
     }
 
     if (dropped.length > 0) this.#files.syncDirectory(this.#plan.directory);
@@ -449,6 +458,13 @@ export class FollowLog {
     this.#limitOriginDurable(to);
   }
 
+  /** The segment that was kept for others only, where it ends at `position`. */
+  #retainedBefore(position: number): SegmentFile | undefined {
+    const kept = this.#retained.at(-1);
+    if (kept?.end !== position) return undefined;
+    return readSegmentFile(this.#files, join(this.#plan.directory, kept.name), kept.name);
+  }
+
   #chainAt(segment: HeldSegment | undefined, to: number): Chain {
     if (to === this.#position) return {...this.#chain};
     assert(segment !== undefined, 'what is cut lies in a segment');
@@ -459,25 +475,4 @@ export class FollowLog {
     if (cursor.position !== to) throw protocolError('a cut where no record ends');
     return {low: cursor.chain.low, high: cursor.chain.high};
   }
-}
-
-/** The same segment, as far as it goes: ours or that of the source may begin later than the origin's. */
-function isSame(ours: SegmentHeader, theirs: SegmentHeader): boolean {
-  return (
-    ours.number === theirs.number &&
-    ours.originId === theirs.originId &&
-    ours.epoch === theirs.epoch &&
-    ours.start + ours.capacityBytes === theirs.start + theirs.capacityBytes
-  );
-}
-
-/** An older segment of the same epoch: its file may be here, and must not be made anew. */
-function isBefore(theirs: SegmentHeader, ours: SegmentHeader): boolean {
-  const isOfOne = ours.originId === theirs.originId && ours.epoch === theirs.epoch;
-  return isOfOne && theirs.number < ours.number;
-}
-
-function rebased(origin: SegmentHeader, position: number, chain: Readonly<Chain>): SegmentHeader {
-  const end = origin.start + origin.capacityBytes;
-  return {...origin, start: position, chain: {...chain}, capacityBytes: end - position};
 }

@@ -4,7 +4,7 @@
  */
 import {join} from 'node:path';
 import type {Files} from '../core/files.js';
-import {makeReady, makeSpare, type SegmentPlan} from '../log/segment-files.js';
+import {makeReady, makeSpare, removeSegment, type SegmentPlan} from '../log/segment-files.js';
 import {segmentName} from '../log/segment.js';
 
 /** Spares made ahead. */
@@ -45,9 +45,8 @@ export class FollowSupply {
     this.#resize(fileBytes);
     const spare = this.#spares.pop() ?? this.#makeNow();
     const plan = {...this.#plan, originName, fileBytes};
-    const path = join(plan.directory, segmentName(number, originName));
     // Left by a branch that was cut, in a life that died.
-    if (this.#files.exists(path)) this.setAside(segmentName(number, originName));
+    this.discard(segmentName(number, originName));
     try {
       return makeReady(this.#files, plan, spare, number);
     } catch (error) {
@@ -56,7 +55,12 @@ export class FollowSupply {
     }
   }
 
-  /** Makes a spare of the segment with this name: nobody needs it any more. */
+  /** Removes the segment with this name: what it holds is no part of the log. */
+  discard(name: string): void {
+    removeSegment(this.#files, join(this.#plan.directory, name));
+  }
+
+  /** Makes a spare of the segment with this name: it is replayed, and nobody needs it any more. */
   setAside(name: string): void {
     const {directory} = this.#plan;
     const path = join(directory, name);

@@ -75,6 +75,8 @@ export interface RecoveredLog {
   readonly older: readonly SegmentFile[];
   /** Files that hold nothing of the log: to be used again. */
   readonly spares: readonly SpareFile[];
+  /** Files with records that are no part of the log: never to be used again. */
+  readonly cut: readonly {readonly name: string; readonly path: string}[];
   readonly numberMax: number;
   /** Where the log ends, and the chain value there. */
   readonly position: number;
@@ -117,11 +119,12 @@ export function recoverLog(input: RecoveryInput): RecoveredLog {
 
   const kept = segments.slice(0, walk.used);
   const refused = listing.segments.filter((segment) => !accepted.includes(segment));
-  const cut = [...segments.slice(walk.used), ...superseded, ...refused];
+  const unreadable = listing.spares.filter(({isUnreadable}) => isUnreadable);
   return {
     segments: kept,
     older: effective.slice(0, first),
-    spares: [...listing.spares, ...cut.map(({name, path}) => ({name, path, isUnreadable: false}))],
+    spares: listing.spares.filter(({isUnreadable}) => !isUnreadable),
+    cut: [...segments.slice(walk.used), ...superseded, ...refused, ...unreadable],
     numberMax: listing.numberMax,
     position: walk.position,
     chain: walk.chain,

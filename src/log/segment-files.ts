@@ -3,6 +3,7 @@
  *
  *   new:      spare-new-N: space reserved, zeros as far as there is time, fsync
  *   used:     rename log-5 -> spare-5 (after everything in it was replayed)
+ *   cut:      removed: what its records say of a history that was given up may be believed by nobody
  *   ready:    header (ready, number) written, fdatasync; rename -> log-18; fsync of the directory
  *   started:  header (started) written in place by the writer, then records
  *
@@ -13,6 +14,7 @@ import {join} from 'node:path';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {MIB} from '../core/units.js';
+import {indexPathOf} from './index-file.js';
 import {encodeSegmentHeader, segmentName, type SegmentHeader} from './segment.js';
 
 export interface SegmentPlan {
@@ -111,6 +113,12 @@ function reserve(files: Files, fd: number, sizeBytes: number): boolean {
     if (errnoOf(error) === 'EOPNOTSUPP') return false;
     throw error;
   }
+}
+
+/** Removes a segment that is no part of the log, and its index file, where they are there. */
+export function removeSegment(files: Files, path: string): void {
+  removeIfThere(files, path);
+  removeIfThere(files, indexPathOf(path));
 }
 
 function removeIfThere(files: Files, path: string): void {

@@ -7,6 +7,8 @@
  *                                     in another file (a moved tail), or gone
  *   where the disk has a new epoch    the directory is read again before anything is sent or told:
  *                                     the log may have been cut below what the follower has
+ *   where the disk is in another      the same: a write that failed may have left a valid record
+ *   segment than the last known       behind the end of this one, and the next one has another there
  *
  * Nothing at or above the position that the disk process has appended is ever read.
  */
@@ -42,6 +44,8 @@ export interface LogEnd {
   readonly appended: number;
   /** Epoch that it appends in, or that its log ends with. */
   readonly epoch: string;
+  /** Name of the segment that it appends to, where it is known. */
+  readonly currentFile?: string | null;
 }
 
 /** Either the header of the segment that follows, or whole records. */
@@ -66,6 +70,8 @@ const LOOK_TRIES = 3;
 export class LogSource {
   readonly #log: LogPlace;
   #reader: SegmentReader | undefined;
+  /** Name of its file. */
+  #name = '';
   /** No record of this segment counts from here on. */
   #end = Infinity;
   #isAnnounced = false;
@@ -130,6 +136,8 @@ export class LogSource {
     assert(this.#reader !== undefined, 'read follows open');
     if (end.appended < this.position) throw this.#branched(end.appended);
     if (!this.isOn(end) && !this.#confirm(end)) return undefined;
+    const isLast = (end.currentFile ?? this.#name) === this.#name;
+    if (!isLast && this.#end === Infinity) this.#enter();
     for (let tries = 0; tries < LOOK_TRIES; tries += 1) {
       const {position} = this;
       const reader = this.#reader;
@@ -232,6 +240,7 @@ export class LogSource {
     if (reader === undefined) return undefined;
     this.close();
     this.#reader = reader;
+    this.#name = segment.name;
     this.#end = end;
     this.#isAnnounced = false;
     return reader;

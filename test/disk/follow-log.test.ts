@@ -131,10 +131,6 @@ test('a segment that does not join is refused', () => {
   refused('PEER_PROTOCOL', () => {
     follower.log.takeSegment({position, bytes, header: epoch});
   });
-  const number = {...header, number: header.number - 1};
-  refused('PEER_PROTOCOL', () => {
-    follower.log.takeSegment({position, bytes, header: number});
-  });
   refused('PEER_PROTOCOL', () => {
     follower.log.takeSegment({position: position + 8, bytes, header});
   });
@@ -186,59 +182,6 @@ test('the lineage of the source names epochs in which nothing was written', () =
   }
 
   assert.equal(readLineage(follower.files, PATHS.lineageFile), source);
-});
-
-test('a cut drops records, segments and epochs behind it, and they stay away', () => {
-  const rig = primaryWith(40);
-  rig.kill();
-  rig.life.shared.set(WORD.replayPaused, 1);
-  write(rig, 30);
-  const records = recordsOf(rig);
-  const source = readLineage(rig.files, PATHS.lineageFile);
-  const epochStart = Number.parseInt(source[1]?.start ?? '', 16);
-  const inFirst = records.filter(({end}) => end <= epochStart);
-  for (const target of [inFirst.at(-3), inFirst.at(-1), records.at(-2), inFirst.at(5)]) {
-    assert.ok(target !== undefined);
-    const follower = new FollowRig(rig);
-    follower.feed(records);
-    follower.log.noteOriginDurable(records[3]?.end ?? 0);
-    follower.shared.originDurable.set(records[3]?.end ?? 0);
-    follower.settle();
-    follower.committer.commit();
-    assert.is(follower.log.cut(target.end), true);
-    assert.is(follower.log.position, target.end);
-    assert.equal(follower.log.chain, target.chain);
-    assert.is(follower.shared.appended.get(), target.end);
-    const epochs = target.end <= epochStart ? 1 : 2;
-    assert.is(readLineage(follower.files, PATHS.lineageFile).length, epochs);
-    follower.crash('none');
-    assert.is(follower.log.position, target.end, 'after power loss');
-    assert.is(follower.disk.recovered.tornRecords, 0);
-    follower.feed(records);
-    follower.log.noteOriginDurable(endOf(records));
-    follower.settle();
-    assert.is(follower.shared.replayed.get(), endOf(records));
-    follower.assertImage(records);
-  }
-});
-
-test('a cut below what the image may hold is refused, and changes nothing', () => {
-  const rig = primaryWith(30);
-  const records = recordsOf(rig);
-  const follower = new FollowRig(rig);
-  follower.feed(records);
-  follower.log.noteOriginDurable(records[20]?.end ?? 0);
-  follower.settle();
-  refused('ORIGIN_LOST_DATA', () => follower.log.cut(records[10]?.end ?? 0));
-  refused('PEER_PROTOCOL', () => follower.log.cut((records.at(-2)?.end ?? 0) + 8));
-  refused('PEER_PROTOCOL', () => follower.log.cut(endOf(records) + 8));
-  assert.is(follower.log.position, endOf(records));
-  follower.shared.set(WORD.replayLock, 1);
-  assert.is(follower.log.cut(records.at(-2)?.end ?? 0), false);
-  follower.shared.set(WORD.replayLock, 0);
-  follower.shared.set(WORD.commitLock, 1);
-  assert.is(follower.log.cut(records.at(-2)?.end ?? 0), false);
-  assert.is(follower.shared.get(WORD.replayLock), 0);
 });
 
 test('files are used again once they are replayed and nobody fetches them', () => {

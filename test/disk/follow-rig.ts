@@ -101,6 +101,8 @@ export class FollowRig {
   readonly config: DiskConfig;
   readonly sizeBytes: number;
   readonly notes: string[] = [];
+  /** What slots.json says to the next life. */
+  retainFrom = Infinity;
   shared!: Shared;
   disk!: FollowedDisk;
   committer!: Committer;
@@ -129,6 +131,7 @@ export class FollowRig {
     const {files, clock, config} = this;
     const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
     this.shared = shared;
+    shared.retain(this.retainFrom);
     this.replayer = undefined;
     this.disk = activateFollow({files, config, shared, acceptImage: false});
     this.disk.stateFile.close();

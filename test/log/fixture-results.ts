@@ -58,7 +58,7 @@ export function recoverFixture(
       diskSizeBytes: result.diskSizeBytes,
       tornRecords: result.tornRecords,
       segments: result.segments.map(({header}) => header.number),
-      spares: result.spares.map(({name}) => name),
+      spares: [...result.spares, ...result.cut].map(({name}) => name),
     };
   } catch (error) {
     if (isDiskError(error, 'LOG_CORRUPT')) {

@@ -224,7 +224,7 @@ test('epochs in which nothing was written are passed over', () => {
   );
   assert.is(result.position, at(records, -1).end);
   assert.is(result.epoch, epochOf(5));
-  assert.is(result.spares.length, 3);
+  assert.is(result.cut.length, 3);
 });
 
 test('a tail that moved to another file after an I/O error is read there', () => {

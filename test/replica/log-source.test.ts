@@ -6,7 +6,7 @@ import {formatPosition} from '../../src/core/position.js';
 import type {Answer, Hello} from '../../src/log/frames.js';
 import type {LineageEntry} from '../../src/log/lineage.js';
 import {formatChain, RECORD, type Chain} from '../../src/log/record.js';
-import {segmentName} from '../../src/log/segment.js';
+import {SEGMENT_HEADER_BYTES, segmentName} from '../../src/log/segment.js';
 import {LogSource, type LogEnd, type SourceBatch} from '../../src/replica/log-source.js';
 import type {SimDisk} from '../sim/sim-disk.js';
 import {
@@ -57,7 +57,11 @@ function makeRig(fileBytes?: number): Rig {
       builder.beginEpoch(count, number);
     },
     source: () => new LogSource({files, directory: DIRECTORY, resourceId: RESOURCE_ID}),
-    end: () => ({appended: builder.writer.position, epoch: builder.epoch}),
+    end: () => ({
+      appended: builder.writer.position,
+      epoch: builder.epoch,
+      currentFile: segmentName(builder.writer.header?.number ?? 0, 'alpha'),
+    }),
     hello: (position, chain, changed = {}) => ({
       version: 1,
       resourceId: RESOURCE_ID,
@@ -293,6 +297,29 @@ test('a log that was cut below what was sent ends the stream, before anything is
   assert.is(answer.chain, formatChain(first.chain));
   assertSame(joined(drain(source, higher), first.end), bytesOf(rig.files, after.records));
   source.close();
+});
+
+test('a valid record behind the end of a segment, left by a write that failed, is not sent', async () => {
+  const make = (): Rig => {
+    const rig = makeRig();
+    rig.epoch(1, 1);
+    rig.builder.small(40, 1);
+    return rig;
+  };
+  const [rig, other] = [make(), make()];
+  const source = rig.source();
+  await rig.open(source, rig.hello(0, START));
+  const before = drain(source, rig.end());
+  const end = rig.builder.writer.position;
+  const left = other.builder.small(80, 2);
+  const bytes = bytesOf(other.files, [left]);
+  const path = join(DIRECTORY, segmentName(1, 'alpha'));
+  overwrite(rig.files, path, SEGMENT_HEADER_BYTES + end, bytes);
+  rig.builder.beginSegment(2);
+  rig.builder.small(40, 3);
+  rig.builder.small(40, 4);
+  const batches = [...before, ...drain(source, rig.end())];
+  assertSame(joined(batches, 0), bytesOf(rig.files, rig.builder.records));
 });
 
 test('an epoch that is not in the files yet is waited for', async () => {

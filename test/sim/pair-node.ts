@@ -18,6 +18,7 @@ import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
 import {openReplayState} from '../../src/image/replay-state.js';
 import {Replayer} from '../../src/image/replay.js';
 import type {LineageEntry} from '../../src/log/lineage.js';
+import {segmentName} from '../../src/log/segment.js';
 import type {LogPositions} from '../../src/replica/serve-log.js';
 import {beginLife, type Life} from './life.js';
 import type {Random} from './random.js';
@@ -160,7 +161,10 @@ export class PairNode {
   positions(): LogPositions {
     const {shared, serve, follow} = this;
     const origin = Math.max(shared.originDurable.get(), shared.replayed.get());
+    const number = shared.get(WORD.currentNumber);
+    const ownFile = number === 0 ? null : segmentName(number, this.name);
     return {
+      currentFile: serve === undefined ? (follow?.follower.log?.currentName ?? null) : ownFile,
       appended: this.position,
       epoch: serve?.disk.epoch ?? follow?.follower.log?.epoch ?? '',
       durable: serve === undefined ? origin : shared.durable.get(),

@@ -6,7 +6,7 @@
  *   2. the logfiles with its own records, and its lineage, are copied to forks/EPOCH-POSITION/; the
  *      directory gets this name when all is there. It stays until somebody removes it
  *   3a. the image holds nothing of the branch (`to` at or below the fork): the lineage loses the
- *       epochs behind the fork, segments behind it become spares, the one with it is zeroed from there
+ *       epochs behind the fork, segments behind it are removed, the one with it is zeroed from there
  *   3b. it does: the image is compared with the other node's and copied where it differs; until that
  *       is done it is InConsistent
  *
@@ -35,6 +35,7 @@ import {openReplayState} from '../../image/replay-state.js';
 import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
 import {indexPathOf} from '../../log/index-file.js';
 import {withoutSuperseded} from '../../log/recovery.js';
+import {removeSegment} from '../../log/segment-files.js';
 import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
@@ -297,10 +298,7 @@ function cutLog(
   const config = readDiskConfig(context.paths.home, name);
   writeLineage(config, lineageBefore(readLineage(files, lineageFile), formatPosition(at)), files);
   const behind = segments.filter(({header}) => header.start >= at && header.start > 0);
-  for (const {name: segment, path} of behind.toReversed()) {
-    files.rename(path, join(logDirectory, `spare-${segment}`));
-    if (files.exists(indexPathOf(path))) files.unlink(indexPathOf(path));
-  }
+  for (const {path} of behind.toReversed()) removeSegment(files, path);
 
   if (behind.length > 0) files.syncDirectory(logDirectory);
   const last = segments.findLast((segment) => !behind.includes(segment));

@@ -67,13 +67,14 @@ async function pinFor({replica, caller}: PeerStream, position: number): Promise<
 
 /** Where the log ends, all at one moment. */
 function positionsOf(status: DiskStatus, timeMs: number): LogPositions {
-  const {epoch, position, durable, replayed, follow} = status;
+  const {epoch, position, durable, replayed, follow, log} = status;
   // What is in an image was durable at the origin before.
   const origin = Math.max(numberOf(follow?.originDurable ?? '0'), numberOf(replayed));
   return {
     appended: numberOf(position),
     // Nobody has this one: then nothing is told, as nothing is known.
     epoch: epoch ?? '',
+    currentFile: log.currentFile,
     durable: status.mode === 'follow' ? origin : numberOf(durable),
     timeMs,
   };
