@@ -105,6 +105,7 @@ export const DISK_COUNTERS = [
   'batches',
   'replayedBytes',
   'resentRequests',
+  'gatheredWrites',
 ] as const;
 
 export type DiskCounter = (typeof DISK_COUNTERS)[number];

@@ -36,6 +36,10 @@ const COUNTERS: Readonly<Record<DiskCounter, readonly [name: string, help: strin
     'mars_disk_resent_requests_total',
     'Requests that the kernel sent again after the end of a disk process',
   ],
+  gatheredWrites: [
+    'mars_disk_gathered_writes_total',
+    'Writes that came beside others and were appended to the log together with them',
+  ],
 };
 
 type Labels = Readonly<Record<string, string>>;

@@ -13,7 +13,7 @@ const committer = new Committer({
   shared,
   responder:
     input.answers === undefined
-      ? createKernelResponder(input.fuseFd)
+      ? createKernelResponder(input.fuseFd, input.fuseSecondFd)
       : createPortResponder(input.answers),
   onFailure: (errno) => {
     send({kind: 'commit-failed', errno});

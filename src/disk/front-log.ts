@@ -19,6 +19,7 @@ import type {Clock} from '../core/clock.js';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {COMMIT_BYTES_MAX} from '../core/limits.js';
+import type {WriteBatch} from '../fuse/handler.js';
 import {RECORD, RECORD_HEADER_BYTES, type Chain} from '../log/record.js';
 import {SEGMENT_HEADER_BYTES, segmentName, type SegmentHeader} from '../log/segment.js';
 import type {LogWriter, RecordBody} from '../log/writer.js';
@@ -120,6 +121,29 @@ export class FrontLog implements LogReader {
         this.#shared.durable.get(),
       ),
     );
+  }
+
+  /**
+   * The writes of a batch as records, with one write(2).
+   *
+   * @param positions receives the stream position of each payload
+   * @returns false where nothing was appended: one by one they find room, or meet the error
+   */
+  appendWrites(batch: WriteBatch, positions: Float64Array): boolean {
+    const {bytes, payloadOffset, count, offsets, lengths, payloadBytes} = batch;
+    const storedBytes = payloadBytes + (count - 1) * RECORD_HEADER_BYTES;
+    if (!this.#writer.isPacked || !this.fits(storedBytes)) return false;
+    const durable = this.#shared.durable.get();
+    try {
+      this.#writer.appendWrites(bytes, payloadOffset, count, offsets, lengths, durable, positions);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      return false;
+    }
+
+    this.#failures = 0;
+    this.#publish();
+    return true;
   }
 
   /** @returns stream position behind the header, or NO_SEGMENT */

@@ -39,7 +39,7 @@ function run(): void {
   disk.stateFile.close();
   send(activatedMessage(disk));
   if (input.serve) {
-    const responder = createKernelResponder(input.fuseFd);
+    const responder = createKernelResponder(input.fuseFd, input.fuseSecondFd);
     const committer = new Committer({
       files,
       clock: systemClock,
@@ -65,6 +65,7 @@ function run(): void {
     });
     runKernelSession({
       fd: input.fuseFd,
+      ...(input.fuseSecondFd === undefined ? {} : {secondFd: input.fuseSecondFd}),
       handler: front,
       initFile: resourcePaths(input.home, input.name).fuseFile,
       resend: input.resend,

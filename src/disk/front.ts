@@ -2,7 +2,8 @@
  * The front of the disk: takes requests, appends to the log, keeps the index, answers reads.
  * The fuse thread owns it; nothing else writes the index or the log.
  *
- *   write   complete to whole blocks -> append -> index -> acknowledged (it is in the logfile)
+ *   write   complete to whole blocks -> append -> index -> acknowledged (it is in the logfile);
+ *           whole blocks that came together are appended with one write(2)
  *   read    by the index from the log, else from the image
  *   flush   handed to the commit thread, unless everything is durable already
  *   zero    a record without payload; its ragged ends are written as zeros
@@ -18,10 +19,13 @@ import {MIB} from '../core/units.js';
 import {
   ERRNO,
   PENDING,
+  WRITE_BATCH_COUNT_MAX,
+  WRITE_GAP_BYTES,
   WRITE_HEADROOM_BYTES,
   WRITE_TAILROOM_BYTES,
   type DiskHandler,
   type Responder,
+  type WriteBatch,
 } from '../fuse/handler.js';
 import {EXTENTS_MAX} from '../image/segment-index.js';
 import {RECORD, RECORD_HEADER_BYTES} from '../log/record.js';
@@ -79,6 +83,7 @@ export class Front implements DiskHandler {
   readonly #parking = new ParkingLot();
   /** For ragged ends of discards and for parked requests. */
   readonly #scratch = Buffer.alloc(WRITE_HEADROOM_BYTES + BLOCK_BYTES + WRITE_TAILROOM_BYTES);
+  readonly #positions = new Float64Array(WRITE_BATCH_COUNT_MAX);
   #sizeBytes: number;
   #replayedSeen = -1;
 
@@ -141,6 +146,25 @@ export class Front implements DiskHandler {
 
     if (result !== 0) return result;
     return this.#durableWrites ? this.#awaitDurable(uniqueLow, uniqueHigh, length) : 0;
+  }
+
+  writeBatch(batch: WriteBatch): boolean {
+    if (this.#durableWrites || this.#parking.count > 0) return false;
+    if (this.#shared.get(WORD.logDefective) !== 0) return false;
+    if (this.#shared.get(WORD.commitFailed) !== 0) return false;
+    const {count, offsets, lengths} = batch;
+    this.#inline?.noteRequest(this.#shared.waitingCount);
+    assert(count <= this.#positions.length, 'a batch within WRITE_BATCH_COUNT_MAX');
+    if (!this.log.appendWrites(batch, this.#positions)) return false;
+    for (let at = 0; at < count; at += 1) {
+      const block = (offsets[at] ?? 0) / BLOCK_BYTES;
+      this.#disk.index.put(block, (lengths[at] ?? 0) / BLOCK_BYTES, this.#positions[at] ?? 0);
+    }
+
+    this.#count(COUNTER.writes, count);
+    this.#count(COUNTER.writtenBytes, batch.payloadBytes);
+    if (count > 1) this.#count(COUNTER.gatheredWrites, count);
+    return true;
   }
 
   flush(uniqueLow: number, uniqueHigh: number): number {
@@ -438,6 +462,7 @@ const NOTHING = Buffer.alloc(0);
 
 assert(
   WRITE_HEADROOM_BYTES >= LEAD_BYTES_MAX + RECORD_HEADER_BYTES + BLOCK_BYTES &&
-    WRITE_TAILROOM_BYTES >= BLOCK_BYTES + TRAIL_BYTES_MAX,
+    WRITE_TAILROOM_BYTES >= BLOCK_BYTES + TRAIL_BYTES_MAX &&
+    WRITE_GAP_BYTES === RECORD_HEADER_BYTES,
   'what the log puts around a payload fits',
 );

@@ -1,7 +1,7 @@
 import {spawn} from 'node:child_process';
 import fs from 'node:fs';
 import {resourcePaths} from '../core/home.js';
-import {FUSE_FD} from '../fuse/mount.js';
+import {FUSE_FD, FUSE_SECOND_FD} from '../fuse/mount.js';
 import type {DiskProcess} from './process.js';
 
 /** Descriptor of the resource's lock, from the holder to every generation and back to a new holder. */
@@ -16,7 +16,7 @@ export function tellHolderOfEnd(): void {
 }
 
 /**
- * Starts a new holder when the old one dies. It inherits the FUSE descriptor and the lock, and
+ * Starts a new holder when the old one dies. It inherits the FUSE descriptors and the lock, and
  * learns of our own end from the FIFO, which nobody but us holds open for writing.
  */
 export function watchHolder(disk: DiskProcess): void {
@@ -41,7 +41,11 @@ function replace(disk: DiskProcess): void {
   const child = spawn('sh', [holderScript ?? '', home, name, mount, driver, mode, 'adopt'], {
     detached: true,
     env: {...process.env, MARS_GENERATION: String(generation)},
-    stdio: ['ignore', out, out, inherited(FUSE_FD), end, ...unused(4), inherited(LOCK_FD)],
+    stdio: [
+      ...['ignore' as const, out, out, inherited(FUSE_FD), end, inherited(FUSE_SECOND_FD)],
+      ...unused(3),
+      inherited(LOCK_FD),
+    ],
   });
   fs.closeSync(out);
   fs.closeSync(end);

@@ -1,11 +1,11 @@
 #!/bin/sh
-# The holder of one resource: keeps the FUSE descriptor (3) and the lock of the resource (9), and
+# The holder of one resource: keeps the FUSE descriptors (3, 5) and the lock of the resource (9), and
 # starts the disk process again when it dies. It knows nothing else, so it has no reason to die.
 #
 #   holder.sh HOME NAME MOUNT DRIVER MODE [adopt]
 #
 #   DRIVER  kernel | fuse-native | auto      MODE  serve | replay | follow
-#   adopt   started by a disk process whose holder died: 3 and 9 are inherited, and 4, the reading
+#   adopt   started by a disk process whose holder died: 3, 5 and 9 are inherited, and 4, the reading
 #           end of the FIFO, which tells when that disk process ends
 #
 # It never touches a path below MOUNT: a thread that waits there for a dead disk process could not
@@ -33,10 +33,30 @@ mount_kernel() {
   # By command: the failure of a special builtin ends dash.
   command exec 3<>/dev/fuse || return 1
   words=$(mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,max_read=1048576 \
-    mars "$mount" 2>&1) && return 0
+    mars "$mount" 2>&1) && second_descriptor && return 0
   exec 3<&-
   say "mount: $words"
   return 1
+}
+
+# 5: another descriptor of the same connection, which does not block, to look whether more requests
+# wait. Kept here like 3: what was read from it and not answered would end with an error when the
+# last one is closed. Without it requests are handled one by one. FUSE_DEV_IOC_CLONE is
+# _IOR(229, 0, uint32_t); both it and O_NONBLOCK count for the open file, which perl only borrows.
+second_descriptor() {
+  command exec 5<>/dev/fuse || return 0
+  if perl -e '
+    use Fcntl;
+    open(my $second, "+<&=", 5) or exit 1;
+    my $first = pack("L", 3);
+    defined ioctl($second, 0x8004e500, $first) or exit 1;
+    defined fcntl($second, F_SETFL, O_RDWR | O_NONBLOCK) or exit 1;
+  ' 2>/dev/null; then
+    export MARS_FUSE_SECOND=1
+  else
+    exec 5<&-
+  fi
+  return 0
 }
 
 if [ "$adopt" = adopt ]; then
@@ -50,6 +70,7 @@ if [ "$adopt" = adopt ]; then
   grep -qF " $(printf %s "$mount" | sed 's/ /\\040/g') fuse" /proc/self/mounts ||
     [ "$mode" != serve ] || exit 0
 else
+  unset MARS_FUSE_SECOND
   exec 9>>"$directory/lock"
   if ! flock -n 9; then
     fatal RESOURCE_LOCKED "another holder has the lock $directory/lock"
@@ -108,7 +129,7 @@ start='
     # Perl counts who uses 0 and 1: closed behind its back, a file that gets one stays open.
     open(STDIN, "<", "/dev/null");
     open(STDOUT, ">", "/dev/null");
-    POSIX::close($_) for 3, 9;
+    POSIX::close($_) for 3, 5, 9;
     my $call = $aarch64 ? 47 : 285;
     while (my $line = <$requests>) {
       my ($kind, $fd, $count) = split " ", $line;
@@ -138,7 +159,7 @@ start='
 '
 
 # Without our descriptors: a holder that is ended meanwhile gives the lock back at once.
-pause() { sleep "$1" 3<&- 9<&-; }
+pause() { sleep "$1" 3<&- 5<&- 9<&-; }
 
 # Only who serves has a mount, and so a driver to choose.
 [ "$mode" != serve ] && driver=kernel
@@ -174,7 +195,7 @@ while :; do
     if [ "$driver" = kernel ] && [ "$mode" = serve ]; then
       # Nobody reads requests any more: until the last descriptor is gone and the kernel aborts the
       # connection, whoever looks at the mount waits for ever, umount too.
-      exec 3<&-
+      exec 3<&- 5<&-
       umount -i -c "$mount"
     fi
     exit 70

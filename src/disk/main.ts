@@ -24,7 +24,7 @@ import {assert} from '../core/assert.js';
 import {systemClock} from '../core/clock.js';
 import {createFilesFromEnvironment} from '../core/fault-files.js';
 import {helperFromEnvironment} from '../core/fallocate.js';
-import {FUSE_FD} from '../fuse/mount.js';
+import {FUSE_FD, FUSE_SECOND_FD} from '../fuse/mount.js';
 import type {ThreadInput} from './messages.js';
 import {SHARED_BYTES} from './shared.js';
 import {startThread} from './start-thread.js';
@@ -53,6 +53,7 @@ const input: ThreadInput = {
   home,
   name,
   fuseFd: FUSE_FD,
+  ...(process.env['MARS_FUSE_SECOND'] === undefined ? {} : {fuseSecondFd: FUSE_SECOND_FD}),
   resend: generation > 1,
   serve: mode === 'serve',
   follow: mode === 'follow',

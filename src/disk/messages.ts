@@ -14,6 +14,8 @@ export interface ThreadInput {
   readonly home: string;
   readonly name: string;
   readonly fuseFd: number;
+  /** Second descriptor of the same connection; undefined where the holder could not make one. */
+  readonly fuseSecondFd?: number;
   /** Where answers go for a driver that answers on the main thread; undefined: to `fuseFd`. */
   readonly answers?: MessagePort;
   /** True for a process that takes over a mount from a dead one. */

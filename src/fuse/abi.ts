@@ -105,6 +105,13 @@ export const SEEK_HOLE = 4;
 /** High word of a request that the kernel sent again after FUSE_NOTIFY_RESEND. */
 export const UNIQUE_HIGH_RESENT = 0x80000000;
 
+/**
+ * Set by us in the low word of a unique that was read from the second descriptor of the connection:
+ * the kernel finds a request only through the descriptor that it was read from. Ordinary uniques
+ * are even (FUSE_REQ_ID_STEP), so the bit is free until the reply is sent.
+ */
+export const UNIQUE_LOW_SECOND = 1;
+
 /** Words of `fuse_in_header`. */
 export const IN = {LENGTH: 0, OPCODE: 1, UNIQUE_LOW: 2, UNIQUE_HIGH: 3, NODE_LOW: 4} as const;
 export const IN_NODE_HIGH = 5;

@@ -31,6 +31,7 @@ import {
   REPLY_OFFSET,
   REQUEST_BUFFER_BYTES,
   REQUEST_OFFSET,
+  UNIQUE_LOW_SECOND,
   WRITE_HEADER_BYTES,
   readUint64,
 } from './abi.js';
@@ -165,6 +166,16 @@ export class RequestDispatcher {
 
   get uniqueHigh(): number {
     return this.#words[IN.UNIQUE_HIGH] ?? 0;
+  }
+
+  /** The request in `request` came through the second descriptor: its reply goes there. */
+  markSecond(): void {
+    this.#words[IN.UNIQUE_LOW] = (this.uniqueLow | UNIQUE_LOW_SECOND) >>> 0;
+  }
+
+  /** Something was written that `handle` has not seen. */
+  noteChange(): void {
+    this.#changed = true;
   }
 
   /** Handles the request of `lengthBytes` in `request`. */

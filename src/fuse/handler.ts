@@ -32,6 +32,27 @@ export const WRITE_HEADROOM_BYTES = 4096 + 128 + 4096;
 /** Free bytes behind the largest payload: completion to a whole block, and to a whole page. */
 export const WRITE_TAILROOM_BYTES = 4096 + 4096;
 
+/** Bytes between two payloads of a batch, and in front of the first: the header of a log record. */
+export const WRITE_GAP_BYTES: number = 128;
+export const WRITE_BATCH_COUNT_MAX = 64;
+
+/**
+ * Writes of whole blocks that came together. Their payloads lie one behind the other in `bytes`,
+ * WRITE_GAP_BYTES apart, the first at `payloadOffset`. Around the whole a handler may overwrite what it
+ * may around one write's payload; between the payloads only the gaps.
+ */
+export interface WriteBatch {
+  readonly bytes: Buffer;
+  readonly payloadOffset: number;
+  readonly count: number;
+  /** Where each goes on the disk, bytes; multiples of 4096. Ranges lie inside the disk. */
+  readonly offsets: Float64Array;
+  /** Multiples of 4096, above 0. */
+  readonly lengths: Uint32Array;
+  /** Of all payloads together. */
+  readonly payloadBytes: number;
+}
+
 export interface DiskHandler {
   /** Size of disk.img in bytes; may grow between requests. */
   sizeBytes(): number;
@@ -58,6 +79,14 @@ export interface DiskHandler {
     uniqueLow: number,
     uniqueHigh: number,
   ): number;
+
+  /**
+   * The writes of a batch, in their order, at the price of one.
+   *
+   * @returns true: all are done, as by `write` with result 0. False: none is, the payloads are
+   *   untouched, and each is to be written by itself
+   */
+  writeBatch?(batch: WriteBatch): boolean;
 
   /** FSYNC: PENDING unless everything acknowledged is durable already. */
   flush(uniqueLow: number, uniqueHigh: number): number;

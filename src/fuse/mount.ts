@@ -8,6 +8,11 @@ import {REQUEST_BYTES_MAX} from '../core/limits.js';
 
 /** Descriptor of /dev/fuse in holder and disk process. */
 export const FUSE_FD = 3;
+/**
+ * A second descriptor of the same connection that never blocks (FUSE_DEV_IOC_CLONE, O_NONBLOCK), made by
+ * the holder; absent where it could not be made. What waits is read from it without sleeping.
+ */
+export const FUSE_SECOND_FD = 5;
 /** Type and source of our mounts, as mountinfo shows them: `fuse`, `mars`. */
 export const MOUNT_TYPE = 'fuse';
 export const MOUNT_SOURCE = 'mars';

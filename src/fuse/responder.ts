@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import {assert} from '../core/assert.js';
 import {errnoOf} from '../core/errors.js';
-import {OUT_HEADER_BYTES} from './abi.js';
+import {OUT_HEADER_BYTES, UNIQUE_LOW_SECOND} from './abi.js';
 import {
   encodeHeader,
   encodeNotifyInvalInode,
@@ -31,19 +31,37 @@ export function sendReply(fd: number, reply: Buffer, offset: number, lengthBytes
   }
 }
 
-/** For the thread that calls it; make one for each thread. `fd` is /dev/fuse of the mount. */
-export function createKernelResponder(fd: number): Responder {
+/**
+ * For the thread that calls it; make one for each thread. `fd` is /dev/fuse of the mount, `secondFd`
+ * the second descriptor of its connection: uniques with UNIQUE_LOW_SECOND are answered there.
+ */
+export function createKernelResponder(fd: number, secondFd?: number): Responder {
   const reply = Buffer.alloc(OUT_HEADER_BYTES + 8);
   const words = new Uint32Array(reply.buffer, reply.byteOffset, reply.byteLength / 4);
+  const send = (bodyBytes: number, errno: number, uniqueLow: number, uniqueHigh: number): void => {
+    const second = secondFd !== undefined && isSecond(uniqueLow);
+    const low = second ? uniqueOf(uniqueLow) : uniqueLow;
+    const lengthBytes = encodeHeader(words, bodyBytes, errno, low, uniqueHigh);
+    sendReply(second ? secondFd : fd, reply, 0, lengthBytes);
+  };
   return {
     answer: (uniqueLow, uniqueHigh, errno) => {
-      sendReply(fd, reply, 0, encodeHeader(words, 0, errno, uniqueLow, uniqueHigh));
+      send(0, errno, uniqueLow, uniqueHigh);
     },
     answerWrite: (uniqueLow, uniqueHigh, writtenBytes) => {
-      const bodyBytes = encodeWriteOut(words, writtenBytes);
-      sendReply(fd, reply, 0, encodeHeader(words, bodyBytes, 0, uniqueLow, uniqueHigh));
+      send(encodeWriteOut(words, writtenBytes), 0, uniqueLow, uniqueHigh);
     },
   };
+}
+
+/** Whether a request came through the second descriptor. */
+export function isSecond(uniqueLow: number): boolean {
+  return (uniqueLow & UNIQUE_LOW_SECOND) !== 0;
+}
+
+/** The low word of the unique as the kernel knows it. */
+export function uniqueOf(uniqueLow: number): number {
+  return (uniqueLow & ~UNIQUE_LOW_SECOND) >>> 0;
 }
 
 /**

@@ -156,6 +156,69 @@ export class LogWriter {
     return this.#append(bytes, payloadOffset - RECORD_HEADER_BYTES);
   }
 
+  /**
+   * Whether records may follow one another without padding, so that many can go with one write(2).
+   */
+  get isPacked(): boolean {
+    return this.#alignmentBytes === 8;
+  }
+
+  /**
+   * Appends WRITE records of whole blocks whose payloads lie a record header apart, with one write(2).
+   *
+   * @param bytes room around the whole as for `appendWrite`
+   * @param payloadOffset of the first payload
+   * @param positions receives the stream position of each payload
+   * @throws the error of write(2); nothing was appended then
+   */
+  appendWrites(
+    bytes: Buffer,
+    payloadOffset: number,
+    count: number,
+    diskOffsets: Float64Array,
+    lengths: Uint32Array,
+    durable: number,
+    positions: Float64Array,
+  ): void {
+    assert(this.isPacked, 'records of a batch lie side by side');
+    const record = this.#record;
+    const {low, high} = this.#chain;
+    this.#timeMs = Math.max(this.#timeMs, this.#clock.wallMs());
+    record.type = RECORD.write;
+    record.flags = 0;
+    record.headSkip = 0;
+    record.tailSkip = 0;
+    record.durable = durable;
+    record.timeMs = this.#timeMs;
+    let position = this.#position;
+    let at = payloadOffset;
+    for (let index = 0; index < count; index += 1) {
+      const length = lengths[index] ?? 0;
+      record.storedLength = length;
+      record.logicalLength = length;
+      record.diskOffset = diskOffsets[index] ?? 0;
+      record.payloadCrc = crcOf(bytes, at, length);
+      record.position = position;
+      record.chainLow = this.#chain.low;
+      record.chainHigh = this.#chain.high;
+      encodeRecord(bytes, at - RECORD_HEADER_BYTES, record, this.#chain);
+      positions[index] = position + RECORD_HEADER_BYTES;
+      position += RECORD_HEADER_BYTES + length;
+      at += length + RECORD_HEADER_BYTES;
+    }
+
+    try {
+      const first = payloadOffset - RECORD_HEADER_BYTES;
+      this.#writePages(bytes, first, position - this.#position);
+    } catch (error) {
+      this.#chain.low = low;
+      this.#chain.high = high;
+      throw error;
+    }
+
+    this.#position = position;
+  }
+
   /** Appends a record without payload. @returns stream position behind its header */
   appendPlain(body: RecordBody, durable: number): number {
     const record = this.#record;

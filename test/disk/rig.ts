@@ -6,7 +6,13 @@ import * as assert from 'uvu/assert';
 import {resourcePaths} from '../../src/core/home.js';
 import type {DiskConfig} from '../../src/disk/config.js';
 import {WORD} from '../../src/disk/shared.js';
-import {PENDING, WRITE_HEADROOM_BYTES, WRITE_TAILROOM_BYTES} from '../../src/fuse/handler.js';
+import {
+  PENDING,
+  WRITE_GAP_BYTES,
+  WRITE_HEADROOM_BYTES,
+  WRITE_TAILROOM_BYTES,
+} from '../../src/fuse/handler.js';
+import {makeWriteBatch} from '../helpers/write-batch.js';
 import {beginLife, type Life} from '../sim/life.js';
 import {createRandom, type Random} from '../sim/random.js';
 import {SimClock} from '../sim/sim-clock.js';
@@ -152,6 +158,26 @@ export class Rig {
     this.#request.fill(0xdd);
     if (result === 0 || result === PENDING) bytes.copy(this.model, offset);
     return [result, unique];
+  }
+
+  /** Writes that came together: [offset, length] each. @returns whether the front took them */
+  writeBatch(ranges: readonly (readonly [offset: number, length: number])[]): boolean {
+    const writes = ranges.map(([offset, length]) => {
+      this.#stamp += 1;
+      return {offset, bytes: Buffer.alloc(length, this.#stamp & 0xff)};
+    });
+    const batch = makeWriteBatch(writes);
+    const isTaken = this.life.front.writeBatch(batch);
+    // Refused, its payloads are as they were, for whoever writes them one by one.
+    let at = batch.payloadOffset;
+    for (const {offset, bytes} of writes) {
+      if (isTaken) bytes.copy(this.model, offset);
+      else assert.ok(batch.bytes.subarray(at, at + bytes.length).equals(bytes));
+      at += bytes.length + WRITE_GAP_BYTES;
+    }
+
+    batch.bytes.fill(0xdd);
+    return isTaken;
   }
 
   zero(offset: number, length: number, discard = true): [number, number] {

@@ -21,8 +21,10 @@ test.before(async () => {
 
 test.after(() => node.dispose());
 
-async function fioVerify(device: string): Promise<void> {
-  const sectorBytes = (await run('blockdev', ['--getss', device])).trim();
+/** @param unit `sector`: ragged writes too; `block`: whole blocks only, which are gathered */
+async function fioVerify(device: string, unit: 'sector' | 'block'): Promise<void> {
+  const unitBytes = unit === 'block' ? '4k' : (await run('blockdev', ['--getss', device])).trim();
+  const ragged = unit === 'block' ? '8k' : '5k';
   await run(
     'fio',
     [
@@ -32,8 +34,8 @@ async function fioVerify(device: string): Promise<void> {
       '--direct=1',
       '--iodepth=32',
       '--rw=randwrite',
-      `--bssplit=${sectorBytes}/20:4k/40:5k/5:16k/15:64k/15:1M/5`,
-      `--blockalign=${sectorBytes}`,
+      `--bssplit=${unitBytes}/20:4k/40:${ragged}/5:16k/15:64k/15:1M/5`,
+      `--blockalign=${unitBytes}`,
       '--serialize_overlap=1',
       '--verify=crc32c',
       '--verify_backlog=512',
@@ -59,18 +61,30 @@ async function assertImageEqualsDevice(name: string): Promise<void> {
 
 test('fio finds what it wrote, at depth 32 with sizes from a sector to 1 MiB', async () => {
   const device = await node.disk('quiet', String(DISK_BYTES));
-  await fioVerify(device);
+  await fioVerify(device, 'sector');
   await assertImageEqualsDevice('quiet');
   await node.mars('secondary', 'quiet');
 });
 
 test('fio finds what it wrote while the disk process is killed every 2 s', async () => {
   const device = await node.disk('killed', String(DISK_BYTES));
-  const kills = await killingDisk(node, 'killed', KILL_INTERVAL_MS, () => fioVerify(device));
-  assert.ok(kills >= 2, `${kills} kills`);
+  const kills = await killingDisk(node, 'killed', KILL_INTERVAL_MS, async () => {
+    await fioVerify(device, 'sector');
+    await fioVerify(device, 'block');
+  });
+  assert.ok(kills >= 4, `${kills} kills`);
   assert.is((await node.diskProcesses('killed')).restarts, kills);
   await assertImageEqualsDevice('killed');
   await node.mars('secondary', 'killed');
+});
+
+test('whole blocks that come at the same time are appended together, and are right', async () => {
+  const device = await node.disk('blocks', String(DISK_BYTES));
+  await fioVerify(device, 'block');
+  const counters = (await node.diskStatus('blocks'))?.counters;
+  assert.ok((counters?.gatheredWrites ?? 0) > 100, JSON.stringify(counters));
+  await assertImageEqualsDevice('blocks');
+  await node.mars('secondary', 'blocks');
 });
 
 test('the fuse-native driver keeps data right, too', async (context) => {
@@ -83,7 +97,7 @@ test('the fuse-native driver keeps data right, too', async (context) => {
 
   assert.is(result.status, 0, result.stderr);
   assert.is((await node.diskStatus('native'))?.driver, 'fuse-native');
-  await fioVerify(node.device('native'));
+  await fioVerify(node.device('native'), 'sector');
   await assertImageEqualsDevice('native');
   await node.mars('secondary', 'native');
 });

@@ -6,9 +6,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
+import {UNIQUE_LOW_SECOND} from '../../src/fuse/abi.js';
 import type {InitResult} from '../../src/fuse/init.js';
 import type {KernelSessionOptions} from '../../src/fuse/kernel-session.js';
 import {runKernelSession} from '../../src/fuse/kernel-session.js';
+import {createKernelResponder} from '../../src/fuse/responder.js';
 import {golden} from '../helpers/fuse-bytes.js';
 import {createMemoryHandler} from '../helpers/memory-handler.js';
 
@@ -168,6 +170,108 @@ test('reading goes on after an aborted request, and ends when the mount is gone'
   assert.equal(runFailing(false, codes, []), ['unmounted', []]);
   assert.equal(codes, ['EIO']);
   assert.throws(() => runFailing(false, codes, []), /EIO/);
+});
+
+interface Second {
+  /** What the handler was asked. */
+  readonly asked: string[];
+  /** Replies behind the request of each descriptor: `unique errno`. */
+  readonly first: string[];
+  readonly second: string[];
+  readonly disk: Buffer;
+}
+
+/** One request on each of the two descriptors, then the end of the mount. */
+function runSecond(first: Buffer, second: Buffer, takesBatches = true): Second {
+  const paths = ['device', 'second'].map((name) => path.join(directory, name));
+  [first, second].forEach((request, index) => {
+    fs.writeFileSync(paths[index] ?? '', request);
+  });
+  const [fd = -1, secondFd = -1] = paths.map((file) => fs.openSync(file, 'r+'));
+  const asked: string[] = [];
+  const handler = createMemoryHandler(Buffer.alloc(1024 * 1024), (name) => asked.push(name));
+  handler.writeBatch = ({count, payloadOffset, bytes, offsets, lengths}) => {
+    asked.push(`batch of ${count}`);
+    if (!takesBatches) return false;
+    assert.is(count, 1, 'the other request is of another kind, or has its own turn');
+    bytes.copy(handler.disk, offsets[0], payloadOffset, payloadOffset + (lengths[0] ?? 0));
+    return true;
+  };
+  try {
+    runKernelSession({
+      ...{fd, secondFd, handler, initFile, resend: false, wallMs: () => 0},
+      onInit: () => undefined,
+      report: () => undefined,
+    });
+  } finally {
+    fs.closeSync(fd);
+    fs.closeSync(secondFd);
+  }
+
+  const replies = [first, second].map((request, index) => {
+    const bytes = fs.readFileSync(paths[index] ?? '').subarray(request.length);
+    const found: string[] = [];
+    for (let at = 0; at < bytes.length; at += bytes.readUInt32LE(at)) {
+      found.push(`${bytes.readUInt32LE(at + 8)} ${bytes.readInt32LE(at + 4)}`);
+    }
+
+    return found;
+  });
+  return {asked, first: replies[0] ?? [], second: replies[1] ?? [], disk: handler.disk};
+}
+
+function writeRequest(unique: number, offset: number, fill: number): Buffer {
+  const request = Buffer.concat([Buffer.alloc(80), Buffer.alloc(4096, fill)]);
+  request.writeUInt32LE(request.length, 0);
+  request.writeUInt32LE(16, 4);
+  request.writeUInt32LE(unique, 8);
+  request.writeUInt32LE(2, 16);
+  request.writeUInt32LE(offset, 48);
+  request.writeUInt32LE(4096, 56);
+  return request;
+}
+
+function flushRequest(unique: number): Buffer {
+  const request = firstSent('request fsync');
+  request.writeUInt32LE(unique, 8);
+  return request;
+}
+
+test('a write that waits behind another is staged, and each is answered where it was read', () => {
+  const run = runSecond(writeRequest(10, 0, 1), writeRequest(12, 8192, 2));
+  assert.equal(run.first, ['10 0']);
+  assert.equal(run.second, ['12 0']);
+  assert.equal(run.asked, ['write', 'afterRequest', 'batch of 1', 'afterRequest']);
+  assert.is(run.disk[0], 1);
+  assert.is(run.disk[8192], 2);
+});
+
+test('a flush that waits behind a write is answered on its own descriptor, its unique as it was', () => {
+  const run = runSecond(writeRequest(10, 0, 1), flushRequest(14));
+  assert.equal(run.asked, ['write', 'afterRequest', 'flush', 'afterRequest']);
+  assert.equal(run.first, ['10 0']);
+  assert.equal(run.second, ['14 0']);
+});
+
+test('a batch that the handler does not take is written one by one', () => {
+  const run = runSecond(writeRequest(10, 0, 1), writeRequest(12, 8192, 2), false);
+  assert.equal(run.asked, ['write', 'afterRequest', 'batch of 1', 'write', 'afterRequest']);
+  assert.equal(run.second, ['12 0']);
+  assert.is(run.disk[8192], 2);
+});
+
+test('whoever answers later finds the descriptor in the unique', () => {
+  const paths = ['device', 'second'].map((name) => path.join(directory, name));
+  for (const file of paths) fs.writeFileSync(file, '');
+  const [fd = -1, secondFd = -1] = paths.map((file) => fs.openSync(file, 'r+'));
+  const responder = createKernelResponder(fd, secondFd);
+  responder.answer(10, 0, 0);
+  responder.answerWrite(12 | UNIQUE_LOW_SECOND, 7, 4096);
+  fs.closeSync(fd);
+  fs.closeSync(secondFd);
+  const [one, other] = paths.map((file) => fs.readFileSync(file).toString('hex'));
+  assert.is(one, '10000000000000000a00000000000000');
+  assert.is(other, '18000000000000000c000000070000000010000000000000');
 });
 
 test.run();

@@ -40,6 +40,20 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'return 0;',
   },
   {
+    name: 'batch-index-forgets-the-last',
+    what: 'the last write of a batch is not entered in the index',
+    file: 'disk/front.ts',
+    find: 'for (let at = 0; at < count; at += 1) {\n      const block',
+    replace: 'for (let at = 0; at < count - 1; at += 1) {\n      const block',
+  },
+  {
+    name: 'batch-chain-not-restored',
+    what: 'the chain goes on behind a batch that was not written',
+    file: 'log/writer.ts',
+    find: 'this.#writePages(bytes, first, position - this.#position);\n    } catch (error) {\n      this.#chain.low = low;',
+    replace: 'this.#writePages(bytes, first, position - this.#position);\n    } catch (error) {',
+  },
+  {
     name: 'image-without-sync',
     what: 'replay publishes without fdatasync of the image',
     file: 'image/replay.ts',

@@ -26,6 +26,8 @@ export type Death = 'kill' | 'power';
 
 export type Action =
   | {readonly kind: 'write'; readonly offset: number; readonly length: number}
+  /** So many writes of whole blocks near `offset`, which come together. */
+  | {readonly kind: 'burst'; readonly offset: number; readonly count: number}
   | {readonly kind: 'read'; readonly offset: number; readonly length: number}
   | {readonly kind: 'discard'; readonly offset: number; readonly length: number}
   | {readonly kind: 'zero'; readonly offset: number; readonly length: number}
@@ -98,7 +100,8 @@ function drawConfig(random: Random): ScriptConfig {
 type Weights = Readonly<Record<Action['kind'], number>>;
 
 const WEIGHTS: Weights = {
-  write: 40,
+  write: 34,
+  burst: 8,
   read: 12,
   discard: 4,
   zero: 4,
@@ -161,6 +164,11 @@ function drawAction(
     case 'write':
     case 'read': {
       return {kind, ...drawRange(random, places, sizeBytes, 2 ** profile.lengthBits)};
+    }
+
+    case 'burst': {
+      const {offset} = drawRange(random, places, sizeBytes, 4096);
+      return {kind, offset: offset - (offset % 4096), count: 2 + below(random, 14)};
     }
 
     case 'discard':

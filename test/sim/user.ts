@@ -10,6 +10,8 @@ import {
   type Responder,
 } from '../../src/fuse/handler.js';
 import {MIB} from '../../src/core/units.js';
+import {RECORD_HEADER_BYTES} from '../../src/log/record.js';
+import {makeWriteBatch} from '../helpers/write-batch.js';
 import type {Life} from './life.js';
 import {stampedBytes} from './model-disk.js';
 import {SimFailure, type Change, type Oracle} from './oracle.js';
@@ -70,6 +72,46 @@ export class User implements Responder {
     );
     this.#buffer.fill(0xdd);
     return waiting;
+  }
+
+  /**
+   * Writes of whole blocks that come together; those that end beyond the disk are left out. Where the
+   * front does not take the batch they are written one by one.
+   *
+   * @returns requests, each of which has to be waited for before the next
+   */
+  *burst(ranges: readonly {offset: number; length: number}[]): Generator<number> {
+    const inside = ranges.filter(({offset, length}) => {
+      return offset + length <= this.#oracle.model.sizeBytes;
+    });
+    if (inside.length === 0) return;
+    const changes = inside.map((range) => {
+      this.#lastStamp += 1;
+      return {kind: 'write' as const, ...range, bytes: stampedBytes(range.length, this.#lastStamp)};
+    });
+    const batch = makeWriteBatch(changes);
+    const {front} = this.#options.living();
+    let begin = front.log.position;
+    let isTaken = false;
+    try {
+      isTaken = this.#options.asFront(() => front.writeBatch(batch));
+    } catch (error) {
+      for (const change of changes) this.#oracle.doubt(change);
+      throw error;
+    } finally {
+      batch.bytes.fill(0xdd);
+    }
+
+    for (const change of changes) {
+      if (isTaken) {
+        const end = begin + RECORD_HEADER_BYTES + change.length;
+        this.#oracle.accept(change, begin, end);
+        begin = end;
+      } else {
+        const waiting = this.write(change.offset, change.length);
+        if (waiting !== undefined) yield waiting;
+      }
+    }
   }
 
   zero(kind: 'discard' | 'zero', offset: number, length: number): number | undefined {

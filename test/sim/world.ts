@@ -142,6 +142,15 @@ export class World {
         return;
       }
 
+      case 'burst': {
+        const ranges = Array.from({length: action.count}, () => ({
+          offset: action.offset + 4096 * below(this.#random, 32),
+          length: 4096 * (1 + below(this.#random, 3)),
+        }));
+        for (const request of this.#user.burst(ranges)) this.#waitFor(request);
+        return;
+      }
+
       case 'discard':
       case 'zero': {
         this.#waitFor(this.#user.zero(action.kind, action.offset, action.length));

@@ -137,6 +137,7 @@ export function disk(
       batches: 0,
       replayedBytes: 0,
       resentRequests: 0,
+      gatheredWrites: 0,
     },
     follow: diskFollow(follow),
     ...change,
