@@ -6,15 +6,17 @@ import type {
   FollowStatus,
   ReplicaStatus,
   ResourceStatus,
+  SlotStatus,
   StatusDocument,
   SyncProgress,
 } from '../control/api.js';
 import {hasPrimary, replicaHealth} from '../control/health.js';
 import {findState} from '../core/states.js';
+import {formatBytes} from '../core/units.js';
 import type {Paint} from './paint.js';
 import {formatLag, renderCopy} from './render-flow.js';
 import {renderTable, type Cell} from './table.js';
-import {formatSince} from './times.js';
+import {formatSeconds, formatSince} from './times.js';
 import {wrapText} from './wrap-text.js';
 
 /** Bytes per second of each copy, by `copyKey`. */
@@ -112,9 +114,12 @@ export function renderReplicaTroubles(
   const primary = hasPrimary(resource);
   return resource.replicas.flatMap((one) => {
     const health = replicaHealth(one, primary);
-    if (health === 'ok' || isTold(resource, one)) return [];
+    const said = renderMessages(resource.name, one, paint, nowMs);
+    const place = `${resource.name} at ${one.node}: `;
+    if (isTold(resource, one)) return [...renderSlot(resource, one.node, place), ...said];
+    if (health === 'ok') return said;
     const {what, why, action} = explainReplica(one, resource.name);
-    const head = `${resource.name} at ${one.node}: ${paint(HEALTH_COLOUR[health], health)}: ${what}`;
+    const head = `${place}${paint(HEALTH_COLOUR[health], health)}: ${what}`;
     const since = one.since === null ? [] : [`  since: ${formatSince(one.since, nowMs)}`];
     const {waitingFor} = one;
     const waits =
@@ -126,9 +131,52 @@ export function renderReplicaTroubles(
       ...since,
       ...waits,
       ...wrapText(`  why:   ${why}`, {hanging: ' '.repeat(9)}),
+      ...renderSlot(resource, one.node, '  log:   '),
       ...wrapText(`  do:    ${action}`, {hanging: ' '.repeat(9)}),
+      ...said,
     ];
   });
+}
+
+/** What another node says of its replica, with its age. */
+function renderMessages(
+  name: string,
+  {node, link, since, messages = []}: ReplicaStatus,
+  paint: Paint,
+  nowMs: number,
+): string[] {
+  const heard =
+    link === 'up' || since === null ? '' : `; last heard of ${formatSince(since, nowMs)}`;
+  return messages
+    .filter(({severity}) => severity !== 'info')
+    .flatMap((message) => {
+      const colour = message.severity === 'critical' ? 'red' : 'yellow';
+      return [
+        `${name}, ${node} says: ${paint(colour, message.severity)}: ${message.code}`,
+        ...wrapText(`  what:  ${message.text}`, {hanging: ' '.repeat(9)}),
+        `  since: ${formatSince(message.since, nowMs)}${heard}`,
+      ];
+    });
+}
+
+/** How much log is kept for a replica that is not well. */
+function renderSlot({log}: ResourceStatus, node: string, label: string): string[] {
+  const slot = log.slots?.find((one) => one.node === node);
+  if (slot === undefined) return [];
+  return wrapText(`${label}${describeSlot(slot, log)}`, {hanging: ' '.repeat(9)});
+}
+
+/** `1.2 GiB are kept for it, for 3 h; at most 10 GiB, 7 d`. */
+export function describeSlot(slot: SlotStatus, log: ResourceStatus['log']): string {
+  const {position, bytes, ageSeconds} = slot;
+  if (position === null) return 'none is kept for it any more: it will be copied again';
+  const age = ageSeconds === null || ageSeconds === 0 ? '' : `, for ${formatSeconds(ageSeconds)}`;
+  const limits = [
+    ...(log.capBytes === null ? [] : [formatBytes(log.capBytes)]),
+    ...(log.ageLimitSeconds == null ? [] : [formatSeconds(log.ageLimitSeconds)]),
+  ];
+  const most = limits.length === 0 ? '' : `; at most ${limits.join(', ')}`;
+  return `${bytes === null ? 'some' : formatBytes(bytes)} kept for it${age}${most}`;
 }
 
 /** Why the replica of this node is not well although its state is, and what to type. */

@@ -20,6 +20,7 @@ import {findState} from '../core/states.js';
 import {formatBytes} from '../core/units.js';
 import type {Paint} from './paint.js';
 import {
+  describeSlot,
   explainFollow,
   HEALTH_COLOUR,
   renderReplicas,
@@ -226,8 +227,8 @@ function renderSwitches({wishes}: ResourceStatus): string[] {
 }
 
 /** Where each other replica stands. */
-function renderPositions({replicas}: ResourceStatus): string[] {
-  return replicas.flatMap(({node, received, durable, replayed}) =>
+function renderPositions({replicas, log}: ResourceStatus): string[] {
+  const positions = replicas.flatMap(({node, received, durable, replayed}) =>
     [
       [`at ${node}`, ''],
       ['  received', received ?? '-'],
@@ -235,6 +236,11 @@ function renderPositions({replicas}: ResourceStatus): string[] {
       ['  replayed', replayed ?? '-'],
     ].map(([name = '', value = '']) => `  ${name.padEnd(16)} ${value}`.trimEnd()),
   );
+  const slots = (log.slots ?? []).flatMap((slot) => [
+    `  ${`slot of ${slot.node}`.padEnd(16)} ${slot.position ?? '-'}`,
+    `  ${''.padEnd(16)} ${describeSlot(slot, log)}`,
+  ]);
+  return [...positions, ...slots];
 }
 
 function formatCap({log}: ResourceStatus): string {

@@ -285,6 +285,13 @@ export interface ReplicaStatus {
   /** When it was last heard of (link down), or since when `replication` is as it is. */
   readonly since: string | null;
   readonly waitingFor: Waiting | null;
+  /** What its node says of it, by the clock of that node; gone a day after it was last heard of. */
+  readonly messages?: readonly PeerMessage[];
+}
+
+/** A message of another node; `code` may be of a later version. */
+export interface PeerMessage extends Omit<Message, 'code'> {
+  readonly code: string;
 }
 
 /** How this replica follows; null for a primary and for a resource without other replicas. */
@@ -329,6 +336,19 @@ export interface FileSystemSpace {
   readonly totalBytes: number;
 }
 
+/** From where on log is kept for a replica on another node. */
+export interface SlotStatus {
+  readonly node: string;
+  /** null: it was let go as it lagged too far, and has to be copied again. */
+  readonly position: string | null;
+  /** Log at or above the position. */
+  readonly bytes: number | null;
+  /** For how long the log has been beyond the position. */
+  readonly ageSeconds: number | null;
+  /** When the position was last heard of, or since when it is let go. */
+  readonly at: string;
+}
+
 export interface ResourceStatus {
   readonly name: string;
   readonly sizeBytes: number;
@@ -352,6 +372,10 @@ export interface ResourceStatus {
     readonly firstPosition: string | null;
     /** Of the file system where the log lies; null where it does not answer. */
     readonly fileSystem?: FileSystemSpace | null;
+    /** Longest time for which log is kept for a replica; null or absent: no limit. */
+    readonly ageLimitSeconds?: number | null;
+    /** What is kept for others here; absent where this node has no replica, or no cluster. */
+    readonly slots?: readonly SlotStatus[];
   };
   readonly restorableFrom: string | null;
   /** The other replicas. */

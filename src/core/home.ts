@@ -135,6 +135,8 @@ export interface ResourceFile {
   readonly connected?: boolean;
   /** Log that is kept for replicas which lag; above it they are copied again. Absent: 10 GiB. */
   readonly logCapBytes?: number;
+  /** So long log is kept for replicas which lag. Absent or 0: as long as log-cap allows. */
+  readonly logAgeSeconds?: number;
 }
 
 export type FuseDriverWish = 'auto' | 'kernel' | 'fuse-native';

@@ -23,6 +23,9 @@ export const SEGMENT_BYTES_MAX = 256 * MIB;
 /** Log that a node keeps for replicas which lag, before it lets go of the slowest. */
 export const LOG_CAP_BYTES_DEFAULT = 10 * GIB;
 export const LOG_CAP_BYTES_MIN = 64 * MIB;
+/** A replica that restarts must not lose its slot by that. */
+export const LOG_AGE_SECONDS_MIN = 600;
+export const LOG_AGE_SECONDS_MAX = 10 * 365 * 86_400;
 
 assert(DISK_BYTES_MAX / BLOCK_BYTES < 2 ** 32, 'a block number fits 32 bits');
 assert(SEGMENT_BYTES_MIN > 2 * PAYLOAD_BYTES_MAX, 'a segment holds more than one record');

@@ -51,11 +51,11 @@ export const REPLICA_CODES = {
   REPLICA_DROPPED: {
     exit: 'refused',
     meaning:
-      'A replica lagged so far that the log for it was more than log-cap, or took half of the free ' +
-      'space; it is not kept any longer.',
+      'A replica lagged so far that the log for it was more than log-cap or older than log-age, or ' +
+      'took half of the free space; it is not kept any longer.',
     remedy:
-      'When the replica is back, its image is compared and copied by itself. A larger log-cap, or ' +
-      'more space, bridges longer times.',
+      'When the replica is back, its image is compared and copied by itself. A larger log-cap or ' +
+      'log-age, or more space, bridges longer times.',
   },
   REPLICA_LAGS: {
     exit: 'refused',

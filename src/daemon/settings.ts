@@ -2,17 +2,25 @@
 import type {ResourceFile} from '../core/home.js';
 import {
   BLOCK_BYTES,
+  LOG_AGE_SECONDS_MAX,
+  LOG_AGE_SECONDS_MIN,
   LOG_CAP_BYTES_DEFAULT,
   LOG_CAP_BYTES_MIN,
   SEGMENT_BYTES_MAX,
   SEGMENT_BYTES_MIN,
 } from '../core/limits.js';
 import {DiskError} from '../core/errors.js';
-import {formatBytes, parseSize} from '../core/units.js';
+import {formatBytes, formatDuration, parseDuration, parseSize} from '../core/units.js';
 
 type Settings = Pick<
   ResourceFile,
-  'segmentBytes' | 'alignmentBytes' | 'driver' | 'durability' | 'device' | 'logCapBytes'
+  | 'segmentBytes'
+  | 'alignmentBytes'
+  | 'driver'
+  | 'durability'
+  | 'device'
+  | 'logCapBytes'
+  | 'logAgeSeconds'
 >;
 
 interface Setting {
@@ -65,12 +73,29 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     parse: parseLogCap,
     show: (file) => String(file.logCapBytes ?? LOG_CAP_BYTES_DEFAULT),
   },
+  'log-age': {
+    takes: `off, or a time from ${formatDuration(LOG_AGE_SECONDS_MIN)} such as 7d: log that is kept for replicas which lag`,
+    effect: 'now',
+    parse: parseLogAge,
+    show: ({logAgeSeconds = 0}) => (logAgeSeconds === 0 ? 'off' : formatDuration(logAgeSeconds)),
+  },
 };
 
 function parseLogCap(text: string): Partial<Settings> | undefined {
   try {
     const bytes = parseSize(text);
     return bytes >= LOG_CAP_BYTES_MIN ? {logCapBytes: bytes} : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseLogAge(text: string): Partial<Settings> | undefined {
+  if (text === 'off') return {logAgeSeconds: 0};
+  try {
+    const seconds = parseDuration(text);
+    const isValid = seconds >= LOG_AGE_SECONDS_MIN && seconds <= LOG_AGE_SECONDS_MAX;
+    return isValid ? {logAgeSeconds: seconds} : undefined;
   } catch {
     return undefined;
   }
@@ -137,4 +162,5 @@ export const resourceSettingsKeys = [
   'durability',
   'device',
   'logCapBytes',
+  'logAgeSeconds',
 ] as const satisfies readonly (keyof Settings)[];

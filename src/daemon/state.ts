@@ -7,6 +7,8 @@ import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import {
   BLOCK_BYTES,
   DISK_BYTES_MAX,
+  LOG_AGE_SECONDS_MAX,
+  LOG_AGE_SECONDS_MIN,
   LOG_CAP_BYTES_MIN,
   SEGMENT_BYTES_MAX,
   SEGMENT_BYTES_MIN,
@@ -69,6 +71,14 @@ const RESOURCE_FILE = v.strictObject({
   syncPaused: v.exactOptional(v.boolean()),
   connected: v.exactOptional(v.boolean()),
   logCapBytes: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(LOG_CAP_BYTES_MIN))),
+  logAgeSeconds: v.exactOptional(
+    v.pipe(
+      v.number(),
+      v.safeInteger(),
+      v.maxValue(LOG_AGE_SECONDS_MAX),
+      v.check((seconds) => seconds === 0 || seconds >= LOG_AGE_SECONDS_MIN, 'is too short'),
+    ),
+  ),
 });
 
 /**

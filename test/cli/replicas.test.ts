@@ -5,7 +5,12 @@ import type {Paint} from '../../src/cli/paint.js';
 import {plainPaint} from '../../src/cli/paint.js';
 import {copyRates, isCopying} from '../../src/cli/render-replicas.js';
 import {renderStatus} from '../../src/cli/render-status.js';
-import type {ReplicaStatus, ResourceState} from '../../src/control/api.js';
+import type {
+  PeerMessage,
+  ReplicaStatus,
+  ResourceState,
+  ResourceStatus,
+} from '../../src/control/api.js';
 import {replicaHealth} from '../../src/control/health.js';
 import {fakeFollow, fakeReplica, fakeStatus, fakeStatusDocument} from '../helpers/fake-daemon.js';
 
@@ -165,6 +170,42 @@ test('-x adds switches and where each replica stands', () => {
     text,
     /\n {2}switched off {5}connect, fetch\n {2}at beta\n {4}received +0{7}1a2f3c410/u,
   );
+});
+
+const SLOT = {
+  node: 'beta',
+  position: '0000000000001000',
+  bytes: 3 * 2 ** 30,
+  ageSeconds: 7200,
+  at: '2026-11-22T08:05:00.000Z',
+};
+const LOG = {...fakeStatus('web').log, capBytes: 10 * 2 ** 30, ageLimitSeconds: 604_800};
+
+test('how much log is kept for a replica that is away, for how long, and how much at most', () => {
+  const replicas = [fakeReplica('beta', {link: 'down'})];
+  const show = (log: ResourceStatus['log'], extended = false): string =>
+    renderStatus(fakeStatusDocument(fakeStatus('web', {replicas, log})), {...RENDER, extended});
+  assert.match(
+    show({...LOG, slots: [SLOT]}),
+    /\n {2}log: {3}3 GiB kept for it, for 2 h; at most 10 GiB, 7 d\n/u,
+  );
+  const dropped = {...SLOT, position: null, bytes: null, ageSeconds: null};
+  assert.match(show({...LOG, slots: [dropped]}), /none is kept for it any more/u);
+  assert.match(show({...LOG, slots: [SLOT]}, true), /\n {2}slot of beta +0000000000001000\n/u);
+});
+
+test('what another node says is shown with its age, and how old that word is', () => {
+  const message: PeerMessage = {
+    ...{code: 'LOG_SPACE', text: 'no room in /log', since: '2026-11-22T10:02:00.000Z'},
+    severity: 'warning',
+  };
+  const up = show(fakeReplica('beta', {messages: [message]}));
+  assert.match(up, /\nweb, beta says: warning: LOG_SPACE\n {2}what: {2}no room in \/log\n/u);
+  assert.match(up, /\n {2}since: 2026-11-22 10:02:00Z \(3 min\)$/u);
+  const down = show(fakeReplica('beta', {link: 'down', messages: [message]}));
+  assert.match(down, /\(3 min\); last heard of 2026-11-22 10:00:00Z \(5 min\)$/u);
+  const info = show(fakeReplica('beta', {messages: [{...message, severity: 'info'}]}));
+  assert.not.match(info, /beta says/u);
 });
 
 test.run();

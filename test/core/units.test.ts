@@ -1,7 +1,16 @@
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import * as fc from 'fast-check';
-import {formatBytes, GIB, KIB, MIB, parseSize, TIB} from '../../src/core/units.js';
+import {
+  formatBytes,
+  GIB,
+  KIB,
+  MIB,
+  parseSize,
+  TIB,
+  parseDuration,
+  formatDuration,
+} from '../../src/core/units.js';
 import {isDiskError} from '../../src/core/errors.js';
 
 const SIZES: Readonly<Record<string, number>> = {
@@ -52,6 +61,29 @@ test('what formatBytes shows, parseSize reads to within the digits shown', () =>
       assert.ok(shown <= bytes * 2);
     }),
   );
+});
+
+test('durations as people type them, and back', () => {
+  for (const [text, seconds] of [
+    ['90', 90],
+    ['90s', 90],
+    ['15m', 900],
+    ['15 min', 900],
+    ['24h', 86_400],
+    ['7d', 604_800],
+    ['2w', 1_209_600],
+  ] as const) {
+    assert.is(parseDuration(text), seconds, text);
+    assert.is(parseDuration(formatDuration(seconds)), seconds, text);
+  }
+
+  for (const bad of ['', '0', '-1', '1.5h', '1y', 'h', '9'.repeat(17)]) {
+    assert.throws(() => parseDuration(bad), /expected a duration/u, bad);
+  }
+
+  assert.is(formatDuration(604_800 * 2), '2w');
+  assert.is(formatDuration(90_061), '25h');
+  assert.is(formatDuration(400_000), '5d');
 });
 
 test.run();

@@ -135,4 +135,12 @@ test('what settings show is what they take', () => {
   }
 });
 
+test('log-age takes a time or off, is shown as it was given, and is read back', () => {
+  assert.equal(parseSettings({'log-age': '7d'}), {logAgeSeconds: 604_800});
+  assert.equal(parseSettings({'log-age': 'off'}), {logAgeSeconds: 0});
+  for (const bad of ['', '5m', '100000d', 'never']) {
+    assert.throws(() => parseSettings({'log-age': bad}), /log-age takes off, or a time from 10m/u);
+  }
+});
+
 test.run();

@@ -44,7 +44,7 @@ import {
 import {Retention} from './retention.js';
 import {Slots} from './slots.js';
 import type {SyncTurns} from './sync-turns.js';
-import {replicaStatus, type Ack} from './views.js';
+import {replicaStatus, slotStatuses, type Ack} from './views.js';
 
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
@@ -102,6 +102,7 @@ export class Replica {
       file: () => this.#file(),
       replicas: () => this.candidates(),
       isMember: (nodeId) => this.#mayNeedLog(nodeId),
+      lagMs: (position) => this.#lag.lagMs(position, context.clock.monotonicMs()),
       tellDisk: async (position) => {
         await callDisk(paths.socket, '/retain', DISK_TIMEOUT_MS, {position});
       },
@@ -309,7 +310,12 @@ export class Replica {
       state,
       designatedPrimary: isSecondary ? (primary?.name ?? null) : status.designatedPrimary,
       health: worst([status.health, own, silent ? 'warning' : 'ok']),
-      log: {...status.log, capBytes: file.logCapBytes ?? null},
+      log: {
+        ...status.log,
+        capBytes: file.logCapBytes ?? null,
+        ageLimitSeconds: file.logAgeSeconds || null,
+        slots: slotStatuses(this.slots, status.position),
+      },
       replicas: this.replicas(),
       follow,
       waitingFor,

@@ -12,7 +12,7 @@ import type {DiskStatus} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
 import {LOG_CAP_BYTES_DEFAULT} from '../../core/limits.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
-import {formatBytes} from '../../core/units.js';
+import {formatBytes, formatDuration} from '../../core/units.js';
 import type {Candidate} from './choose-source.js';
 import {capInForce, type Slots} from './slots.js';
 
@@ -27,6 +27,8 @@ export interface RetentionPorts {
   readonly replicas: () => readonly Candidate[];
   /** false: no member any more, or its fresh facts know no such replica. */
   readonly isMember: (nodeId: string) => boolean;
+  /** For how long the log has been beyond a position, as far as this daemon saw it. */
+  readonly lagMs: (position: number) => number;
   readonly tellDisk: (position: string | null) => Promise<void>;
   readonly onDropped: (name: string, text: string) => void;
 }
@@ -34,6 +36,8 @@ export interface RetentionPorts {
 /** One per resource. */
 export class Retention {
   readonly #ports: RetentionPorts;
+  readonly #seen = new Map<string, number>();
+  #agedMs: number | undefined;
 
   constructor(ports: RetentionPorts) {
     this.#ports = ports;
@@ -58,6 +62,8 @@ export class Retention {
     this.#followFacts(disk);
     this.#forgetStrangers();
     if (disk !== undefined) {
+      this.#noteAges(disk);
+      this.#applyAge();
       this.#applyCap(disk);
       await this.#tell(disk);
     }
@@ -83,6 +89,40 @@ export class Retention {
     for (const [nodeId, {at}] of slots.all) {
       const old = clock.wallMs() - Date.parse(at) > LEFT_AFTER_MS;
       if (old && !isMember(nodeId)) slots.forget(nodeId);
+    }
+  }
+
+  #noteAges(disk: DiskStatus): void {
+    const {slots, clock, lagMs} = this.#ports;
+    const now = clock.monotonicMs();
+    const elapsedMs = Math.max(0, now - (this.#agedMs ?? now));
+    this.#agedMs = now;
+    const end = parsePosition(disk.position) ?? 0;
+    for (const [nodeId, {position, ageMs}] of slots.all) {
+      const hasMoved = this.#seen.has(nodeId) && this.#seen.get(nodeId) !== position;
+      this.#seen.set(nodeId, position);
+      const older = ageMs + elapsedMs;
+      const aged = hasMoved ? Math.min(older, lagMs(position)) : older;
+      slots.age(nodeId, position >= end ? 0 : aged);
+    }
+  }
+
+  #applyAge(): void {
+    const {slots, file, replicas, onDropped} = this.#ports;
+    const limitSeconds = file()?.logAgeSeconds ?? 0;
+    if (limitSeconds === 0) return;
+    for (const [nodeId, {name, ageMs}] of slots.all) {
+      if (ageMs <= limitSeconds * 1000) continue;
+      // A first copy may take days: it would begin again and again.
+      const isCopying = ({nodeId: id, linkUp, facts}: Candidate): boolean =>
+        id === nodeId && linkUp && facts.sync !== null;
+      if (replicas().some(isCopying)) continue;
+      slots.drop(nodeId);
+      onDropped(
+        name,
+        `the replica on ${name} lags ${formatDuration(ageMs / 1000)}, longer than log may be kept ` +
+          `for it (log-age ${formatDuration(limitSeconds)}): it will be compared and copied again`,
+      );
     }
   }
 

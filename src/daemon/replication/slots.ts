@@ -18,12 +18,18 @@ export interface Slot {
   readonly position: number;
   /** RFC 3339: when the position was last heard of. */
   readonly at: string;
+  /**
+   * For how long the log has been beyond the position, as this daemon and those before it saw it:
+   * counted, not read off a clock, so that a clock that jumps drops nobody.
+   */
+  readonly ageMs: number;
 }
 
 interface StoredSlot {
   readonly name: string;
   readonly position: string;
   readonly at: string;
+  readonly ageSeconds?: number;
 }
 
 interface SlotsFile {
@@ -35,6 +41,8 @@ interface SlotsFile {
 
 /** A position that only moved forward is written at most this often. */
 const WRITE_INTERVAL_MS = 5000;
+/** So much more of age is worth a write: a restart of the daemon forgets no more than this. */
+const AGE_WRITE_MS = 60_000;
 
 /** The slots of one resource. */
 export class Slots {
@@ -44,14 +52,17 @@ export class Slots {
   readonly #dropped = new Map<string, {name: string; at: string}>();
   #writtenMs = -Infinity;
   #changed = false;
+  #agedMs = 0;
 
   /** @throws DiskError STATE_UNREADABLE, HOME_NEWER, STORE_IO: then nothing may be given up */
   constructor(path: string, clock: Clock) {
     this.#path = path;
     this.#clock = clock;
     const file = readJsonFile(path, checkSlots);
-    for (const [id, {name, position, at}] of Object.entries(file?.slots ?? {})) {
-      this.#slots.set(id, {name, at, position: parsePosition(position) ?? 0});
+    for (const [id, slot] of Object.entries(file?.slots ?? {})) {
+      const {name, position, at, ageSeconds = 0} = slot;
+      const ageMs = ageSeconds * 1000;
+      this.#slots.set(id, {name, at, position: parsePosition(position) ?? 0, ageMs});
     }
 
     for (const [id, dropped] of Object.entries(file?.dropped ?? {})) this.#dropped.set(id, dropped);
@@ -60,6 +71,11 @@ export class Slots {
   /** All slots by the id of their node. */
   get all(): ReadonlyMap<string, Slot> {
     return this.#slots;
+  }
+
+  /** Replicas that were let go, by the id of their node. */
+  get dropped(): ReadonlyMap<string, {readonly name: string; readonly at: string}> {
+    return this.#dropped;
   }
 
   /** true where the replica was let go and has not begun a new copy yet. */
@@ -81,7 +97,8 @@ export class Slots {
   pin(nodeId: string, name: string, position: number): void {
     const before = this.#slots.get(nodeId);
     const dropped = this.#dropped.get(nodeId);
-    this.#slots.set(nodeId, {name, position, at: this.#now()});
+    const ageMs = before?.position === position ? before.ageMs : 0;
+    this.#slots.set(nodeId, {name, position, at: this.#now(), ageMs});
     this.#dropped.delete(nodeId);
     try {
       this.#write();
@@ -100,6 +117,15 @@ export class Slots {
     const moved = Math.max(slot.position, position);
     if (moved !== slot.position) this.#changed = true;
     this.#slots.set(nodeId, {...slot, position: moved, at: this.#now()});
+  }
+
+  /** Notes for how long the log has been beyond the position. */
+  age(nodeId: string, ageMs: number): void {
+    const slot = this.#slots.get(nodeId);
+    if (slot === undefined || slot.ageMs === ageMs) return;
+    this.#agedMs += Math.abs(ageMs - slot.ageMs);
+    if (this.#agedMs >= AGE_WRITE_MS) this.#changed = true;
+    this.#slots.set(nodeId, {...slot, ageMs});
   }
 
   /** The replica is gone for good. @returns whether there was a slot or a note of it */
@@ -127,14 +153,16 @@ export class Slots {
 
   #write(): void {
     const slots: Record<string, StoredSlot> = {};
-    for (const [id, {name, position, at}] of this.#slots) {
-      slots[id] = {name, position: formatPosition(position), at};
+    for (const [id, {name, position, at, ageMs}] of this.#slots) {
+      const ageSeconds = Math.round(ageMs / 1000);
+      slots[id] = {name, position: formatPosition(position), at, ageSeconds};
     }
 
     const file: SlotsFile = {schema: 1, slots, dropped: Object.fromEntries(this.#dropped)};
     writeJsonFile(this.#path, file);
     this.#writtenMs = this.#clock.monotonicMs();
     this.#changed = false;
+    this.#agedMs = 0;
   }
 
   #now(): string {
@@ -149,6 +177,11 @@ function checkSlots(value: unknown): SlotsFile {
     const position = isObject(slot) ? slot['position'] : undefined;
     if (typeof position !== 'string' || parsePosition(position) === undefined) {
       throw new Error(`"slots.${id}" has no position`);
+    }
+
+    const age = isObject(slot) ? (slot['ageSeconds'] ?? 0) : 0;
+    if (!Number.isSafeInteger(age) || Number(age) < 0) {
+      throw new Error(`"slots.${id}.ageSeconds" is no count of seconds`);
     }
   }
 

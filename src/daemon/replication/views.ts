@@ -1,11 +1,23 @@
 /** The replicas of a resource on other nodes, for `mars status`. */
 import * as v from 'valibot';
 import type {ResourceFacts} from '../../cluster/facts.js';
-import type {ReplicaStatus, ResourceState, ResourceStatus, Role} from '../../control/api.js';
+import type {
+  PeerMessage,
+  ReplicaStatus,
+  ResourceState,
+  ResourceStatus,
+  Role,
+  SlotStatus,
+} from '../../control/api.js';
+import {formatPosition} from '../../core/position.js';
 import type {Waiting} from '../../core/disk-status.js';
 import {findState} from '../../core/states.js';
 import type {Candidate} from './choose-source.js';
 import {numberOf} from './replica-state.js';
+import type {Slots} from './slots.js';
+
+/** What a node said before it fell silent is of no use any more after this. */
+const MESSAGES_KEPT_MS = 24 * 3_600_000;
 
 /** What a replica confirmed over its stream: newer than its facts. */
 export interface Ack {
@@ -59,6 +71,7 @@ export function replicaStatus(input: ReplicaInput): ReplicaStatus {
     sync: syncOf(facts),
     since: linkUp ? (more.since ?? null) : heardAt,
     waitingFor: linkUp ? waitingOf(more.waiting, facts) : silence(heardAt),
+    messages: ageMs > MESSAGES_KEPT_MS ? [] : messagesOf(facts),
   };
 }
 
@@ -101,6 +114,10 @@ function lagSeconds(input: ReplicaInput, durable: string | null): number | null 
   if (candidate.linkUp) return behindMs === null ? null : Math.round(behindMs / 100) / 10;
   if (!Number.isFinite(ageMs)) return null;
   return Math.round(Math.max(ageMs, behindMs ?? 0) / 1000);
+}
+
+function messagesOf({messages}: ResourceFacts): PeerMessage[] {
+  return messages.map(({code, severity, text, since}) => ({code, severity, text, since}));
 }
 
 function syncOf({sync}: ResourceFacts): ReplicaStatus['sync'] {
@@ -150,4 +167,19 @@ export function notJoinedStatus(
     waitingFor: null,
     messages: [],
   };
+}
+
+/** What is kept for others, and who was let go; `end` is where the log here ends. */
+export function slotStatuses(slots: Slots, end: string | null): SlotStatus[] {
+  const kept = [...slots.all.values()].map(({name, position, at, ageMs}): SlotStatus => ({
+    node: name,
+    position: formatPosition(position),
+    bytes: end === null ? null : Math.max(0, numberOf(end) - position),
+    ageSeconds: Math.round(ageMs / 1000),
+    at,
+  }));
+  const dropped = [...slots.dropped.values()].map(({name, at}): SlotStatus => ({
+    ...{node: name, at, position: null, bytes: null, ageSeconds: null},
+  }));
+  return [...kept, ...dropped].sort((a, b) => (a.node < b.node ? -1 : 1));
 }

@@ -19,6 +19,8 @@ let others: Candidate[] = [];
 let members = new Set<string>();
 let told: (string | null)[] = [];
 let dropped: string[] = [];
+let ageLimitSeconds = 0;
+let lagMs = Infinity;
 let slots: Slots;
 let retention: Retention;
 const clock = {wallMs: () => nowMs, monotonicMs: () => nowMs};
@@ -30,12 +32,15 @@ test.before.each(() => {
   members = new Set([BETA]);
   told = [];
   dropped = [];
+  ageLimitSeconds = 0;
+  lagMs = Infinity;
   slots = new Slots(join(directory, 'slots.json'), clock);
   retention = new Retention({
     clock,
     slots,
     logDirectory: directory,
-    file: () => file({logCapBytes: 64 * MIB}),
+    file: () => file({logCapBytes: 64 * MIB, logAgeSeconds: ageLimitSeconds}),
+    lagMs: () => lagMs,
     replicas: () => others,
     isMember: (id) => members.has(id),
     tellDisk: (position) => {
@@ -115,6 +120,61 @@ test('without a disk process nothing is told, and nothing is lost', async () => 
   await retention.tick(undefined);
   assert.equal(told, []);
   assert.is(slots.all.size, 0);
+});
+
+/** Ticks once a minute, as a disk that is at position 2000. */
+async function pass(minutes: number): Promise<void> {
+  for (let minute = 0; minute < minutes; minute += 1) {
+    nowMs += 60_000;
+    await retention.tick(serving({position: formatPosition(2000)}));
+  }
+}
+
+const at = (replayed: number, change: object = {}): Candidate[] => [
+  candidate('beta', {replayed: formatPosition(replayed), ...change}),
+];
+
+test('a slot ages while it stands behind the end, and is young again where it reaches it', async () => {
+  others = at(1000);
+  await pass(1);
+  assert.is(slots.all.get(BETA)?.ageMs, 0, 'it counts from the first look on');
+  await pass(5);
+  assert.is(slots.all.get(BETA)?.ageMs, 300_000);
+  // It moves: what it waits for now has been there for 2 minutes only.
+  others = at(1500);
+  lagMs = 120_000;
+  await pass(1);
+  assert.is(slots.all.get(BETA)?.ageMs, 120_000);
+  others = at(2000);
+  await pass(1);
+  assert.is(slots.all.get(BETA)?.ageMs, 0);
+});
+
+test('the age outlives a restart of the daemon, and a clock that jumps does not change it', async () => {
+  others = at(1000);
+  await pass(6);
+  slots.flush(true);
+  const again = new Slots(join(directory, 'slots.json'), {...clock, wallMs: () => 9e12});
+  assert.is(again.all.get(BETA)?.ageMs, 300_000);
+});
+
+test('a slot above the limit of age is dropped; one that is being copied is not', async () => {
+  ageLimitSeconds = 600;
+  others = at(1000, {sync: {doneBytes: 0, totalBytes: 1}});
+  slots.pin(BETA, 'beta', 1000);
+  await pass(12);
+  assert.equal(dropped, []);
+  others = at(1000);
+  await pass(1);
+  assert.equal(dropped, ['beta']);
+  assert.is(slots.retainFrom, undefined);
+  assert.ok(slots.dropped.has(BETA));
+});
+
+test('without a limit of age only bytes count', async () => {
+  others = at(1000);
+  await pass(100);
+  assert.equal(dropped, []);
 });
 
 test.run();

@@ -105,6 +105,14 @@ test('a replica that is not heard of is down, outdated, stopped, and its lag gro
   assert.match(status.waitingFor?.reason ?? '', 'nothing is heard');
 });
 
+test('messages of another node are as old as it says, and go a day after it fell silent', () => {
+  const messages = [{code: 'LOG_SPACE', severity: 'warning', text: 'full', since: SINCE}];
+  const day = 24 * 3_600_000;
+  assert.equal(replica('beta', true, 0, {messages}).messages, messages);
+  assert.equal(replica('beta', false, day, {messages}).messages, messages);
+  assert.equal(replica('beta', false, day + 1, {messages}).messages, []);
+});
+
 test('what a replica acknowledged is newer than its facts', () => {
   const position = formatPosition(1500);
   const status = replicaStatus({
