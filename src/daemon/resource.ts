@@ -225,6 +225,7 @@ export class Resource {
   #noteWrittenBack(): void {
     this.writeBack = undefined;
     this.#writtenBack = true;
+    this.hushFailure();
     if (this.#last === undefined) fs.rmSync(this.places.paths.socket, {force: true});
     else this.noteEnd({...this.#last, replayed: this.#last.position});
   }

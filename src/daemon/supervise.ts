@@ -192,9 +192,13 @@ export class Supervision {
     const resource = this.#resource;
     const holder = resource.writeBack;
     if (this.#context.clock.monotonicMs() < this.#nextTryMs) return;
-    if (holder !== undefined && holder.ended !== 0) {
-      const text = 'the write-back ended before its time';
-      this.#noteFailure(resource.lastWords() ?? new DiskError('IMAGE_IO', text));
+    if (holder !== undefined) {
+      // Not ended: on a busy machine it takes a while until there is something of it to be seen.
+      if (holder.ended === undefined) return;
+      if (holder.ended !== 0) {
+        const text = 'the write-back ended before its time, without a word';
+        this.#noteFailure(resource.lastWords() ?? new DiskError('DISK_FAILING', text));
+      }
     }
 
     await resource.run('write-back', () => writeBack(this.#context, resource));

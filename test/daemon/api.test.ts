@@ -218,6 +218,50 @@ test('a secondary writes its backlog back, pauses, and is stopped by primary', a
   await until(async () => (await state()) === 'UpToDate', 'all in the image');
 });
 
+test('a write-back that takes long to start is no failure', async ({node}) => {
+  await node.call('POST', 'resources', {name: 'web01', ...size});
+  node.steer('backlog', '4096');
+  await node.call('POST', 'resources/web01/replay/pause');
+  await node.call('POST', 'resources/web01/secondary', {});
+  node.steer('slow', '3');
+  await node.call('POST', 'resources/web01/replay/resume');
+  const seen = new Set<string>();
+  const resource = async () => (await node.call<StatusDocument>('GET', 'status')).resources[0];
+  await until(async () => {
+    const view = await resource();
+    for (const {code} of view?.messages ?? []) seen.add(code);
+    return view?.state === 'WriteBack' && (await diskIsThere(node.home));
+  }, 'write-back');
+  node.steer('backlog', undefined);
+  await until(async () => (await resource())?.state === 'UpToDate', 'all in the image');
+  assert.equal([...seen], []);
+});
+
+test('a write-back that was killed is told as such, until one has come to its end', async ({
+  node,
+}) => {
+  await node.call('POST', 'resources', {name: 'web01', ...size});
+  node.steer('backlog', '4096');
+  await node.call('POST', 'resources/web01/replay/pause');
+  await node.call('POST', 'resources/web01/secondary', {});
+  node.steer('dies', '');
+  await node.call('POST', 'resources/web01/replay/resume');
+  const resource = async () => (await node.call<StatusDocument>('GET', 'status')).resources[0];
+  await until(async () => (await resource())?.messages[0]?.code === 'DISK_FAILING', 'its failure');
+  assert.is((await resource())?.health, 'critical');
+  node.steer('dies', undefined);
+  node.steer('backlog', undefined);
+  await until(async () => (await resource())?.health === 'ok', 'a write-back that ends');
+  assert.equal((await resource())?.messages, []);
+});
+
+async function diskIsThere(home: string): Promise<boolean> {
+  return fs.promises.access(join(home, 'run/disks/web01.sock')).then(
+    () => true,
+    () => false,
+  );
+}
+
 test('a stopped daemon leaves disks running, the next one adopts them', async (context) => {
   const {node} = context;
   const view = await node.call<ResourceView>('POST', 'resources', {name: 'web01', ...size});
