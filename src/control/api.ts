@@ -6,6 +6,8 @@
  *   POST   /v1/daemon/stop          StopRequest       -> {}
  *   GET    /v1/status[?resource=NAME]                 -> StatusDocument
  *   GET    /v1/metrics                                -> text for Prometheus
+ *   GET    /v1/metrics-listen                         -> MetricsListenView
+ *   POST   /v1/metrics-listen       MetricsListenRequest -> MetricsListenView
  *   GET    /v1/resources                              -> ResourceList
  *   POST   /v1/resources            CreateRequest     -> ResourceView
  *   GET    /v1/resources/NAME                         -> ResourceView
@@ -50,6 +52,19 @@ export interface DaemonStatus {
     readonly restarts: number;
     readonly since: string;
   }[];
+}
+
+/** Where metrics are served besides the control socket. */
+export interface MetricsListenView {
+  readonly schema: 1;
+  /** `127.0.0.1:9464`; null: nowhere. */
+  readonly listen: string | null;
+  /** false: the port cannot be had; it is tried again. */
+  readonly served: boolean;
+}
+
+export interface MetricsListenRequest {
+  readonly listen: string | null;
 }
 
 export interface StopRequest {

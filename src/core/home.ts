@@ -19,6 +19,8 @@ export interface NodeFile {
   readonly listen?: string;
   /** Images that are copied from other nodes at once; 0: any number. Absent: SYNC_LIMIT_DEFAULT. */
   readonly syncLimit?: number;
+  /** Address of this machine where metrics are served; absent: only on the control socket. */
+  readonly metricsListen?: string;
 }
 
 export interface HomePaths {

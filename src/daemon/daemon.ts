@@ -14,7 +14,8 @@ import {takeDaemonLock, waitForCare} from './daemon-lock.js';
 import {tellEvent} from './event-log.js';
 import {MarsNode} from './node.js';
 import {Peers} from './peers.js';
-import {serveControl} from './server.js';
+import {MetricsPort} from './metrics-port.js';
+import {metricsOf, serveControl} from './server.js';
 import {Replication} from './replication/replication.js';
 import {PeerService} from './replication/serve.js';
 import {readNode} from './state.js';
@@ -85,18 +86,22 @@ async function openDaemon(
   const peers = new Peers({context, version, resources});
   joinReplication(context, node, peers);
   const care = new Housekeeping(node);
-  const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop), peers, care};
+  const metricsPort = new MetricsPort(context, () => metricsOf(node, {version, startedAt}));
+  const more = {peers, care, metricsPort};
+  const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop), ...more};
   const server = await serveControl(node, facts, log);
   context.tell('DAEMON_STARTED', 'info', null, `the daemon ${version} started`, {pid: process.pid});
   const watch = await watchFiles(node);
   await peers.start();
   node.supervise();
   care.start();
+  metricsPort.start();
   const ended = stopped.then(async () => {
     await watch.close();
     // First: what ssh brought hangs on the control socket, which waits for its connections.
     await peers.close();
     await server.close();
+    await metricsPort.close();
     await care.close();
     await node.close();
     context.tell('DAEMON_STOPPED', 'info', null, 'the daemon stopped', {pid: process.pid});

@@ -75,6 +75,7 @@ export async function renderMetrics(input: MetricsInput): Promise<MetricsText> {
     addResource(metrics, resource);
     addLog(metrics, resource);
     addReplicas(metrics, resource, status.node);
+    addSlots(metrics, resource);
     addDisk(metrics, resource, disks.get(resource.name));
   }
 
@@ -146,6 +147,21 @@ function addReplicas(metrics: Metrics, one: ResourceStatus, node: string): void 
     const {sync} = rest;
     metrics.set('mars_replica_sync_done_bytes', 'Copied so far', labels, sync?.doneBytes);
     metrics.set('mars_replica_sync_total_bytes', 'To be copied', labels, sync?.totalBytes);
+  }
+}
+
+/** What is kept for replicas elsewhere. */
+function addSlots(metrics: Metrics, one: ResourceStatus): void {
+  const {slots = [], ageLimitSeconds} = one.log;
+  const limit = 'Longest time for which log is kept for a replica';
+  metrics.set('mars_log_age_limit_seconds', limit, {resource: one.name}, ageLimitSeconds);
+  for (const {node: replica, position, bytes, ageSeconds} of slots) {
+    const labels = {resource: one.name, replica};
+    const isKept = position === null ? 0 : 1;
+    metrics.set('mars_slot_kept', 'Whether log is kept for the replica', labels, isKept);
+    metrics.set('mars_slot_bytes', 'Log that is kept for the replica', labels, bytes);
+    const age = 'For how long the log has been beyond what the replica has replayed';
+    metrics.set('mars_slot_age_seconds', age, labels, ageSeconds);
   }
 }
 

@@ -67,6 +67,8 @@ export const PRUNE = v.strictObject({
   confirmed: v.optional(v.boolean(), false),
 });
 
+export const METRICS_LISTEN = v.strictObject({listen: v.nullable(v.string())});
+
 export const CARE = v.strictObject({dryRun: v.optional(v.boolean(), false)});
 
 export const SYNC_LIMIT = v.strictObject({

@@ -5,12 +5,14 @@ import type {
   ForkResult,
   ForkView,
   LogList,
+  MetricsListenView,
   ResourceList,
   SyncLimitView,
 } from '../control/api.js';
 import {describeDisks, listDisks} from '../control/disk-client.js';
 import {DiskError} from '../core/errors.js';
 import type {Housekeeping} from './care.js';
+import {parseMetricsListen, type MetricsPort} from './metrics-port.js';
 import {SYNC_LIMIT_DEFAULT} from '../core/limits.js';
 import {listLog} from './log-list.js';
 import type {MarsNode} from './node.js';
@@ -36,6 +38,7 @@ import {
   FORK,
   JOIN,
   LEAVE,
+  METRICS_LISTEN,
   NOTHING,
   PRIMARY,
   PRUNE,
@@ -57,6 +60,7 @@ export interface DaemonFacts {
   readonly stop: () => void;
   readonly peers: Peers;
   readonly care: Housekeeping;
+  readonly metricsPort: MetricsPort;
 }
 
 export interface Request {
@@ -92,6 +96,10 @@ export async function answer(
   }
 
   if (noun === 'sync-limit' && name === undefined) return answerSyncLimit(node, request);
+  if (noun === 'metrics-listen' && name === undefined) {
+    return answerMetricsListen(node, facts.metricsPort, request);
+  }
+
   if (noun === 'peers') return answerPeers(facts.peers, request);
   if (key === 'GET daemon' && name === undefined) return daemonStatus(node, facts);
   if (key === 'POST daemon' && name === 'stop') return stopDaemon(node, facts, request);
@@ -113,6 +121,28 @@ function answerSyncLimit({context, replication}: MarsNode, request: Request): Sy
   } else if (request.method !== 'GET') throw noRoute(request);
   const {running = [], waiting = []} = replication?.turns ?? {};
   return {schema: 1, limit: context.node.syncLimit ?? SYNC_LIMIT_DEFAULT, running, waiting};
+}
+
+async function answerMetricsListen(
+  {context}: MarsNode,
+  port: MetricsPort,
+  request: Request,
+): Promise<MetricsListenView> {
+  if (request.method === 'POST') {
+    const {listen} = parseBody(METRICS_LISTEN, request.body);
+    if (listen !== null && parseMetricsListen(listen) === undefined) {
+      const text = `expected 127.0.0.1:PORT, [::1]:PORT or off, got '${listen}'`;
+      throw new DiskError('KEY_UNKNOWN', text, {value: listen});
+    }
+
+    const {metricsListen, ...rest} = changeNode(context.paths.home, {metricsListen: listen});
+    const {mounts} = context.node;
+    context.node = {...rest, mounts, ...(metricsListen === undefined ? {} : {metricsListen})};
+    context.tell('RESOURCE_CHANGED', 'info', null, `metrics are served on ${listen ?? 'no port'}`);
+    await port.look();
+  } else if (request.method !== 'GET') throw noRoute(request);
+  const listen = context.node.metricsListen ?? null;
+  return {schema: 1, listen, served: port.address !== undefined};
 }
 
 function noRoute({method, words}: Request): DiskError {

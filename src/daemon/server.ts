@@ -13,7 +13,7 @@ import {KIB} from '../core/units.js';
 import {socketAddress} from '../core/socket-path.js';
 import {httpStatusOf} from './http-status.js';
 import {readEvents} from './event-log.js';
-import {renderMetrics} from './metrics.js';
+import {renderMetrics, type MetricsText} from './metrics.js';
 import type {MarsNode} from './node.js';
 import {answer, type DaemonFacts} from './routes.js';
 
@@ -120,7 +120,8 @@ async function handle(
     }
 
     if (method === 'GET' && words[0] === 'metrics' && words.length === 1) {
-      await sendMetrics(node, facts, response);
+      const {contentType, text} = await metricsOf(node, facts);
+      sendText(response, 200, contentType, text);
       return;
     }
 
@@ -178,16 +179,15 @@ async function sendEvents(
   response.end();
 }
 
-async function sendMetrics(
+/** The metrics of a node as they are now. */
+export async function metricsOf(
   node: MarsNode,
-  {version, startedAt}: DaemonFacts,
-  response: http.ServerResponse,
-): Promise<void> {
+  {version, startedAt}: Pick<DaemonFacts, 'version' | 'startedAt'>,
+): Promise<MetricsText> {
   const status = await node.status(undefined);
   const disks = new Map<string, DiskStatus>();
   for (const {name, disk} of node.resources()) if (disk !== undefined) disks.set(name, disk);
-  const {contentType, text} = await renderMetrics({version, startedAt, status, disks});
-  sendText(response, 200, contentType, text);
+  return renderMetrics({version, startedAt, status, disks});
 }
 
 function send(response: http.ServerResponse, status: number, body: unknown): void {

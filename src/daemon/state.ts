@@ -30,6 +30,7 @@ const NODE_FILE = v.looseObject({
   mounts: ABSOLUTE,
   devices: ABSOLUTE,
   createdAt: v.string(),
+  metricsListen: v.exactOptional(v.string()),
   syncLimit: v.exactOptional(
     v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(SYNC_LIMIT_MAX)),
   ),
@@ -101,8 +102,12 @@ export function readNode(home: string): NodeFile {
  *
  * @throws DiskError as readNode, and STORE_*; the old file is then in force
  */
-export function changeNode(home: string, change: Pick<NodeFile, 'syncLimit'>): NodeFile {
-  const node = {...readNode(home), ...change};
+export function changeNode(
+  home: string,
+  change: Pick<NodeFile, 'syncLimit'> & {readonly metricsListen?: string | null},
+): NodeFile {
+  const {metricsListen, ...rest} = {...readNode(home), ...change};
+  const node: NodeFile = metricsListen == null ? rest : {...rest, metricsListen};
   writeJsonFile(homePaths(home).nodeFile, node);
   return node;
 }
