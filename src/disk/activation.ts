@@ -231,7 +231,9 @@ function beginEpoch(
   const {files, config, shared} = input;
   const epoch = (input.random ?? randomBytes)(16).toString('hex');
   const number = recovered.numberMax + 1;
-  const path = readySegment(files, plan, number);
+  // A restart, a promotion: applications wait, however long the zeros of a whole file take here.
+  const isUrgent = recovered.position > 0;
+  const path = readySegment(files, plan, number, isUrgent);
   const fd = files.open(path, 'write');
   const header: SegmentHeader = {
     started: true,

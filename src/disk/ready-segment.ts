@@ -7,10 +7,16 @@ import {segmentName} from '../log/segment.js';
 /**
  * Makes segment `number` ready: from a spare of the right size, else from a new file.
  *
+ * @param isUrgent true where somebody waits who had this disk before: a new file then gets no zeros
  * @returns its path
  * @throws DiskError LOG_SPACE
  */
-export function readySegment(files: Files, plan: SegmentPlan, number: number): string {
+export function readySegment(
+  files: Files,
+  plan: SegmentPlan,
+  number: number,
+  isUrgent = false,
+): string {
   for (const name of files.list(plan.directory)) {
     if (!name.startsWith('spare-')) continue;
     const path = join(plan.directory, name);
@@ -23,7 +29,7 @@ export function readySegment(files: Files, plan: SegmentPlan, number: number): s
 
   const path = join(plan.directory, `spare-new-${segmentName(number, plan.originName)}`);
   try {
-    const making = makeSpare(files, plan, path);
+    const making = makeSpare(files, plan, path, () => isUrgent);
     while (making.next().done !== true);
     return makeReady(files, plan, path, number);
   } catch (error) {

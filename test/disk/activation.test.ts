@@ -278,4 +278,19 @@ test('with serve off nothing is appended and no epoch begins', () => {
   assert.is(readLineage(files, PATHS.lineageFile).length, before);
 });
 
+test('a disk that was used before waits for no zeros, though no spare is left', () => {
+  const rig = new Rig({segmentBytes: 4 * 1024 * 1024});
+  rig.write(0, 4096);
+  rig.files.kill();
+  // The keeper makes files ahead: none of them is left.
+  for (const name of rig.logNames()) if (name !== 'log-000000001-alpha') removeLog(rig, name);
+  rig.trace = [];
+  rig.begin();
+  const made = 'spare-new-log-000000002-alpha';
+  assert.ok(rig.trace.includes(`sync ${made}`), 'a file was made at the start');
+  // Its space is reserved, and it has its header.
+  assert.is(rig.trace.filter((line) => line === `write ${made}`).length, 2);
+  rig.assertReads();
+});
+
 test.run();
