@@ -127,6 +127,11 @@ export class TempHome {
     return this.#daemonPid !== undefined;
   }
 
+  /** The daemon that this test started last and did not kill. */
+  get daemonPid(): number | undefined {
+    return this.#daemonPid;
+  }
+
   /** SIGKILL, and waits until it is gone. */
   async killDaemon(): Promise<void> {
     const pid = this.#daemonPid;
