@@ -19,6 +19,8 @@ export const EVENT_CODES = {
   FETCH_RESUMED: 'Fetching of log, or copying of the image, was resumed by the user.',
   LINK_UP: 'A node that was not heard of is back.',
   FORCED_PRIMARY: 'The resource was made primary here by force, without the last primary.',
+  TAIL_TAKEN:
+    'A primary that came back had less of its own log than a replica, and took it from there first.',
   ROLE_HANDED: 'The primary role was granted to another node; this one does not resume by itself.',
   ROLE_PRIMARY: 'The resource became primary here: image and device are there.',
   ROLE_SECONDARY: 'The resource is no longer primary here: image and device are gone.',

@@ -3,9 +3,16 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
+import {createNodeFiles} from '../../src/core/files.js';
+import {resourcePaths} from '../../src/core/home.js';
+import {readResource} from '../../src/daemon/state.js';
+import {RecordCursor} from '../../src/log/cursor.js';
+import {readLogDirectory} from '../../src/log/directory.js';
+import {withoutSuperseded} from '../../src/log/recovery.js';
+import {SEGMENT_HEADER_BYTES} from '../../src/log/segment.js';
 import {killAll} from '../helpers/chaos.js';
 import {Cluster} from '../helpers/cluster.js';
-import {hashOf, imageBehind, randomFile, writeDisk} from '../helpers/disk-io.js';
+import {eventsOf, hashOf, imageBehind, randomFile, writeDisk} from '../helpers/disk-io.js';
 import {syncedContent, writeSyncedFiles} from '../helpers/file-tree.js';
 import {run} from '../helpers/run.js';
 
@@ -163,6 +170,57 @@ test('alpha dies; beta takes over by force, has all up to its position; alpha co
   await cluster.node('alpha').mars('primary', NAME);
   await checkFiles('alpha', 'four', own);
   await cluster.equalImages(NAME);
+});
+
+/** What power loss takes of a log that no flush covered: its last record. Nothing of it runs. */
+function loseLastRecord(on: string): void {
+  const files = createNodeFiles();
+  const {logDirectory} = resourcePaths(cluster.node(on).home, NAME);
+  const {id} = readResource(cluster.node(on).home, NAME) ?? {id: ''};
+  const {effective} = withoutSuperseded(readLogDirectory(files, logDirectory, id).segments);
+  const last = effective.at(-1);
+  assert.ok(last !== undefined);
+  const {header, path: file} = last;
+  const fd = files.open(file, 'write');
+  const cursor = new RecordCursor(files);
+  cursor.open(fd, header, header.start, header.chain, header.start + header.capacityBytes);
+  let [begin, end] = [header.start, header.start];
+  while (cursor.next()) [begin, end] = [end, cursor.position];
+  assert.ok(end > begin, 'the last segment has a record');
+  const zeros = Buffer.alloc(end - begin);
+  files.write(fd, zeros, 0, zeros.length, SEGMENT_HEADER_BYTES + begin - header.start);
+  files.sync(fd);
+  files.close(fd);
+}
+
+test('hazard 8: alpha loses the end of its log with its power, and takes it from beta first', async () => {
+  const [alpha, beta] = [cluster.node('alpha'), cluster.node('beta')];
+  await cluster.equalImages(NAME);
+  await alpha.mars('replay', 'pause', NAME);
+  const expected = await mark('alpha', 'tail.bin', 60);
+  const {position} = (await alpha.diskStatus(NAME)) ?? {position: ''};
+  await cluster.wait('beta to have all', 20_000, async () => {
+    return (await beta.diskStatus(NAME))?.position === position;
+  });
+  await killAll(alpha, NAME);
+  loseLastRecord('alpha');
+  await alpha.startDaemon();
+  await cluster.wait('alpha to be primary again', 60_000, async () => {
+    return (await alpha.diskStatus(NAME))?.phase === 'serving';
+  });
+  const told = eventsOf(alpha).filter(({code}) => code === 'TAIL_TAKEN');
+  assert.equal(
+    told.map(({severity, details}) => [severity, details?.['position']]),
+    [['info', position]],
+  );
+  await cluster.wait('the device', 20_000, () =>
+    Promise.resolve(fs.existsSync(alpha.device(NAME))),
+  );
+  assert.is(await hashOf(alpha.device(NAME), 1, 60), expected);
+  await alpha.mars('replay', 'resume', NAME);
+  await cluster.equalImages(NAME);
+  assert.is(await hashOf(imageBehind(beta, NAME), 1, 60), expected);
+  assert.not(eventsOf(beta).some(({code}) => code === 'ORIGIN_LOST_DATA'));
 });
 
 test('P2: alpha dies with records that beta has not: forked, and both keep their data', async () => {

@@ -2,7 +2,11 @@
  * Who is primary, as the daemons and the administrator of the simulated nodes see to it: starts
  * after death, failover by force, handover in order, returns, forks and copies.
  */
+import type {ResourceFacts} from '../../src/cluster/facts.js';
 import {DiskError, errnoOf} from '../../src/core/errors.js';
+import {formatPosition} from '../../src/core/position.js';
+import {findLongerTail} from '../../src/daemon/replication/right.js';
+import {readLogEnd} from '../../src/log/log-end.js';
 import type {Answer} from '../../src/log/frames.js';
 import type {PairLink} from './pair-link.js';
 import type {PairNode} from './pair-node.js';
@@ -18,6 +22,22 @@ interface Grant {
   readonly position: number;
 }
 
+/** A primary that came back follows this one first, which has more of its last epoch. */
+interface Return {
+  readonly source: PairNode;
+  readonly wanted: number;
+  rounds: number;
+}
+
+interface StartOptions {
+  /** It may lack what was flushed: that was announced. */
+  readonly byForce?: boolean;
+  /** It reaches nobody. */
+  readonly blind?: boolean;
+}
+
+/** Steps after which a primary serves with what it has got. */
+const RETURN_ROUNDS = 6;
 const DRAIN_MAX = 200;
 const STARTS_MAX = 20;
 
@@ -29,6 +49,7 @@ export class PairRoles {
   readonly #claims = new Set<PairNode>();
   /** Nodes that go on in a history of their own, until that is resolved. */
   readonly #forked = new Set<PairNode>();
+  readonly #returns = new Map<PairNode, Return>();
 
   constructor(world: PairWorld) {
     this.#world = world;
@@ -48,6 +69,8 @@ export class PairRoles {
 
   sourceFor(node: PairNode): PairNode | undefined {
     const {nodes} = this.#world;
+    const tail = this.#returns.get(node);
+    if (tail !== undefined) return tail.source;
     const source = this.#primary ?? this.#grant?.from;
     if (source !== node && source?.isUp === true) return source;
     return nodes.find((one) => one !== node && one.isUp && !this.#forked.has(one));
@@ -81,6 +104,7 @@ export class PairRoles {
     }
 
     this.#take();
+    for (const node of this.#returns.keys()) this.#serveAgain(node);
   }
 
   kill(node: PairNode, death: Death, stays: boolean): void {
@@ -99,7 +123,7 @@ export class PairRoles {
     node.isDown = false;
     // It asks the others first, and hears that somebody else is primary now.
     if (!blind && node !== this.#primary) this.#claims.delete(node);
-    this.start(node, this.#deaths.get(node) ?? 'kill');
+    this.start(node, this.#deaths.get(node) ?? 'kill', {blind});
   }
 
   /** Those who served on without being primary any more hear of it. */
@@ -178,16 +202,21 @@ export class PairRoles {
   }
 
   /** Starts a node; deaths on the way are part of the game, faults are mended in the end. */
-  start(node: PairNode, death: Death, byForce = false): void {
+  start(node: PairNode, death: Death, options: StartOptions = {}): void {
     const {random} = this.#world;
+    const {byForce = false} = options;
     let worst = death;
+    this.#returns.delete(node);
     for (let attempt = 0; ; attempt += 1) {
       const next = pick(random, ['kill', 'power'] as const);
       if (attempt < 3 && chance(random, 0.15)) node.disk.crashAfter(1 + below(random, 60));
       try {
-        if (this.#claims.has(node)) node.startServe(this.#world.userOf(node));
+        const tail = worst === 'power' ? this.#longerTail(node, options) : undefined;
+        const serves = this.#claims.has(node) && tail === undefined;
+        if (serves) node.startServe(this.#world.userOf(node));
         else node.startFollow();
         node.disk.crashAfter(undefined);
+        if (tail !== undefined) this.#returns.set(node, tail);
         const lost = this.#world.judge.began(node, worst, byForce);
         this.#world.statistics.lostBytes += lost;
         const mode = node.serve === undefined ? 'follows' : 'serves';
@@ -232,7 +261,43 @@ export class PairRoles {
     this.#claims.add(node);
     this.#forked.delete(node);
     this.#world.die(node, 'kill');
-    this.start(node, 'kill', byForce);
+    this.start(node, 'kill', {byForce});
+  }
+
+  /** What the daemon asks the others before a primary that came back begins a new epoch. */
+  #longerTail(node: PairNode, {byForce, blind}: StartOptions): Return | undefined {
+    if (node !== this.#primary || byForce === true || blind === true) return undefined;
+    const {peek, paths, config, id} = node;
+    const end = readLogEnd(peek, paths.logDirectory, config.resource.id);
+    const peers = this.#world.nodes.filter((one) => one !== node && one.isUp);
+    const others = peers.map((peer) => {
+      const facts = {lineage: peer.lineage, position: formatPosition(peer.position)};
+      return {
+        nodeId: peer.id,
+        name: peer.name,
+        linkUp: true,
+        facts: facts as unknown as ResourceFacts,
+      };
+    });
+    const own = {nodeId: id, lineage: node.lineage, position: formatPosition(end?.position ?? 0)};
+    const longer = findLongerTail(own, others);
+    const source = peers.find((peer) => peer.id === longer?.nodeId);
+    if (source === undefined || longer === undefined) return undefined;
+    this.#world.say(`  ${source.name} has more than ${node.name}: up to ${longer.position}`);
+    return {source, wanted: longer.position, rounds: 0};
+  }
+
+  /** It has got what there was, or the time is over: it serves. */
+  #serveAgain(node: PairNode): void {
+    const tail = this.#returns.get(node);
+    if (tail === undefined || !node.isUp) return;
+    tail.rounds += 1;
+    const isWhole = node.position >= tail.wanted;
+    if (this.#claims.has(node) && !isWhole && tail.rounds < RETURN_ROUNDS) return;
+    if (!node.makeDurable()) return;
+    if (isWhole) this.#world.statistics.tails += 1;
+    this.#world.die(node, 'kill');
+    this.start(node, 'kill');
   }
 
   #mend(node: PairNode, error: unknown, attempt: number): void {

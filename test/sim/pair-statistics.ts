@@ -10,6 +10,7 @@ export interface PairStatistics {
   forks: number;
   flips: number;
   forced: number;
+  tails: number;
   handovers: number;
   copies: number;
   lostBytes: number;
@@ -27,6 +28,7 @@ export function emptyPairStatistics(): PairStatistics {
     forks: 0,
     flips: 0,
     forced: 0,
+    tails: 0,
     handovers: 0,
     copies: 0,
     lostBytes: 0,

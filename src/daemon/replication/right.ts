@@ -115,6 +115,34 @@ export function judge(own: Standing, other: Pick<Candidate, 'nodeId' | 'name' | 
   }
 }
 
+/** Who has more of our last epoch than we have. */
+export interface LongerTail {
+  readonly nodeId: string;
+  readonly name: string;
+  /** Where its log ends. */
+  readonly position: number;
+}
+
+/** The peer that answers and has the longest chain of our own last epoch; undefined: nobody has more. */
+export function findLongerTail(
+  own: Standing,
+  others: readonly Pick<Candidate, 'nodeId' | 'name' | 'linkUp' | 'facts'>[],
+): LongerTail | undefined {
+  const last = own.lineage.at(-1);
+  const end = parsePosition(own.position);
+  if (last?.node !== own.nodeId || end === undefined) return undefined;
+  const longer = others.flatMap(({nodeId, name, linkUp, facts}) => {
+    const position = facts.position === null ? undefined : parsePosition(facts.position);
+    if (!linkUp || position === undefined || position <= end) return [];
+    // A peer with another epoch behind it is none that we can go on with.
+    if (facts.lineage.at(-1)?.epoch !== last.epoch) return [];
+    const theirs = {lineage: facts.lineage, position};
+    const ours = {nodeId: own.nodeId, lineage: own.lineage, position: end, to: 0};
+    return findCommonPoint(theirs, ours).kind === 'follow' ? [{nodeId, name, position}] : [];
+  });
+  return longer.sort((left, right) => right.position - left.position)[0];
+}
+
 /**
  * Where our history and that of a replica part, whoever looks; undefined where they do not. A tail
  * that its origin has lost is no fork: the one side would give it up (hazard 8).

@@ -1,8 +1,11 @@
 /** What roles need of the cluster: whom to ask, and what is known of the others. */
+import type {Duplex} from 'node:stream';
+import type {Member} from '../../cluster/members.js';
 import type {Clock} from '../../core/clock.js';
 import {DiskError} from '../../core/errors.js';
 import type {Candidate} from './choose-source.js';
 import {replicasElsewhere, type ClusterPort} from './cluster-port.js';
+import type {StreamProtocol} from './disk-stream.js';
 
 /** Another node with a replica, and how old the word of it is. */
 export interface KnownReplica extends Candidate {
@@ -28,6 +31,17 @@ export interface RoleServices {
     body: unknown,
     timeoutMs: number,
   ) => Promise<unknown>;
+  /**
+   * A stream to a member.
+   *
+   * @throws DiskError PEER_UNKNOWN for a node that is no member, else as PeerCaller.open
+   */
+  readonly open: (
+    nodeId: string,
+    path: string,
+    protocol: StreamProtocol,
+    timeoutMs: number,
+  ) => Promise<Duplex>;
   /** Asks all members for their facts now; resolves when all have answered, or in time. */
   readonly askPeers: (timeoutMs: number) => Promise<void>;
   /** Others should hear soon that something has changed here. */
@@ -41,6 +55,12 @@ export function createRoleServices(
   askPeers: RoleServices['askPeers'],
 ): RoleServices {
   const {caller, facts, selfId, touch} = cluster;
+  const memberOf = (nodeId: string): Member => {
+    const member = cluster.members().find(({id}) => id === nodeId);
+    if (member !== undefined) return member;
+    const text = `the node with the id ${nodeId} is no member`;
+    throw new DiskError('PEER_UNKNOWN', text, {node: nodeId});
+  };
   return {
     nodeId: selfId,
     touch,
@@ -54,16 +74,10 @@ export function createRoleServices(
         };
       }),
     hasPeers: () => cluster.members().length > 0,
-    call: async (nodeId, path, body, timeoutMs) => {
-      const member = cluster.members().find(({id}) => id === nodeId);
-      if (member === undefined) {
-        throw new DiskError('PEER_UNKNOWN', `the node with the id ${nodeId} is no member`, {
-          node: nodeId,
-        });
-      }
-
-      return caller.call<unknown>(member, 'POST', path, body, timeoutMs);
-    },
+    call: async (nodeId, path, body, timeoutMs) =>
+      caller.call<unknown>(memberOf(nodeId), 'POST', path, body, timeoutMs),
+    open: async (nodeId, path, protocol, timeoutMs) =>
+      caller.open(memberOf(nodeId), path, protocol, timeoutMs),
     askPeers,
   };
 }

@@ -7,6 +7,7 @@
  *   a grant, and forcedAt                             primary again: a human forced, it does not count
  *   a peer has gone on, we have nothing of our own    secondary: follows (SUPERSEDED)
  *   a peer has gone on, we have records of our own    secondary, kept as it is (SPLIT_BRAIN)
+ *   a peer has more of our own last epoch             primary again, after that was taken (longer-tail)
  *   no peer answers, or none has gone on              primary again
  */
 import fs from 'node:fs';
@@ -31,6 +32,7 @@ import {
   type HandoverSteps,
 } from './handover.js';
 import {forceRole, takeRole, type PromoteSteps} from './promote.js';
+import {takeLongerTail} from './longer-tail.js';
 import {findRight, judgeAll, partingPoint, type Standing, type Verdict} from './right.js';
 import type {KnownReplica} from './role-services.js';
 
@@ -353,7 +355,7 @@ function fetchStoppedOf({file}: Resource): string | undefined {
  * Looks whether a resource whose wish is primary may be served by this node again; where not, the
  * wish is corrected. Runs in the queue of the resource, before each activation that nobody asked for.
  *
- * @param askMs how long peers are asked first; 0: what is known counts
+ * @param askMs how long peers are asked first, and may give what they have more; 0: what is known counts
  * @throws DiskError STATE_UNREADABLE where it cannot be known whether the role was granted away
  */
 export async function mayServeAgain(
@@ -371,14 +373,20 @@ export async function mayServeAgain(
 
   const {roles} = context;
   if (roles === undefined || !roles.hasPeers()) return true;
+  const deadlineMs = performance.now() + askMs;
   if (askMs > 0) {
     resource.wait('the other nodes to say whether one of them is primary', undefined);
     await roles.askPeers(askMs);
     resource.wait(undefined, undefined);
   }
 
-  const verdict = judgeHere(context, resource, undefined);
-  if (verdict.kind === 'newest') return true;
+  const own = standingOf(context, resource, undefined);
+  const verdict = judgeAll(own, replicasOf(context, resource));
+  if (verdict.kind === 'newest') {
+    if (askMs > 0) await takeLongerTail(context, resource, own, deadlineMs);
+    return true;
+  }
+
   if (verdict.kind === 'unrelated' && !isPrimaryElsewhere(context, resource, verdict.by))
     return true;
   resource.save({designatedRole: 'secondary', withoutDevice: false, forcedAt: undefined});

@@ -114,6 +114,7 @@ test.before.each((state) => {
       replicas: () => state.replicas,
       hasPeers: () => true,
       call: () => Promise.reject(new Error('nobody is called')),
+      open: () => Promise.reject(new Error('nobody is followed')),
       askPeers: (timeoutMs) => {
         state.asked.push(timeoutMs);
         return Promise.resolve();
@@ -129,11 +130,20 @@ test.after.each(({home}) => {
 
 test('peers are asked, and where none has gone on the resource is served again', async (state) => {
   lineageIs(state, entry(1, 'alpha', 0));
-  state.replicas = [replica('beta', [entry(1, 'alpha', 0)])];
+  const none = {position: formatPosition(0)};
+  state.replicas = [replica('beta', [entry(1, 'alpha', 0)], none)];
   assert.ok(await mayServeAgain(state.context, state.resource, 5000));
   assert.equal(state.asked, [5000]);
   assert.is(wish(state), 'primary');
   assert.equal(state.told, []);
+});
+
+test('a peer has more of our own epoch, and it cannot be had: served again, with an event', async (state) => {
+  lineageIs(state, entry(1, 'alpha', 0));
+  state.replicas = [replica('beta', [entry(1, 'alpha', 0)])];
+  assert.ok(await mayServeAgain(state.context, state.resource, 5000));
+  assert.is(wish(state), 'primary');
+  assert.equal(state.told, ['TAIL_TAKEN']);
 });
 
 test('a peer that has gone on from our end: secondary, with an event', async (state) => {
