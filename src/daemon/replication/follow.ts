@@ -249,7 +249,8 @@ export class Follow {
     const refusal = refusalOf(after);
     if (refusal !== undefined) {
       this.#avoid(source.nodeId);
-      // Nothing of this replica's own is lost by it: its image is compared, not thrown away.
+      // Nothing of this replica's own is lost by it: its image is compared, and a tail that only it has
+      // is kept aside.
       if (refusal.code === 'LOG_GONE' || refusal.code === 'ORIGIN_LOST_DATA') {
         await this.#ports.copyAgain(refusal);
       }
@@ -363,8 +364,10 @@ function waitForTurn({limit, ahead}: SyncWait): string {
 export function refusalOf(follow: DiskFollow | undefined): DiskError | undefined {
   const answer = follow?.answer ?? undefined;
   if (follow === undefined || follow.connected || answer === undefined) return undefined;
-  const refusal = (code: ErrorCode, text: string): DiskError =>
-    new DiskError(code, answer.text ?? text, {received: follow.received});
+  const refusal = (code: ErrorCode, text: string, position?: string): DiskError => {
+    const at = position === undefined ? {} : {position};
+    return new DiskError(code, answer.text ?? text, {received: follow.received, ...at});
+  };
   switch (answer.kind) {
     case 'follow':
     case 'cut':
@@ -378,7 +381,7 @@ export function refusalOf(follow: DiskFollow | undefined): DiskError | undefined
     case 'forked': {
       const at = answer.position ?? 'an unknown position';
       const code = answer.code === 'ORIGIN_LOST_DATA' ? 'ORIGIN_LOST_DATA' : 'SPLIT_BRAIN';
-      return refusal(code, `the histories part at ${at}`);
+      return refusal(code, `the histories part at ${at}`, answer.position);
     }
 
     case 'unknown':

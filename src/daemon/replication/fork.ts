@@ -13,8 +13,6 @@
  * Died between two steps: the resource is as forked as before, and resolve is asked again; a copy
  * that is not whole is made anew.
  */
-import fs from 'node:fs';
-import {join} from 'node:path';
 import type {
   DeleteRequest,
   ForkRequest,
@@ -25,21 +23,20 @@ import type {
 } from '../../control/api.js';
 import {DiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
-import type {ResourcePaths} from '../../core/home.js';
 import {formatPosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
 import {zeroBehind} from '../../disk/follow-activation.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
 import {readLineage, writeLineage} from '../../disk/lineage.js';
 import {openReplayState} from '../../image/replay-state.js';
-import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
+import type {SegmentFile} from '../../log/directory.js';
 import {indexPathOf} from '../../log/index-file.js';
-import {withoutSuperseded} from '../../log/recovery.js';
 import {removeSegment} from '../../log/segment-files.js';
 import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {isServed, roleOf} from '../views.js';
+import {keepBranch} from './kept-branch.js';
 import {partingPoint} from './right.js';
 import type {KnownReplica} from './role-services.js';
 import {standingOf} from './roles.js';
@@ -238,51 +235,15 @@ async function giveWay(
 
   try {
     const files = createNodeFiles();
-    const listing = readLogDirectory(files, paths.logDirectory, file.id);
-    const {effective} = withoutSuperseded(listing.segments);
-    const first = effective.findLastIndex(({header}) => header.start <= at);
-    const kept = keepBranch(paths, effective.slice(Math.max(0, first)), at);
+    const {kept, segments} = keepBranch(files, paths, file.id, at);
     const {file: stateFile, state} = openReplayState(files, paths.replayFile);
     stateFile.close();
-    const isCut = state.to <= at && first >= 0;
-    if (isCut) cutLog(context, resource, effective, at);
+    const isCut = state.to <= at && segments.some(({header}) => header.start <= at);
+    if (isCut) cutLog(context, resource, segments, at);
     resource.noteLost();
     return {kept, isCut};
   } catch (error) {
     throw storeError(error, `set the branch of ${name} aside`);
-  }
-}
-
-/** Step 2. @returns where it is kept */
-function keepBranch(paths: ResourcePaths, segments: readonly SegmentFile[], at: number): string {
-  const forks = join(paths.directory, 'forks');
-  const epoch = segments.at(-1)?.header.epoch.slice(0, 8) ?? 'empty';
-  const target = join(forks, `${epoch}-${formatPosition(at)}`);
-  if (fs.existsSync(target)) return target;
-  const work = `${target}.tmp`;
-  fs.rmSync(work, {recursive: true, force: true});
-  fs.mkdirSync(work, {recursive: true, mode: 0o700});
-  const sources = [...segments.map(({path}) => path), paths.lineageFile];
-  for (const source of sources) {
-    const copy = join(work, source.split('/').at(-1) ?? '');
-    // Shares the blocks where the file system can: a branch may be many gigabytes.
-    fs.copyFileSync(source, copy, fs.constants.COPYFILE_FICLONE);
-    syncPath(copy);
-  }
-
-  syncPath(work);
-  fs.renameSync(work, target);
-  syncPath(forks);
-  syncPath(paths.directory);
-  return target;
-}
-
-function syncPath(path: string): void {
-  const fd = fs.openSync(path, 'r');
-  try {
-    fs.fsyncSync(fd);
-  } finally {
-    fs.closeSync(fd);
   }
 }
 

@@ -18,8 +18,8 @@
  *                      with an own grant from before that nothing shows to be taken it is secondary
  *                      again, and the other node is asked once more
  *
- * By force nobody is asked: 1 (only what is no state of the disk is refused), 6 without comparison,
- * 7 with forcedAt, 8. Every valid record that is here is kept, also what its origin may have lost
+ * By force nobody is asked: 1 (only what is no state of the disk is refused, and a log that its disk
+ * process cannot read), 6 without comparison, 7 with forcedAt, 8. Every valid record that is here is kept, also what its origin may have lost
  * (hazard 8); what is not here is not known, and said so.
  */
 import {setTimeout as sleep} from 'node:timers/promises';
@@ -51,6 +51,8 @@ export interface PromoteSteps {
   readonly right: () => Right;
   /** Steps 3 and 5: undefined while no disk process follows. */
   readonly here: () => Promise<ReplicaHere | undefined>;
+  /** By force: the disk process has read the log. @throws DiskError as it says that it cannot */
+  readonly isReadable: () => Promise<boolean>;
   /** Before step 3: whether it answers at all. @throws DiskError PEER_*, TIMEOUT */
   readonly reach: (nodeId: string) => Promise<void>;
   /** Step 4. @throws DiskError as the other node refuses, or PEER_*, TIMEOUT */
@@ -95,13 +97,31 @@ export async function takeRole(steps: PromoteSteps): Promise<void> {
 /**
  * Takes the role without asking anybody.
  *
- * @throws DiskError REPLICA_INCONSISTENT
+ * @throws DiskError REPLICA_INCONSISTENT, LOG_*, STORE_*, TIMEOUT; nothing has then changed here
  */
 export async function forceRole(steps: PromoteSteps): Promise<void> {
   await requireConsistent(steps);
+  // With the wish saved on a log that is damaged, this node would be primary and serve nothing.
+  await untilReadable(steps);
   await steps.stopFollowing();
   // forcedAt says to a start from here on that an own grant does not count.
   steps.savePrimary(steps.now());
+}
+
+async function untilReadable(steps: PromoteSteps): Promise<void> {
+  steps.wait('the disk process to read the log here');
+  try {
+    while (!(await steps.isReadable())) {
+      if (performance.now() > steps.deadlineMs) {
+        const text = `the log of ${steps.name} here was not read in time: nothing was changed`;
+        throw new DiskError('TIMEOUT', text, {resource: steps.name});
+      }
+
+      await sleep(LOOK_MS);
+    }
+  } finally {
+    steps.wait(undefined);
+  }
 }
 
 async function requireConsistent({name, nodeName, mixture}: PromoteSteps): Promise<void> {

@@ -30,6 +30,7 @@ import {openDiskStream} from './disk-stream.js';
 import {resourceFacts} from './facts.js';
 import {Follow} from './follow.js';
 import {readGrant} from './grant.js';
+import {keepLostTail} from './kept-branch.js';
 import {LagClock} from './lag.js';
 import {noteAnswer, noteFailure, noteLinks} from './notes.js';
 import {
@@ -261,12 +262,13 @@ export class Replica {
         await stopReplay(places, name, performance.now() + STOP_TIMEOUT_MS);
       }
 
+      const kept = keepLostTail(places.paths, file, reason);
       // From here on no disk process takes this image for a whole one.
       const state = emptySyncState(file.sizeBytes, SYNC_CHUNK_BYTES);
       writeSyncState(createNodeFiles(), this.#context.paths.home, name, state);
       resource.noteLost();
       const text = `${name} is compared with another replica and copied where it differs: ${reason.message}`;
-      this.#context.tell('SYNC_BEGUN', 'warning', name, text);
+      this.#context.tell('SYNC_BEGUN', 'warning', name, text + kept);
     });
     this.follow.poke();
   }

@@ -291,6 +291,7 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
       const {received, originEnd} = follow;
       return {durable: disk.durable, received, originEnd};
     },
+    isReadable: () => isReadable(context, resource, deadlineMs),
     reach: async (nodeId) => {
       const {roles} = context;
       if (roles === undefined) throw noCluster(nodeId);
@@ -327,6 +328,30 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
     },
     now: () => new Date(context.clock.wallMs()).toISOString(),
   };
+}
+
+/** @throws DiskError what the disk process that follows says of the log here */
+async function isReadable(
+  context: Context,
+  resource: Resource,
+  deadlineMs: number,
+): Promise<boolean> {
+  await resource.poll();
+  try {
+    if (resource.disk?.mode !== 'follow') {
+      const words = resource.silentSince === undefined ? undefined : resource.lastWords();
+      if (words !== undefined) throw words;
+      resource.forgetEnd();
+      resource.noteStatus(await startFollow(context, resource.file, deadlineMs));
+    }
+  } catch (error) {
+    // Force takes another image as it is: it is asked for after the log.
+    if (isDiskError(error, 'IMAGE_CHANGED')) return true;
+    throw error;
+  }
+
+  const phase = resource.disk?.follow?.phase;
+  return phase === 'following' || phase === 'stopped';
 }
 
 function noCluster(nodeId: string): DiskError {

@@ -51,6 +51,8 @@ export class RoleNode {
   /** Who uses the image over here. */
   user: string | undefined;
   mixture: string | undefined;
+  /** What the disk process says of the log. */
+  damage: string | undefined;
   fetchStopped: string | undefined;
   /** Does not answer anybody. */
   isAway = false;
@@ -213,6 +215,11 @@ export class RoleNode {
       nodeName: this.name,
       deadlineMs: performance.now() + timeoutMs,
       mixture: () => soon(() => this.mixture),
+      isReadable: () =>
+        soon(() => {
+          if (this.damage !== undefined) throw new DiskError('LOG_CORRUPT', this.damage);
+          return true;
+        }),
       fork: () => undefined,
       fetchStopped: () => this.fetchStopped,
       right: () =>

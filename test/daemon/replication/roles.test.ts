@@ -247,6 +247,19 @@ test('what is no state of the disk becomes primary neither so nor by force', asy
   assert.ok(alpha.serving);
 });
 
+test('a log that cannot be read: force saves no wish', async () => {
+  const {alpha, beta} = await makePair();
+  alpha.serving = false;
+  alpha.isAway = true;
+  beta.damage = 'the log is damaged';
+  await refusedWith('LOG_CORRUPT', beta.force());
+  assert.is(beta.durable.wish, 'secondary');
+  assert.is(beta.durable.forcedAt, undefined);
+  beta.damage = undefined;
+  await beta.force();
+  assert.ok(beta.serving);
+});
+
 test('a fetch that is stopped is said before the primary is asked to end its role', async () => {
   const {alpha, beta} = await makePair();
   beta.fetchStopped = 'the fetch of web01 is paused';
