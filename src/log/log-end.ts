@@ -1,9 +1,10 @@
 /** Where a log ends that nobody writes at this moment. Read only; recovery.ts is who cuts. */
 import type {Files} from '../core/files.js';
-import {RecordCursor} from './cursor.js';
+import {findRemains, RecordCursor} from './cursor.js';
 import {readLogDirectory} from './directory.js';
 import {formatChain} from './record.js';
 import {withoutSuperseded} from './recovery.js';
+import type {SegmentHeader} from './segment.js';
 
 /** End of a log, as a grant names it. */
 export interface LogEnd {
@@ -25,6 +26,29 @@ export function readLogEnd(
   directory: string,
   resourceId: string,
 ): LogEnd | undefined {
+  return atLogEnd(files, directory, resourceId, (end) => end);
+}
+
+/**
+ * How far the log is known to have been durable, also where it is damaged: to where its valid part
+ * ends, or further where records behind that say so. It reads all of the last segment.
+ *
+ * @returns 0 where the log has no segment
+ * @throws as readLogEnd
+ */
+export function readProvenEnd(files: Files, directory: string, resourceId: string): number {
+  const end = atLogEnd(files, directory, resourceId, ({position}, fd, header) =>
+    Math.max(position, findRemains(files, fd, header, position).durable),
+  );
+  return end ?? 0;
+}
+
+function atLogEnd<T>(
+  files: Files,
+  directory: string,
+  resourceId: string,
+  look: (end: LogEnd, fd: number, header: SegmentHeader) => T,
+): T | undefined {
   const {segments} = readLogDirectory(files, directory, resourceId);
   const last = withoutSuperseded(segments).effective.at(-1);
   if (last === undefined) return undefined;
@@ -35,7 +59,8 @@ export function readLogEnd(
     const end = header.start + header.capacityBytes;
     cursor.open(fd, header, header.start, header.chain, end);
     while (cursor.next());
-    return {epoch: header.epoch, position: cursor.position, chain: formatChain(cursor.chain)};
+    const {position, chain} = cursor;
+    return look({epoch: header.epoch, position, chain: formatChain(chain)}, fd, header);
   } finally {
     files.close(fd);
   }

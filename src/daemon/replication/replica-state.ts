@@ -2,6 +2,7 @@
 import type {FollowStatus, ReplicaStatus, ResourceState, SyncProgress} from '../../control/api.js';
 import type {DiskStatus, Waiting} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
+import type {Candidate} from './choose-source.js';
 import type {FollowState} from './follow.js';
 
 /** What is known of a follower. */
@@ -9,7 +10,7 @@ export interface FollowerInput {
   readonly file: ResourceFile;
   readonly disk: DiskStatus | undefined;
   readonly follow: FollowState;
-  /** End of the primary's log as far as it is known; fixed-width hex. */
+  /** End of the primary's log as far as it is known, else the furthest of its epoch; fixed-width hex. */
   readonly primaryEnd: string | null;
   /** Epoch that the primary writes in, as it told; null: not known. */
   readonly primaryEpoch: string | null;
@@ -37,6 +38,15 @@ export function followerState(input: FollowerInput): ResourceState | undefined {
   const replayed = disk.replayed >= disk.position;
   if (fetched) return replayed ? 'UpToDate' : 'OutDated[R]';
   return replayed ? 'OutDated[F]' : 'OutDated[FR]';
+}
+
+/** Without a primary: how far the epoch that we have is known to go on any other node. */
+export function furthestEnd(
+  others: readonly Pick<Candidate, 'facts'>[],
+  epoch: string | null,
+): string | null {
+  const ends = others.filter(({facts}) => epoch !== null && facts.epoch === epoch);
+  return ends.reduce<string | null>((most, {facts}) => maxOf(most, facts.position), null);
 }
 
 /** Image and log are no state that the origin ever was in. */

@@ -36,6 +36,7 @@ import {noteAnswer, noteFailure, noteLinks} from './notes.js';
 import {
   followStatus,
   followerState,
+  furthestEnd,
   numberOf,
   progressOf,
   replicationOf,
@@ -423,7 +424,7 @@ export class Replica {
       file: resource.file,
       disk: resource.disk,
       follow: this.follow.state,
-      primaryEnd: this.#primaryEnd(),
+      primaryEnd: this.#primaryEnd() ?? furthestEnd(candidates, resource.disk?.epoch ?? null),
       primaryEpoch: primary?.facts.epoch ?? null,
       // Without a primary nothing is missing that anybody could give.
       linkUp:

@@ -18,7 +18,7 @@ import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
 import {readLineage} from '../../disk/lineage.js';
 import type {LineageEntry} from '../../log/lineage.js';
-import {readLogEnd, type LogEnd} from '../../log/log-end.js';
+import {readLogEnd, readProvenEnd, type LogEnd} from '../../log/log-end.js';
 import {deactivate, findDisk, startFollow, startReplay, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import {bringUp} from '../operations.js';
@@ -55,6 +55,11 @@ function logEndOf(resource: Resource): LogEnd | undefined {
   const {file, places} = resource;
   if (!fs.existsSync(places.paths.logDirectory)) return undefined;
   return readLogEnd(createNodeFiles(), places.paths.logDirectory, file.id);
+}
+
+function provenEndOf({file, places}: Resource): number {
+  const {logDirectory} = places.paths;
+  return fs.existsSync(logDirectory) ? readProvenEnd(createNodeFiles(), logDirectory, file.id) : 0;
 }
 
 function replicasOf(context: Context, resource: Resource): readonly KnownReplica[] {
@@ -193,7 +198,8 @@ export function standingOf(
   const lineage = lineageOf(resource);
   // Of a log that is gone the lineage still says that it was there.
   const known = lineage.at(-1)?.start ?? formatPosition(0);
-  const end = position ?? formatPosition(logEndOf(resource)?.position ?? 0);
+  // A damaged log has more than its valid part: that counts where histories are compared.
+  const end = position ?? formatPosition(provenEndOf(resource));
   return {nodeId: context.node.id, lineage, position: end > known ? end : known};
 }
 

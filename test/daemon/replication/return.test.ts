@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import type {ResourceFacts} from '../../../src/cluster/facts.js';
 import {systemClock} from '../../../src/core/clock.js';
 import {isDiskError} from '../../../src/core/errors.js';
+import {createNodeFiles} from '../../../src/core/files.js';
 import {homePaths, resourcePaths, type ResourceFile} from '../../../src/core/home.js';
 import {writeJsonFile} from '../../../src/core/json-file.js';
 import {formatPosition} from '../../../src/core/position.js';
@@ -17,6 +18,7 @@ import {Resource} from '../../../src/daemon/resource.js';
 import {readNode, readResource} from '../../../src/daemon/state.js';
 import {roleOf} from '../../../src/daemon/views.js';
 import type {LineageEntry} from '../../../src/log/lineage.js';
+import {flipBit, LogBuilder, planFor} from '../../log/log-builder.js';
 import {makeHome, removeHome} from '../fake-node.js';
 import {idOf} from './role-world.js';
 
@@ -167,6 +169,31 @@ test('a peer with an epoch beside ours: nothing is served, and it is shown', asy
   assert.is(message?.code, 'SPLIT_BRAIN');
   assert.match(message?.text ?? '', formatPosition(4096));
   assert.is(state.resource.file.forcedAt, undefined);
+});
+
+test('a damaged log has what its records say was durable: nobody has superseded that', async (state) => {
+  const {paths} = state.resource.places;
+  const plan = {...planFor(64 * 1024, paths.logDirectory), resourceId: state.resource.file.id};
+  const files = createNodeFiles();
+  const log = new LogBuilder({files, plan});
+  log.beginEpoch(1, 1);
+  for (let count = 1; count <= 4; count += 1) {
+    log.small(400, count);
+    log.flush();
+  }
+
+  const [, second, , fourth] = log.records;
+  assert.ok(second !== undefined && fourth !== undefined);
+  flipBit(files, second.file, (second.offset + 200) * 8);
+  lineageIs(state, entry(1, 'alpha', 0));
+  const beta = [entry(1, 'alpha', 0), entry(2, 'beta', second.end)];
+  state.replicas = [replica('beta', beta)];
+  assert.not(await mayServeAgain(state.context, state.resource, 0));
+  assert.equal(state.told, ['SPLIT_BRAIN']);
+  state.resource.save({designatedRole: 'primary'});
+  state.replicas = [replica('beta', [entry(1, 'alpha', 0), entry(2, 'beta', fourth.position)])];
+  assert.not(await mayServeAgain(state.context, state.resource, 0));
+  assert.equal(state.told, ['SPLIT_BRAIN', 'SUPERSEDED']);
 });
 
 test('a history that nobody can compare counts only where it is primary', async (state) => {

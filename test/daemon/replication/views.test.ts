@@ -5,9 +5,11 @@ import {LagClock} from '../../../src/daemon/replication/lag.js';
 import {
   followStatus,
   followerState,
+  furthestEnd,
   type FollowerInput,
 } from '../../../src/daemon/replication/replica-state.js';
 import {replicaStatus} from '../../../src/daemon/replication/views.js';
+import type {Candidate} from '../../../src/daemon/replication/choose-source.js';
 import type {FollowState} from '../../../src/daemon/replication/follow.js';
 import {candidate, disk, file, idOf} from './samples.js';
 
@@ -32,6 +34,20 @@ function input(change: Partial<FollowerInput> = {}): FollowerInput {
     ...change,
   };
 }
+
+test('without a primary the furthest of the others says what is missing', () => {
+  const at = (epoch: string, position: number | null): Candidate =>
+    candidate('beta', {
+      epoch: idOf(epoch),
+      position: position === null ? null : formatPosition(position),
+    });
+  const others = [at('e', 1000), at('e', 1200), at('e', null), at('f', 9000)];
+  const end = furthestEnd(others, idOf('e'));
+  assert.is(end, formatPosition(1200));
+  assert.is(followerState(input({primaryEnd: end, primaryEpoch: null})), 'OutDated[F]');
+  assert.is(furthestEnd(others, null), null);
+  assert.is(furthestEnd([], idOf('e')), null);
+});
 
 test('states of a follower', () => {
   assert.is(followerState(input()), 'UpToDate');
