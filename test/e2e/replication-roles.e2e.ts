@@ -213,11 +213,11 @@ test('hazard 8: alpha loses the end of its log with its power, and takes it from
     told.map(({severity, details}) => [severity, details?.['position']]),
     [['info', position]],
   );
-  await cluster.wait('the device', 20_000, () =>
-    Promise.resolve(fs.existsSync(alpha.device(NAME))),
-  );
-  assert.is(await hashOf(alpha.device(NAME), 1, 60), expected);
   await alpha.mars('replay', 'resume', NAME);
+  await cluster.wait('the device', 60_000, async () => {
+    return (await cluster.status('alpha', NAME)).device !== null;
+  });
+  assert.is(await hashOf(alpha.device(NAME), 1, 60), expected);
   await cluster.equalImages(NAME);
   assert.is(await hashOf(imageBehind(beta, NAME), 1, 60), expected);
   assert.not(eventsOf(beta).some(({code}) => code === 'ORIGIN_LOST_DATA'));

@@ -5,7 +5,8 @@
  *
  *   1. the facts of peers that were asked just now say who has the most of our last epoch
  *   2. the disk process recovers the log in mode follow
- *   3. it follows that peer until it has what the peer has told, the stream ends, or the time is over
+ *   3. it follows that peer until it has what the peer has told, the stream ends, nothing came for 5 s,
+ *      or 15 s are over: reading the own log has to be done anyway and does not count
  *   4. it ends in order: what came is durable
  *
  * Died or failed in any of these: what came is a part of the log like any other record, and the
@@ -22,6 +23,9 @@ import {findLongerTail, type LongerTail, type Standing} from './right.js';
 import {splice} from './splice.js';
 
 const LOOK_MS = 20;
+const START_TIMEOUT_MS = 60_000;
+const QUIET_MS = 5000;
+const TAKE_MS = 15_000;
 const STOP_TIMEOUT_MS = 30_000;
 
 /** Steps 2 to 4 on real processes; fakes in tests. */
@@ -32,8 +36,11 @@ export interface TailSteps {
   /** Follows the peer until the stream ends, or `signal`. */
   readonly follow: (peer: LongerTail, signal: AbortSignal) => Promise<void>;
   readonly stopFollowing: () => Promise<void>;
-  /** On the clock of performance.now(). */
-  readonly deadlineMs: number;
+  /** How long the log may take to be read here. */
+  readonly startMs: number;
+  /** So long nothing may come, and so long the whole may take. */
+  readonly quietMs: number;
+  readonly takeMs: number;
 }
 
 /**
@@ -44,23 +51,26 @@ export interface TailSteps {
  */
 export async function takeTail(steps: TailSteps, peer: LongerTail): Promise<number | undefined> {
   const over = new AbortController();
-  let position: number | undefined;
-  let stream: Promise<void> | undefined;
   const stage = {isOver: false};
+  let stream: Promise<void> | undefined;
   try {
     await steps.startFollow();
-    while (!stage.isOver && performance.now() < steps.deadlineMs) {
-      position = await steps.here();
-      if ((position ?? 0) >= peer.position) break;
-      if (position !== undefined) {
-        stream ??= steps.follow(peer, over.signal).finally(() => {
-          stage.isOver = true;
-        });
-        // Its error is thrown below; until then nobody waits for it.
-        stream.catch(() => undefined);
-      }
-
+    let position = await recoveredEnd(steps);
+    if (position === undefined) return undefined;
+    stream = steps.follow(peer, over.signal).finally(() => {
+      stage.isOver = true;
+    });
+    // Its error is thrown below; until then nobody waits for it.
+    stream.catch(() => undefined);
+    const beganMs = performance.now();
+    let movedMs = beganMs;
+    while (!stage.isOver && position < peer.position) {
+      const now = performance.now();
+      if (now - movedMs > steps.quietMs || now - beganMs > steps.takeMs) break;
       await sleep(LOOK_MS);
+      const next: number = (await steps.here()) ?? position;
+      if (next > position) movedMs = performance.now();
+      position = next;
     }
 
     over.abort();
@@ -70,6 +80,15 @@ export async function takeTail(steps: TailSteps, peer: LongerTail): Promise<numb
     over.abort();
     await stream?.catch(() => undefined);
     await steps.stopFollowing();
+  }
+}
+
+async function recoveredEnd({here, startMs}: TailSteps): Promise<number | undefined> {
+  const deadlineMs = performance.now() + startMs;
+  for (;;) {
+    const position = await here();
+    if (position !== undefined || performance.now() > deadlineMs) return position;
+    await sleep(LOOK_MS);
   }
 }
 
@@ -83,7 +102,6 @@ export async function takeLongerTail(
   context: Context,
   resource: Resource,
   own: Standing,
-  deadlineMs: number,
 ): Promise<void> {
   const {name} = resource;
   const peer = findLongerTail(own, context.roles?.replicas(resource.file.id) ?? []);
@@ -92,7 +110,7 @@ export async function takeLongerTail(
   resource.wait(`${peer.name} to give what it has more of the log, up to ${wanted}`, undefined);
   let end: number | undefined;
   try {
-    end = await takeTail(tailSteps(context, resource, deadlineMs), peer);
+    end = await takeTail(tailSteps(context, resource), peer);
   } catch (error) {
     if (!isDiskError(error)) throw error;
     context.log.warn({resource: name, err: error}, 'a longer log is not to be had');
@@ -109,12 +127,15 @@ export async function takeLongerTail(
   context.tell('TAIL_TAKEN', severity, name, text, {node: peer.name, position: wanted});
 }
 
-function tailSteps(context: Context, resource: Resource, deadlineMs: number): TailSteps {
+function tailSteps(context: Context, resource: Resource): TailSteps {
   const {file, name, places} = resource;
   return {
-    deadlineMs,
+    startMs: START_TIMEOUT_MS,
+    quietMs: QUIET_MS,
+    takeMs: TAKE_MS,
     startFollow: async () => {
       resource.forgetEnd();
+      const deadlineMs = performance.now() + START_TIMEOUT_MS;
       resource.noteStatus(await startFollow(context, file, deadlineMs));
     },
     here: async () => {
@@ -125,15 +146,14 @@ function tailSteps(context: Context, resource: Resource, deadlineMs: number): Ta
       return parsePosition(disk.position);
     },
     follow: async (peer, signal) => {
-      const leftMs = Math.max(1, deadlineMs - performance.now());
       const path = `resources/${file.id}/log`;
-      const remote = await context.roles?.open(peer.nodeId, path, 'mars-log/1', leftMs);
+      const remote = await context.roles?.open(peer.nodeId, path, 'mars-log/1', QUIET_MS);
       if (remote === undefined) return;
       // Nobody else listens while the disk process is asked.
       remote.on('error', () => undefined);
       try {
-        const local = await openDiskStream(places.paths.socket, 'mars-log/1', leftMs);
-        await splice(remote, local, {silenceMs: leftMs, lingerMs: LOOK_MS, signal});
+        const local = await openDiskStream(places.paths.socket, 'mars-log/1', QUIET_MS);
+        await splice(remote, local, {silenceMs: QUIET_MS, lingerMs: LOOK_MS, signal});
       } finally {
         remote.destroy();
       }

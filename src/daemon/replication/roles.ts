@@ -404,7 +404,6 @@ export async function mayServeAgain(
 
   const {roles} = context;
   if (roles === undefined || !roles.hasPeers()) return true;
-  const deadlineMs = performance.now() + askMs;
   if (askMs > 0) {
     resource.wait('the other nodes to say whether one of them is primary', undefined);
     await roles.askPeers(askMs);
@@ -414,7 +413,7 @@ export async function mayServeAgain(
   const own = standingOf(context, resource, undefined);
   const verdict = judgeAll(own, replicasOf(context, resource));
   if (verdict.kind === 'newest') {
-    if (askMs > 0) await takeLongerTail(context, resource, own, deadlineMs);
+    if (askMs > 0) await takeLongerTail(context, resource, own);
     return true;
   }
 

@@ -93,7 +93,9 @@ function fake(positions: (number | undefined)[], more: Partial<TailSteps> = {}):
       done.push('stop');
       return Promise.resolve();
     },
-    deadlineMs: performance.now() + 60_000,
+    startMs: 60_000,
+    quietMs: 60_000,
+    takeMs: 60_000,
     ...more,
   };
   return {steps, done};
@@ -108,12 +110,21 @@ test('the tail is followed until all of it is here, then the process ends', asyn
 });
 
 test('what came before the time is over, or the stream ends, is kept', async () => {
-  const late = fake([5000, 6500], {deadlineMs: performance.now() + 200});
-  assert.is(await takeTail(late.steps, GAMMA), 6500);
-  assert.is(late.done.at(-1), 'stop');
+  for (const bound of ['quietMs', 'takeMs'] as const) {
+    const late = fake([5000, 6500], {[bound]: 200});
+    assert.is(await takeTail(late.steps, GAMMA), 6500, bound);
+    assert.is(late.done.at(-1), 'stop');
+  }
+
   const ended = fake([5000, 6000], {follow: () => Promise.resolve()});
   assert.is(await takeTail(ended.steps, GAMMA), 6000);
   assert.is(ended.done.at(-1), 'stop');
+});
+
+test('a log that is not read in time is followed by nobody', async () => {
+  const {steps, done} = fake([undefined], {startMs: 50});
+  assert.is(await takeTail(steps, GAMMA), undefined);
+  assert.equal(done, ['start', 'stop']);
 });
 
 test('a step that fails ends the process all the same', async () => {
