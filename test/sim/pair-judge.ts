@@ -199,8 +199,22 @@ export class PairJudge {
     state.durable = Math.max(state.durable, durable);
   }
 
+  /** At rest: all nodes have one image and one history. */
+  auditAll(): void {
+    const images = this.#nodes.map((node) => this.#audit(node));
+    const [first] = images;
+    if (images.some((image) => first?.equals(image) !== true)) {
+      throw new SimFailure('images differ');
+    }
+
+    const chains = this.#nodes.map(({lineage, position}) =>
+      this.history.chainAt(pathOf(lineage, position)),
+    );
+    if (new Set(chains).size > 1) throw new SimFailure('chain values differ');
+  }
+
   /** The whole log once more, and the image; all is replayed. */
-  audit(node: PairNode): Buffer {
+  #audit(node: PairNode): Buffer {
     const state = this.#state(node);
     Object.assign(state, {verified: 0, chain: undefined});
     this.#walk(node);

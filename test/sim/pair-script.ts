@@ -56,6 +56,8 @@ export type PairAction =
       readonly count: number;
     }
   | {readonly kind: 'mend'; readonly node: number}
+  /** Followers have what is not durable at the primary when its power goes. */
+  | {readonly kind: 'blackout'; readonly node: number; readonly count: number}
   /** The primary dies and stays dead; this one takes its place by force. */
   | {readonly kind: 'failover'; readonly node: number; readonly death: Death}
   | {readonly kind: 'force' | 'handover' | 'resolve'; readonly node: number}
@@ -96,6 +98,7 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   fault: 0,
   mend: 0,
   failover: 6,
+  blackout: 3,
   force: 2,
   handover: 2,
   resolve: 2,
@@ -160,6 +163,10 @@ function drawAction(
 
     case 'wait': {
       return {kind, milliseconds: pick(random, [10, 300, 2000, 12_000])};
+    }
+
+    case 'blackout': {
+      return {kind, node, count: 1 + below(random, 4)};
     }
 
     case 'failover': {
