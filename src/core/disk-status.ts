@@ -1,5 +1,6 @@
 /** What a disk process answers on its socket `run/disks/NAME.sock`: HTTP and JSON. */
 import type {ErrorCode} from './codes.js';
+import type {ModeSettings} from './mode.js';
 
 export type Severity = 'info' | 'warning' | 'critical';
 
@@ -38,6 +39,28 @@ export interface DiskFollow {
     readonly begin: string;
     readonly end: string | null;
   };
+}
+
+/** How flushes wait for replicas (core/mode). */
+export interface DiskSynchronous extends ModeSettings {
+  /** Since when flushes are answered without the replicas, and why; null: they are not. */
+  readonly degraded: null | {readonly since: string; readonly reason: string};
+  /** Everything below has been confirmed by as many replicas as the mode asks for. */
+  readonly confirmed: string;
+  /** Flushes, and writes with durability `write`, that wait for replicas now. */
+  readonly flushesWaiting: number;
+  /** A daemon is connected that brings what replicas confirm. */
+  readonly daemonUp: boolean;
+  /** Those that have confirmed something in this epoch. */
+  readonly replicas: readonly {
+    /** Node id and name. */
+    readonly node: string;
+    readonly name: string;
+    readonly received: string;
+    readonly durable: string;
+    /** It counts now: it was heard of within the last seconds. */
+    readonly counted: boolean;
+  }[];
 }
 
 /** The answer of a source to the HELLO of a follower (log/frames). */
@@ -87,6 +110,8 @@ export interface DiskStatus {
   };
   /** null in the other modes. */
   readonly follow?: DiskFollow | null;
+  /** Of a disk that serves and whose flushes wait for replicas; null: async. */
+  readonly synchronous?: DiskSynchronous | null;
   /** Chain value at `position`. */
   readonly chain?: string;
   readonly waiting: Waiting | null;
@@ -117,10 +142,13 @@ export type DiskCounter = (typeof DISK_COUNTERS)[number];
  *   POST /resize {"sizeBytes"}  -> {"sizeBytes": number}; the image has grown and the record is durable
  *   POST /retain {"position"}    -> {}; null: nothing is kept for others any more
  *   POST /commit                -> {"durable": string}
+ *   POST /mode ModeSettings     -> {}; counts for every flush from the answer on
  *   POST /stop                  -> {}; not in serve mode, which ends when its mount is gone
  * and in mode follow, each with an Upgrade to frames (log/frames), the process speaks first:
  *   POST /follow                   mars-log/1
  *   POST /sync                     mars-sync/1, while the image is copied
+ * and in mode serve:
+ *   POST /confirm                  mars-confirm/1: lines of JSON, see core/confirm-lines
  */
 
 export interface ErrorBody {

@@ -32,6 +32,8 @@ export const EVENT_CODES = {
   REPLAY_PAUSED: 'Replay was paused by the user.',
   REPLAY_RESUMED: 'Replay was resumed by the user.',
   SPACE_BACK: 'The log has room again: waiting writes went on.',
+  MODE_RESTORED: 'Enough replicas have caught up: flushes wait for them again.',
+  FLUSHES_ANSWERED: 'Flushes that waited for replicas were answered.',
   PEER_INVITED: 'A join token was made on this node.',
   PEER_JOINED: 'A node became a member of the cluster.',
   PEER_REMOVED: 'A node was removed from the cluster.',

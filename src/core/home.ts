@@ -1,4 +1,5 @@
 import {join} from 'node:path';
+import type {ModeChange, ReplicationMode} from './mode.js';
 
 /** Default home of the node; its mounts and device links are below /run/mars and /dev/mars. */
 export const HOME_DEFAULT = '/var/lib/mars';
@@ -77,6 +78,8 @@ export interface ResourcePaths {
   readonly slotsFile: string;
   /** Whom this node has granted the primary role. */
   readonly grantFile: string;
+  /** Two-slot file: whether flushes are answered without the replicas that the mode asks for. */
+  readonly degradedFile: string;
 }
 
 /** Where the files of one resource are. */
@@ -99,6 +102,7 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     syncFile: join(directory, 'sync.json'),
     slotsFile: join(directory, 'slots.json'),
     grantFile: join(directory, 'grant.json'),
+    degradedFile: join(directory, 'degraded'),
   };
 }
 
@@ -139,6 +143,12 @@ export interface ResourceFile {
   readonly logCapBytes?: number;
   /** So long log is kept for replicas which lag. Absent or 0: as long as log-cap allows. */
   readonly logAgeSeconds?: number;
+  /** For what a flush waits (core/mode); absent: async, and the next ones have their defaults. */
+  readonly mode?: ReplicationMode;
+  readonly syncReplicas?: number;
+  readonly degradeAfterSeconds?: number | null;
+  /** The change that the three above come from; absent: none was ever made. */
+  readonly modeChange?: ModeChange;
 }
 
 export type FuseDriverWish = 'auto' | 'kernel' | 'fuse-native';

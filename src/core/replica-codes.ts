@@ -67,6 +67,25 @@ export const REPLICA_CODES = {
     meaning: 'The primary cannot leave while other nodes have replicas that follow it.',
     remedy: 'Make another node primary first: mars primary NAME there; then leave here.',
   },
+  MODE_DEGRADED: {
+    exit: 'refused',
+    meaning:
+      'The mode is near-sync or sync, but too few replicas confirmed within degrade-after: flushes ' +
+      'are answered when they are durable on this node alone. What was flushed since then may be ' +
+      'lost if this node is lost.',
+    remedy:
+      'mars status NAME says which replicas count. When enough of them have caught up the mode is ' +
+      'in force again by itself (MODE_RESTORED). mars resource set NAME degrade-after=never waits instead.',
+  },
+  FLUSHES_WAIT: {
+    exit: 'refused',
+    meaning:
+      'The mode is near-sync or sync, and flushes wait for replicas to confirm them. Nothing is ' +
+      'lost; the kernel holds back writes, and all that comes to a loop device, until they end.',
+    remedy:
+      'Bring the replica that is missing back: mars status NAME, mars peer list. To go on without ' +
+      'it: mars resource set NAME mode=async, or a number of seconds for degrade-after.',
+  },
   NO_SOURCE: {
     exit: 'refused',
     meaning: 'No node of the cluster is known to have a replica of this resource.',

@@ -14,6 +14,12 @@ import {
   SEGMENT_BYTES_MIN,
   SYNC_LIMIT_MAX,
 } from '../core/limits.js';
+import {
+  degradeAfterSchema,
+  modeChangeSchema,
+  modeSchema,
+  syncReplicasSchema,
+} from '../cluster/shared-mode.js';
 import {HOME_SCHEMA, homePaths, resourcePaths} from '../core/home.js';
 import type {NodeFile, ResourceFile} from '../core/home.js';
 import {DiskError} from '../core/errors.js';
@@ -80,6 +86,10 @@ const RESOURCE_FILE = v.strictObject({
       v.check((seconds) => seconds === 0 || seconds >= LOG_AGE_SECONDS_MIN, 'is too short'),
     ),
   ),
+  mode: v.exactOptional(modeSchema),
+  syncReplicas: v.exactOptional(syncReplicasSchema),
+  degradeAfterSeconds: v.exactOptional(degradeAfterSchema),
+  modeChange: v.exactOptional(modeChangeSchema),
 });
 
 /**

@@ -18,6 +18,9 @@ const committer = new Committer({
   onFailure: (errno) => {
     send({kind: 'commit-failed', errno});
   },
+  onDurable: () => {
+    send({kind: 'durable'});
+  },
 });
 
 while (shared.get(WORD.stopping) === 0) {

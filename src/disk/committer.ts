@@ -4,6 +4,9 @@
  *   take the end of the log -> fdatasync of the segments between durable and there -> publish
  *   `durable` -> answer every request whose target lies below
  *
+ * Where the mode is synchronous (disk/sync-mode), replicas have to confirm as well before a request
+ * is answered: the main thread publishes `confirmed` and signals. Neither waits for the other.
+ *
  * When fdatasync fails nothing is published and nobody is answered: the kernel calls the pages
  * clean after it, so asking again would be told 0. The front moves the tail to another file
  * (front-log) and signals; only then is there another try.
@@ -32,6 +35,8 @@ export interface CommitterOptions {
   readonly responder: Responder;
   /** fdatasync failed: the front has to be woken to move the tail. */
   readonly onFailure: (errno: string) => void;
+  /** The log has become durable, and WORD.durableWanted is set. */
+  readonly onDurable?: () => void;
 }
 
 /** Commits the log for its thread, or for the front; see the states above. */
@@ -41,6 +46,7 @@ export class Committer {
   readonly #shared: Shared;
   readonly #responder: Responder;
   readonly #onFailure: (errno: string) => void;
+  readonly #onDurable: (() => void) | undefined;
   readonly #request: WaitingRequest = {uniqueLow: 0, uniqueHigh: 0, target: 0, writtenBytes: 0};
   #dirtySince = -1;
 
@@ -50,6 +56,7 @@ export class Committer {
     this.#shared = options.shared;
     this.#responder = options.responder;
     this.#onFailure = options.onFailure;
+    this.#onDurable = options.onDurable;
   }
 
   /**
@@ -61,11 +68,15 @@ export class Committer {
     const shared = this.#shared;
     if (shared.get(WORD.logDefective) !== 0) return this.#refuseAll();
     if (shared.get(WORD.commitFailed) !== 0) return Infinity;
-    const unsynced = shared.appended.get() - shared.durable.get();
+    const durable = shared.durable.get();
+    const unsynced = shared.appended.get() - durable;
     const isWanted = unsynced > 0 && shared.get(WORD.commitWanted) !== 0;
-    if (shared.waitingCount > 0 || unsynced >= COMMIT_BYTES_MAX || isWanted) {
+    const isFlushed = shared.newestWaiting > durable;
+    if (isFlushed || unsynced >= COMMIT_BYTES_MAX || isWanted) {
       return this.commit() === 'busy' ? BUSY_MS : 0;
     }
+
+    if (shared.waitingCount > 0 && !this.answerWaiting()) return BUSY_MS;
 
     if (unsynced === 0) {
       this.#dirtySince = -1;
@@ -94,6 +105,22 @@ export class Committer {
     }
   }
 
+  /**
+   * Answers those whose flush is durable, and confirmed where that is asked for; syncs nothing.
+   *
+   * @returns false where another thread is in a commit: it may not know yet what was confirmed
+   */
+  answerWaiting(): boolean {
+    const shared = this.#shared;
+    if (!shared.tryLock(WORD.commitLock)) return false;
+    try {
+      this.#answer();
+      return true;
+    } finally {
+      shared.unlock(WORD.commitLock);
+    }
+  }
+
   #commitLocked(): boolean {
     const shared = this.#shared;
     // The other thread's fdatasync failed: another one would say 0 and be a lie.
@@ -104,9 +131,10 @@ export class Committer {
     if (target > durable && !this.#sync(durable, target)) return false;
     if (target > durable) shared.durable.set(target);
     this.#dirtySince = -1;
-    this.#answer(target);
+    this.#answer();
     shared.counters[COUNTER.commits] = (shared.counters[COUNTER.commits] ?? 0) + 1;
     if (target > durable && shared.get(WORD.replayForced) !== 0) shared.signal(WORD.replaySignal);
+    if (target > durable && shared.get(WORD.durableWanted) !== 0) this.#onDurable?.();
     return true;
   }
 
@@ -130,11 +158,12 @@ export class Committer {
     return true;
   }
 
-  #answer(target: number): void {
+  #answer(): void {
     const shared = this.#shared;
     const request = this.#request;
+    const limit = shared.flushLimit;
     let answered = false;
-    while (shared.peekWaiting(request) && request.target <= target) {
+    while (shared.peekWaiting(request) && request.target <= limit) {
       const {uniqueLow, uniqueHigh, writtenBytes} = request;
       if (writtenBytes > 0) this.#responder.answerWrite(uniqueLow, uniqueHigh, writtenBytes);
       else this.#responder.answer(uniqueLow, uniqueHigh, 0);

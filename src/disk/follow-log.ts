@@ -160,6 +160,7 @@ export class FollowLog {
       chain: formatChain(this.#chain),
       to: formatPosition(this.#imageEnd),
       lineage: [...this.#lineage],
+      asks: true,
     };
   }
 

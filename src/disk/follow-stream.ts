@@ -17,6 +17,7 @@ import {DiskError, storeError} from '../core/errors.js';
 import {parsePosition} from '../core/position.js';
 import {
   decodeAnswer,
+  decodeAsk,
   decodeEnd,
   decodeMark,
   decodeRecords,
@@ -75,6 +76,8 @@ export class FollowStream {
   #isMoving = false;
   #hasReceived = false;
   #limit = -1;
+  /** The source waits until everything below is durable here. */
+  #asked = -1;
 
   constructor(options: FollowStreamOptions) {
     this.#options = options;
@@ -132,6 +135,19 @@ export class FollowStream {
     this.#requestCommit();
     this.#signalReplay();
     this.#sendAck(now);
+  }
+
+  /** More of the log has become durable: who waits for that is told at once. */
+  noteDurable(): void {
+    if (this.#state === 'ended') return;
+    this.#answerAsk();
+    this.#requestAsked();
+  }
+
+  /** Also what was told before: whoever asks may not have got it. */
+  #answerAsk(): void {
+    this.#ack = undefined;
+    this.#sendAck(this.#options.clock.monotonicMs());
   }
 
   /** Ends the stream from this side; undefined: in order. */
@@ -277,6 +293,15 @@ export class FollowStream {
         break;
       }
 
+      case FRAME.ask: {
+        const {position, durably} = decodeAsk(payload);
+        if (position > log.position) throw protocolError('an ASK for what was not sent');
+        if (durably) this.#asked = Math.max(this.#asked, position);
+        if (!durably || position <= this.#options.shared.durable.get()) this.#answerAsk();
+        else this.#requestAsked();
+        break;
+      }
+
       case FRAME.mark: {
         const mark = decodeMark(payload);
         view.noteMark(mark, log.position);
@@ -289,6 +314,22 @@ export class FollowStream {
         throw protocolError(`a frame of type ${type} among records`);
       }
     }
+  }
+
+  /** Makes durable what the source waits for, and has this thread told of it. */
+  #requestAsked(): void {
+    const {shared} = this.#options;
+    const isWanted = this.#asked > shared.durable.get();
+    shared.set(WORD.durableWanted, isWanted ? 1 : 0);
+    if (!isWanted) return;
+    // Between the look and the word it may have become durable, unheard: then this look sees it.
+    if (this.#asked <= shared.durable.get()) {
+      this.#answerAsk();
+      return;
+    }
+
+    shared.set(WORD.commitWanted, 1);
+    shared.signal(WORD.commitSignal);
   }
 
   /** When the stream rests nothing more is gathered: the origin is told soon what is safe here. */

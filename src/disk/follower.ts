@@ -179,6 +179,11 @@ export class Follower {
     this.#work();
   }
 
+  /** More of the log has become durable. */
+  noteDurable(): void {
+    this.#stream?.noteDurable();
+  }
+
   /** Ends the streams; what was received stays. */
   async stop(): Promise<void> {
     this.#isStopped = true;

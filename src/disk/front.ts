@@ -59,6 +59,7 @@ export type FrontNotice =
   | {readonly kind: 'rotated'; readonly number: number}
   | {readonly kind: 'parked'}
   | {readonly kind: 'segments-wanted'}
+  | {readonly kind: 'flush-waits'}
   | {readonly kind: 'unparked'}
   | {readonly kind: 'log-error'; readonly errno: string}
   | {readonly kind: 'log-moved'; readonly number: number}
@@ -170,7 +171,10 @@ export class Front implements DiskHandler {
   flush(uniqueLow: number, uniqueHigh: number): number {
     this.#count(COUNTER.flushes, 1);
     if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
-    if (this.#shared.durable.get() >= this.log.position) return 0;
+    if (this.#shared.flushLimit >= this.log.position) return 0;
+    // Replicas have to confirm it, and nothing else is kept waiting for them.
+    if (this.#shared.get(WORD.synchronous) !== 0)
+      return this.#awaitDurable(uniqueLow, uniqueHigh, 0);
     const {waitingCount} = this.#shared;
     this.#inline?.noteRequest(waitingCount);
     // Who waits already is answered first, and by the commit thread.
@@ -236,8 +240,15 @@ export class Front implements DiskHandler {
       if (shared.get(WORD.commitFailed) !== 0) this.#handleCommitFailure();
     }
 
+    // Replicas are asked before the local sync begins: both take their time together.
+    if (shared.get(WORD.synchronous) !== 0) this.#askReplicas();
     shared.signal(WORD.commitSignal);
     return PENDING;
+  }
+
+  #askReplicas(): void {
+    if (Atomics.exchange(this.#shared.words, WORD.confirmWanted, 1) !== 0) return;
+    this.#notify({kind: 'flush-waits'});
   }
 
   /** Room in log and index for a record with this payload; rotates when the segment is full. */

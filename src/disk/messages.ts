@@ -49,6 +49,7 @@ export type ThreadMessage =
   | {readonly kind: 'committed'}
   | {readonly kind: 'commit-failed'; readonly errno: string}
   | {readonly kind: 'drained'}
+  | {readonly kind: 'durable'}
   | {
       readonly kind: 'report';
       readonly code: ErrorCode;

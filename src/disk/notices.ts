@@ -15,6 +15,7 @@ export class Notices {
   readonly #clock: Clock;
   readonly #messages = new Map<ErrorCode, Message>();
   #parkedSince: number | undefined;
+  #confirmWaiting: Waiting | undefined;
   #logErrno: string | undefined;
   /** The log was given up: from here on that is what is said of it. */
   #defective = false;
@@ -38,7 +39,7 @@ export class Notices {
 
   /** @returns true where somebody was told of the waiting */
   unparked(): boolean {
-    const told = this.waiting() !== null;
+    const told = this.#parkedWaiting() !== null;
     this.#parkedSince = undefined;
     return told;
   }
@@ -58,7 +59,16 @@ export class Notices {
     }
   }
 
+  /** Flushes wait for replicas, or do not any more. */
+  confirmWaiting(waiting: Waiting | undefined): void {
+    this.#confirmWaiting = waiting;
+  }
+
   waiting(): Waiting | null {
+    return this.#parkedWaiting() ?? this.#confirmWaiting ?? null;
+  }
+
+  #parkedWaiting(): Waiting | null {
     const since = this.#parkedSince;
     if (since === undefined || this.#clock.wallMs() - since < PARKED_GRACE_MS) return null;
     const reason =

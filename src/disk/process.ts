@@ -22,6 +22,7 @@ import {serveSocket} from './server.js';
 import {Shared, WORD} from './shared.js';
 import {startThread, type ThreadRole} from './start-thread.js';
 import {buildStatus} from './status.js';
+import {Synchronous} from './synchronous.js';
 
 export interface DiskProcessOptions {
   readonly home: string;
@@ -60,6 +61,8 @@ export class DiskProcess {
   config: DiskConfig | undefined;
   /** In mode `follow`: what is received. */
   follower: Follower | undefined;
+  /** In mode `serve`: for whom flushes wait. */
+  synchronous: Synchronous | undefined;
   /** Makes the front look at commands and parked writes. */
   #wake: () => void;
   #keeper: Keeper | undefined;
@@ -91,6 +94,7 @@ export class DiskProcess {
 
     this.shared.set(WORD.replayPaused, this.config.resource.replayPaused ? 1 : 0);
     this.#loadRetain();
+    if (mode === 'serve') this.synchronous = new Synchronous(this, this.config);
     this.#replay = this.#startThread('replay', input);
     if (mode === 'follow') {
       this.follower = makeFollower(this, this.config, (activated) => {
@@ -275,6 +279,16 @@ export class DiskProcess {
         break;
       }
 
+      case 'flush-waits': {
+        this.synchronous?.flushWaits();
+        break;
+      }
+
+      case 'durable': {
+        this.follower?.noteDurable();
+        break;
+      }
+
       case 'segments-wanted':
       case 'rotated': {
         this.#runKeeper();
@@ -341,6 +355,7 @@ export class DiskProcess {
     const {options, config} = this;
     assert(config !== undefined, 'the configuration was read');
     this.activated = activated;
+    this.synchronous?.activated(activated.epoch);
     if (options.mode !== 'serve') this.phase = 'replaying';
     if (options.generation > 1 && options.mode === 'serve') this.phase = 'serving';
     if (activated.tornRecords > 0) {

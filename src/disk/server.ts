@@ -2,15 +2,18 @@
 import fs from 'node:fs';
 import http from 'node:http';
 import {basename, dirname} from 'node:path';
+import type {Duplex} from 'node:stream';
+import {CONFIRM_PROTOCOL} from '../core/confirm-lines.js';
 import {DiskError, storeError} from '../core/errors.js';
 import {resourcePaths} from '../core/home.js';
 import {isObject} from '../core/json-file.js';
+import {REPLICATION_MODES, type ModeSettings} from '../core/mode.js';
 import {formatPosition, parsePosition} from '../core/position.js';
 import {segmentName} from '../log/segment.js';
 import {COMMAND} from './front.js';
 import type {DiskProcess} from './process.js';
 import {WORD} from './shared.js';
-import {serveStreams} from './upgrade.js';
+import {serveStreams, type StreamRoute} from './upgrade.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
 
@@ -27,14 +30,7 @@ export async function serveSocket(disk: DiskProcess): Promise<void> {
       },
     );
   });
-  const {follower} = disk;
-  if (follower !== undefined) {
-    serveStreams(
-      server,
-      () => follower.openLog(),
-      () => follower.openSync(),
-    );
-  }
+  serveStreams(server, streamsOf(disk));
 
   // A socket's path has 107 bytes at most, a home may be deeper: bind to the name alone.
   process.chdir(dirname(socket));
@@ -45,6 +41,22 @@ export async function serveSocket(disk: DiskProcess): Promise<void> {
     server.listen(basename(socket), resolve);
   });
   process.umask(before);
+}
+
+function streamsOf(disk: DiskProcess): Readonly<Record<string, StreamRoute>> {
+  const {follower, synchronous} = disk;
+  if (follower !== undefined) {
+    return {
+      'POST /follow': {protocol: 'mars-log/1', open: () => follower.openLog()},
+      'POST /sync': {protocol: 'mars-sync/1', open: () => follower.openSync()},
+    };
+  }
+
+  if (synchronous === undefined) return {};
+  const open = (socket: Duplex): void => {
+    synchronous.port.open(socket);
+  };
+  return {'POST /confirm': {protocol: CONFIRM_PROTOCOL, open: () => open}};
 }
 
 function refuse(response: http.ServerResponse, error: unknown): void {
@@ -90,6 +102,12 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
       return {};
     }
 
+    case 'POST /mode': {
+      requireServing(disk, 'waits for replicas');
+      disk.synchronous?.configure(modeSettingsOf(body));
+      return {};
+    }
+
     case 'POST /commit': {
       await disk.commit();
       return {durable: formatPosition(disk.shared.durable.get())};
@@ -117,6 +135,19 @@ function positionOf(body: unknown): number {
   if (value === null) return Infinity;
   if (position !== undefined) return position;
   throw new DiskError('USAGE', 'expected "position": 16 hex digits, or null');
+}
+
+function modeSettingsOf(body: unknown): ModeSettings {
+  const {mode, syncReplicas, degradeAfterSeconds} = isObject(body) ? body : {};
+  const known = REPLICATION_MODES.find((each) => each === mode);
+  const isCount = Number.isSafeInteger(syncReplicas) && Number(syncReplicas) >= 1;
+  const isTime = typeof degradeAfterSeconds === 'number' && degradeAfterSeconds > 0;
+  if (known === undefined || !isCount || !(isTime || degradeAfterSeconds === null)) {
+    const text = 'expected "mode", "syncReplicas" and "degradeAfterSeconds", or null for never';
+    throw new DiskError('USAGE', text);
+  }
+
+  return {mode: known, syncReplicas: Number(syncReplicas), degradeAfterSeconds};
 }
 
 function requireServing(disk: DiskProcess, what: string): void {

@@ -10,6 +10,7 @@
  *   readyUpTo   keeper   segments up to this number are ready
  *   retain      main     nothing at or above it is recycled: somebody still fetches it
  *   originDurable  main   what the origin of a log that is followed has on stable storage
+ *   confirmed   main     everything below is where the mode wants it: with enough replicas
  *   flushes     front -> commit   requests that wait for durability
  */
 import {assert} from '../core/assert.js';
@@ -70,6 +71,13 @@ export const WORD = {
   replayLock: 50,
   /** 1: make the log durable now, though nobody waits and little has gathered. */
   commitWanted: 51,
+  /** 1: a flush waits until it is confirmed as well (core/mode). */
+  synchronous: 52,
+  /** 1: the main thread was told that a flush waits to be confirmed, and did not look yet. */
+  confirmWanted: 53,
+  confirmed: 54,
+  /** 1: the main thread is to be told when the log has become durable: a peer waits for it. */
+  durableWanted: 57,
 } as const;
 
 const CONTROL_WORDS = 128;
@@ -138,6 +146,7 @@ export class Shared {
   readonly diskSize: SharedNumber;
   readonly commandArgument: SharedNumber;
   readonly originDurable: SharedNumber;
+  readonly confirmed: SharedNumber;
   readonly #retain: SharedNumber;
   /** Counters in the order of DISK_COUNTERS; each has one writer. */
   readonly counters: Float64Array;
@@ -162,6 +171,7 @@ export class Shared {
     this.diskSize = new SharedNumber(this.words, WORD.diskSize);
     this.commandArgument = new SharedNumber(this.words, WORD.commandArgument);
     this.originDurable = new SharedNumber(this.words, WORD.originDurable);
+    this.confirmed = new SharedNumber(this.words, WORD.confirmed);
     this.#retain = new SharedNumber(this.words, WORD.retain);
   }
 
@@ -182,6 +192,12 @@ export class Shared {
     const durable = this.durable.get();
     if (this.get(WORD.following) === 0) return durable;
     return Math.min(durable, this.originDurable.get());
+  }
+
+  /** Flushes of everything below may be answered. */
+  get flushLimit(): number {
+    const durable = this.durable.get();
+    return this.get(WORD.synchronous) === 0 ? durable : Math.min(durable, this.confirmed.get());
   }
 
   /** @returns false where another thread has it; never waits */
@@ -281,6 +297,14 @@ export class Shared {
   get waitingCount(): number {
     // The counters wrap at 2^31, after days of small fsyncs; the difference does not.
     return (this.get(WORD.flushHead) - this.get(WORD.flushTail)) | 0;
+  }
+
+  /** What the youngest of those who wait waits for; -1 where nobody does. */
+  get newestWaiting(): number {
+    const head = this.get(WORD.flushHead);
+    if (head === this.get(WORD.flushTail)) return -1;
+    const at = ((head - 1) & (FLUSH_RING - 1)) * FLUSH_WORDS;
+    return (this.#flushes[at + 3] ?? 0) * TWO_32 + ((this.#flushes[at + 2] ?? 0) >>> 0);
   }
 
   /** Commit only. @returns false where nobody waits; else `request` is the oldest */

@@ -50,6 +50,7 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
       currentFile: currentFileOf(disk, number),
     },
     follow: follower?.status() ?? null,
+    synchronous: disk.synchronous?.status() ?? null,
     ...(follower?.log === undefined ? {} : {chain: formatChain(follower.log.chain)}),
     waiting: disk.notices.waiting(),
     messages: disk.notices.list(),

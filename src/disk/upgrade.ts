@@ -1,4 +1,4 @@
-/** The socket of a disk process that follows also carries streams: HTTP Upgrade, then frames. */
+/** The socket of a disk process also carries streams: HTTP Upgrade, then frames or lines. */
 import type http from 'node:http';
 import type {Duplex} from 'node:stream';
 import {DiskError, storeError} from '../core/errors.js';
@@ -6,17 +6,17 @@ import {DiskError, storeError} from '../core/errors.js';
 /** Throws a DiskError where no stream can be taken now; else returns who takes it. */
 export type OpenStream = () => (socket: Duplex) => void;
 
-interface Route {
+/** A stream that the process takes. */
+export interface StreamRoute {
   readonly protocol: string;
   readonly open: OpenStream;
 }
 
-/** Serves `POST /follow` (mars-log/1) and `POST /sync` (mars-sync/1). */
-export function serveStreams(server: http.Server, follow: OpenStream, sync: OpenStream): void {
-  const routes: Readonly<Record<string, Route | undefined>> = {
-    'POST /follow': {protocol: 'mars-log/1', open: follow},
-    'POST /sync': {protocol: 'mars-sync/1', open: sync},
-  };
+/** Serves streams by method and path, such as `POST /follow`. */
+export function serveStreams(
+  server: http.Server,
+  routes: Readonly<Record<string, StreamRoute | undefined>>,
+): void {
   server.on('upgrade', (request, socket: Duplex, head) => {
     // A stream outlives any time that a request may take.
     socket.on('error', () => undefined);

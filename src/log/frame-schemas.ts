@@ -18,6 +18,8 @@ export const HELLO = v.object({
   chain: chainSchema,
   to: positionSchema,
   lineage: lineageSchema,
+  /** It understands ASK. */
+  asks: v.exactOptional(v.boolean()),
 });
 
 export const ANSWER = v.object({

@@ -39,6 +39,7 @@ export const FRAME = {
   mark: 5,
   ack: 6,
   end: 7,
+  ask: 8,
   syncHello: 16,
   syncBegin: 17,
   syncAsk: 18,
@@ -72,6 +73,7 @@ const BOUNDS: Readonly<Record<number, readonly [number, number] | undefined>> = 
   [FRAME.mark]: [32, 32],
   [FRAME.ack]: [32, 32],
   [FRAME.end]: [2, FRAME_JSON_MAX],
+  [FRAME.ask]: [16, 16],
   [FRAME.syncHello]: [2, FRAME_JSON_MAX],
   [FRAME.syncBegin]: [2, FRAME_JSON_MAX],
   [FRAME.syncAsk]: [12 + DIGEST_BYTES, 12 + SYNC_ASKED_MAX * DIGEST_BYTES],
@@ -409,6 +411,26 @@ export function encodeAck(ack: Ack): Buffer {
 export function decodeAck(payload: Buffer): Ack {
   const [received, durable, from, to] = fourNumbers(payload);
   return {received, durable, from, to};
+}
+
+/** A flush at the origin waits: the follower is to ACK as soon as it can. */
+export interface Ask {
+  /** Everything below it; it was sent before. */
+  readonly position: number;
+  /** When it is on stable storage; else when it is received. */
+  readonly durably: boolean;
+}
+
+/** Encodes a question for an ACK. */
+export function encodeAsk({position, durably}: Ask): Buffer {
+  return encodeFrame(FRAME.ask, encodeNumbers(position, durably ? 1 : 0));
+}
+
+/** @throws DiskError PEER_PROTOCOL */
+export function decodeAsk(payload: Buffer): Ask {
+  const durably = numberAt(payload, 8);
+  if (durably > 1) throw protocolError('an ASK for something that is not known');
+  return {position: numberAt(payload, 0), durably: durably === 1};
 }
 
 /** Chunks in a row. */

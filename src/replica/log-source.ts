@@ -88,6 +88,11 @@ export class LogSource {
     return this.#reader?.position ?? 0;
   }
 
+  /** Epoch of the disk whose history everything is that was sent so far; undefined: not known. */
+  get epoch(): string | undefined {
+    return this.#epoch;
+  }
+
   /** Time of the newest record that was read; 0 before the first. */
   get timeMs(): number {
     return Math.max(this.#timeMs, this.#reader?.timeMs ?? 0);

@@ -15,6 +15,7 @@ import {
   decodeEnd,
   decodeHello,
   encodeAnswer,
+  encodeAsk,
   encodeEnd,
   encodeMark,
   encodeRecordsHead,
@@ -23,6 +24,7 @@ import {
   protocolError,
   type Ack,
   type Answer,
+  type Ask,
   type End,
   type Frame,
   type Hello,
@@ -46,7 +48,11 @@ export interface ServeLogOptions {
   /** Asked again and again. */
   readonly positions: () => Promise<LogPositions>;
   readonly onAnswer?: (hello: Hello, answer: Answer) => void;
-  readonly onAck: (ack: Ack) => void;
+  /**
+   * @param epoch epoch of the disk in whose history the follower has what it says; undefined where
+   *   that is not known yet
+   */
+  readonly onAck: (ack: Ack, epoch: string | undefined) => void;
   /** Waits until so many bytes may be sent; at once where `signal` is aborted. */
   readonly takeBandwidth?: (bytes: number, signal: AbortSignal) => Promise<void>;
   readonly clock?: Clock;
@@ -79,6 +85,10 @@ export class LogServer {
   #wake: (() => void) | undefined;
   #isKicked = false;
   #mark: Mark | undefined;
+  /** The follower understands ASK. */
+  #mayAsk = false;
+  /** What a flush waits for, and the epoch of its position. */
+  #asked: (Ask & {readonly epoch: string}) | undefined;
   #markedAt = -Infinity;
   #positions: LogPositions | undefined;
 
@@ -97,6 +107,15 @@ export class LogServer {
   kick(): void {
     this.#isKicked = true;
     this.#wake?.();
+  }
+
+  /**
+   * The follower is to ACK at once when it has everything below a position; what is not sent yet is
+   * sent now. A later call takes the place of one that was not sent.
+   */
+  ask(ask: Ask & {readonly epoch: string}): void {
+    this.#asked = ask;
+    this.kick();
   }
 
   /** Ends the stream in order, with these words for the peer. */
@@ -147,6 +166,7 @@ export class LogServer {
     if (first === undefined) return CLOSED;
     if (first.type !== FRAME.hello) throw protocolError(`type ${first.type} instead of a HELLO`);
     const hello = decodeHello(first.payload);
+    this.#mayAsk = hello.asks === true;
     const answer: Answer =
       hello.resourceId === place.resourceId
         ? await this.#source.open(hello, await this.#options.log(hello))
@@ -160,7 +180,10 @@ export class LogServer {
   async #readAcks(frames: AsyncGenerator<Frame, void>): Promise<void> {
     for await (const {type, payload} of frames) {
       if (type === FRAME.ack) {
-        this.#options.onAck(decodeAck(payload));
+        const ack = decodeAck(payload);
+        // What was never sent on this stream is no word on the history that was.
+        const isSent = ack.received <= this.#source.position;
+        this.#options.onAck(ack, isSent ? this.#source.epoch : undefined);
       } else if (type === FRAME.end) {
         this.stop(decodeEnd(payload));
       } else {
@@ -179,6 +202,8 @@ export class LogServer {
       const positions = await this.#options.positions();
       this.#positions = positions;
       const hasSent = await this.#sendRecords(positions);
+      const ask = this.#takeAsk();
+      if (ask.length > 0) await writeFrame(this.#options.stream, ...ask);
       const markMs = await this.#sendMark();
       if (hasSent && this.#source.position < positions.appended) continue;
       delayMs = hasSent ? POLL_MS : Math.min(delayMs * 1.5, IDLE_POLL_MS);
@@ -197,7 +222,7 @@ export class LogServer {
       const {position, bytes} = batch;
       await this.#takeBandwidth(bytes.length);
       if (batch.kind === 'segment') await writeFrame(stream, encodeSegment(position, bytes));
-      else await writeFrame(stream, encodeRecordsHead(position, bytes), bytes);
+      else await writeFrame(stream, encodeRecordsHead(position, bytes), bytes, ...this.#takeAsk());
       hasSent = true;
       if (this.#clock.monotonicMs() >= until) break;
       // A stream that never makes us wait must not keep the thread from everybody else.
@@ -205,6 +230,15 @@ export class LogServer {
     }
 
     return hasSent;
+  }
+
+  /** The question that is due: everything below its position was sent. */
+  #takeAsk(): Buffer[] {
+    const asked = this.#asked;
+    const isDue = asked !== undefined && asked.position <= this.#source.position;
+    if (!isDue || asked.epoch !== this.#source.epoch) return [];
+    this.#asked = undefined;
+    return this.#mayAsk ? [encodeAsk(asked)] : [];
   }
 
   /** Waits for bandwidth; marks go on meanwhile, so that the peer knows that we live. */

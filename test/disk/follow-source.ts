@@ -6,6 +6,7 @@ import {
   decodeEnd,
   decodeHello,
   encodeAnswer,
+  encodeAsk,
   encodeMark,
   encodeRecordsHead,
   encodeSegment,
@@ -52,6 +53,10 @@ export class Source {
   mark(durable: number, timeMs: number, recordMs = 0): void {
     const end = this.#records.at(-1)?.end ?? 0;
     this.#socket.write(encodeMark({durable, end, timeMs, recordMs}));
+  }
+
+  ask(position: number, durably: boolean): void {
+    this.#socket.write(encodeAsk({position, durably}));
   }
 
   #begin(hello: Hello): void {

@@ -96,6 +96,34 @@ test('HELLO comes first; then what is received is written, committed, replayed a
   assert.is(view.connected, false);
 });
 
+test('who asks is told at once: what is received, or when it is durable', async () => {
+  const rig = primaryWith(3);
+  const records = recordsOf(rig);
+  const end = endOf(records);
+  const follower = new FollowRig(rig);
+  const {stream, pair} = open(follower);
+  const source = new Source(pair.left, records);
+  await comes(() => follower.log.position === end);
+  assert.is(source.hello?.asks, true);
+  assert.equal(source.acks, []);
+  source.ask(end, false);
+  await comes(() => source.acks.length === 1);
+  assert.is(source.acks[0]?.received, end);
+  source.ask(end, true);
+  await comes(() => follower.shared.get(WORD.commitWanted) === 1);
+  assert.is(follower.shared.get(WORD.durableWanted), 1);
+  assert.is(source.acks.length, 1, 'nothing is told before it is durable');
+  follower.committer.step();
+  // As the commit thread tells it, without a tick.
+  stream.noteDurable();
+  await comes(() => source.acks.length === 2);
+  assert.is(source.acks[1]?.durable, end);
+  assert.is(follower.shared.get(WORD.durableWanted), 0);
+  source.ask(end + 8, true);
+  await comes(() => source.end !== undefined);
+  assert.is(source.end?.code, 'PEER_PROTOCOL');
+});
+
 test('ACKs come once a second when nothing changes', async () => {
   const rig = primaryWith(3);
   const records = recordsOf(rig);

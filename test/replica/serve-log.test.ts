@@ -6,6 +6,7 @@ import {formatPosition, parsePosition} from '../../src/core/position.js';
 import {readFrames, writeFrame} from '../../src/log/frame-stream.js';
 import {
   decodeAnswer,
+  decodeAsk,
   decodeEnd,
   decodeMark,
   decodeRecords,
@@ -17,6 +18,7 @@ import {
   FRAME,
   type Ack,
   type Answer,
+  type Ask,
   type End,
   type Hello,
   type Mark,
@@ -49,6 +51,7 @@ class Follower {
   readonly records: Buffer[] = [];
   readonly segments: number[] = [];
   readonly marks: Mark[] = [];
+  readonly asks: Ask[] = [];
   end: End | undefined;
   isClosed = false;
   /** Resolved before each frame is taken: a slow reader waits here. */
@@ -98,6 +101,10 @@ class Follower {
       const mark = decodeMark(payload);
       assert.ok(mark.end >= this.position, 'nothing was sent beyond the end');
       this.marks.push(mark);
+    } else if (type === FRAME.ask) {
+      const ask = decodeAsk(payload);
+      assert.ok(ask.position <= this.position, 'what is asked for was sent');
+      this.asks.push(ask);
     } else if (type === FRAME.end) {
       this.end = decodeEnd(payload);
     }
@@ -233,6 +240,53 @@ test('a kick makes it look at once, idle looks are seldom', async () => {
   rig.server.kick();
   await until(() => rig.polls > polls, 200, 'look');
   await untilEven(rig);
+  await rig.finish();
+});
+
+test('what a flush waits for is sent and asked for at once, of this epoch only', async () => {
+  const rig = makeRig();
+  rig.start({asks: true});
+  await until(() => rig.follower.marks.length > 0, DEADLINE_MS, 'mark');
+  rig.builder.write(0, 1);
+  const {position} = rig.builder.writer;
+  rig.server.ask({position, durably: true, epoch: epochOf(7)});
+  await untilEven(rig);
+  assert.equal(rig.follower.asks, []);
+  rig.server.ask({position, durably: true, epoch: rig.builder.epoch});
+  await until(() => rig.follower.asks.length > 0, DEADLINE_MS, 'question');
+  assert.equal(rig.follower.asks, [{position, durably: true}]);
+  rig.builder.write(0, 2);
+  const end = rig.builder.writer.position;
+  rig.server.ask({position: end, durably: false, epoch: rig.builder.epoch});
+  await until(() => rig.follower.asks.length > 1, DEADLINE_MS, 'question behind its records');
+  assert.equal(rig.follower.asks[1], {position: end, durably: false});
+  await rig.finish();
+});
+
+test('an older follower is not asked, but gets the records', async () => {
+  const rig = makeRig();
+  rig.start();
+  rig.builder.write(0, 1);
+  const {position} = rig.builder.writer;
+  rig.server.ask({position, durably: true, epoch: rig.builder.epoch});
+  await untilEven(rig);
+  await until(() => rig.follower.marks.at(-1)?.end === position, DEADLINE_MS, 'mark');
+  assert.equal(rig.follower.asks, []);
+  await rig.finish();
+});
+
+test('an ACK is told with the epoch of the history that was sent, unless it is beyond that', async () => {
+  const epochs: (string | undefined)[] = [];
+  const rig = makeRig({onAck: (_, epoch) => epochs.push(epoch)});
+  rig.builder.write(0, 1);
+  rig.start();
+  await untilEven(rig);
+  const {position} = rig.builder.writer;
+  await rig.follower.ack({received: position, durable: 0, from: 0, to: 0});
+  await until(() => epochs.length === 1, DEADLINE_MS, 'ack');
+  await rig.follower.ack({received: position + 8, durable: 0, from: 0, to: 0});
+  await until(() => epochs.length === 2, DEADLINE_MS, 'ack');
+  assert.equal(epochs, [rig.builder.epoch, undefined]);
   await rig.finish();
 });
 
