@@ -199,6 +199,7 @@ function renderDetails(one: ResourceStatus): string[] {
     ['size', `${formatBytes(one.sizeBytes)} (${one.sizeBytes} bytes)`],
     ['role', `${one.role} (designated primary: ${one.designatedPrimary ?? 'none'})`],
     ['state', `${one.state} (${one.health}), mode ${one.mode}`],
+    ...describeSynchronous(one),
     ['image', one.image],
     ['device', one.device],
     ['openers', one.openCount === null ? null : String(one.openCount)],
@@ -212,6 +213,23 @@ function renderDetails(one: ResourceStatus): string[] {
   ];
   const own = fields.map(([name, value]) => `  ${name.padEnd(16)} ${value ?? '-'}`);
   return [one.name, ...own, ...renderSwitches(one), ...renderPositions(one)];
+}
+
+/** For whom flushes wait; nothing where they wait for nobody. */
+function describeSynchronous({synchronous, replicas}: ResourceStatus): [string, string][] {
+  if (synchronous == null) return [];
+  const {syncReplicas, degradeAfterSeconds, degraded, flushesWaiting} = synchronous;
+  const end = degradeAfterSeconds === null ? 'for ever' : `${degradeAfterSeconds} s at most`;
+  const counted = replicas.filter((one) => one.counted === true).map(({node}) => node);
+  const others = replicas.filter((one) => one.counted === false).map(({node}) => node);
+  const words = [
+    `${syncReplicas} ${syncReplicas === 1 ? 'replica' : 'replicas'}, ${end}`,
+    ...(counted.length === 0 ? [] : [`counted: ${counted.join(', ')}`]),
+    ...(others.length === 0 ? [] : [`NOT counted: ${others.join(', ')}`]),
+    ...(degraded === null ? [] : [`DEGRADED since ${formatTime(degraded.since)}`]),
+    ...((flushesWaiting ?? 0) === 0 ? [] : [`${flushesWaiting ?? 0} wait now`]),
+  ];
+  return [['flushes wait for', words.join('; ')]];
 }
 
 /** The switches as they are wished; what came of it stands in the state. */

@@ -10,6 +10,7 @@ import {assert} from '../core/assert.js';
 import {check} from '../core/check.js';
 import {DiskError} from '../core/errors.js';
 import {idSchema, MEMBERS_MAX, nameSchema} from './members.js';
+import {sharedModeSchema} from './shared-mode.js';
 
 /** Of a lineage, the newest entries: older ones are not kept in logs either. */
 export const FACTS_LINEAGE_MAX = 16;
@@ -41,6 +42,10 @@ const resourceSchema = v.looseObject({
   alignmentBytes: count,
   /** async, near-sync or sync. */
   mode: text,
+  /** The mode with its change; absent: never changed, or of an older version. */
+  modeSettings: v.optional(sharedModeSchema),
+  /** Of a primary: since when flushes are answered without the replicas that the mode wants. */
+  degradedSince: v.optional(nullable(text)),
   role,
   designatedRole: role,
   attached: v.boolean(),

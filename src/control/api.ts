@@ -39,6 +39,7 @@
  */
 import type {FuseDriverWish} from '../core/home.js';
 import type {DiskStatus, Message, Waiting} from '../core/disk-status.js';
+import type {ModeSettings, ReplicationMode} from '../core/mode.js';
 
 export interface DaemonStatus {
   readonly schema: 1;
@@ -297,6 +298,11 @@ export interface ReplicaStatus {
   readonly lagSeconds: number | null;
   readonly lagBytes: number | null;
   readonly sync: SyncProgress | null;
+  /**
+   * Whether flushes of this node, primary in a synchronous mode, count on it; null: they wait for
+   * none. Absent where an older daemon answers.
+   */
+  readonly counted?: boolean | null;
   /** When it was last heard of (link down), or since when `replication` is as it is. */
   readonly since: string | null;
   readonly waitingFor: Waiting | null;
@@ -345,6 +351,15 @@ export type ResourceState =
   | 'NotJoined'
   | 'Forked';
 
+/** How flushes wait for replicas. */
+export interface SynchronousStatus extends Omit<ModeSettings, 'mode'> {
+  /** Since when flushes of this primary are answered without replicas, and why; null: they are not. */
+  readonly degraded: null | {readonly since: string; readonly reason: string};
+  /** What enough replicas have confirmed, and how many flushes wait; null: not primary here. */
+  readonly confirmed: string | null;
+  readonly flushesWaiting: number | null;
+}
+
 export interface FileSystemSpace {
   /** What programs may still take: without what is reserved. */
   readonly freeBytes: number;
@@ -371,7 +386,9 @@ export interface ResourceStatus {
   readonly designatedPrimary: string | null;
   readonly state: ResourceState;
   readonly health: 'ok' | 'warning' | 'critical' | 'unknown';
-  readonly mode: 'async' | 'near-sync' | 'sync';
+  readonly mode: ReplicationMode;
+  /** null: async. Absent where an older daemon answers. */
+  readonly synchronous?: SynchronousStatus | null;
   readonly image: string | null;
   readonly device: string | null;
   /** Openers of the device or image, other than our own loop device; null when unknown. */

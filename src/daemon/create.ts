@@ -22,6 +22,7 @@ import type {Context} from './context.js';
 import {makeImage, planImage, type ImagePlan, type ImageWish} from './image.js';
 import {checkSize} from './operations.js';
 import {forbiddenPlaces} from './places.js';
+import {withModeChange} from './replication/shared-mode.js';
 import {parseSettings} from './settings.js';
 import {isBelow} from './mounts.js';
 import {removeDeviceLink} from './leftovers.js';
@@ -61,7 +62,7 @@ export async function createResource(
 ): Promise<CreatedResource> {
   const name = checkName('resource', request.name);
   checkSize(request.sizeBytes);
-  const settings = parseSettings(request.settings ?? {});
+  const settings = withModeChange({}, parseSettings(request.settings ?? {}), context.node.id);
   const {directory} = resourcePaths(context.paths.home, name);
   if (fs.existsSync(directory)) {
     throw new DiskError('RESOURCE_EXISTS', `there is a resource ${name} already`, {resource: name});

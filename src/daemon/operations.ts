@@ -27,6 +27,7 @@ import {ensureDevice, removeDevice} from './device.js';
 import {callDisk} from './disk-call.js';
 import {growLoop, loopOf} from './loop-devices.js';
 import {ASK_PEERS_MS, mayServeAgain, takePrimary} from './replication/roles.js';
+import {tellMode, withModeChange} from './replication/shared-mode.js';
 import type {Resource} from './resource.js';
 import {deferredKeys, parseSettings} from './settings.js';
 import {resourceView} from './views.js';
@@ -225,11 +226,12 @@ export async function changeSettings(
   resource: Resource,
   request: SetRequest,
 ): Promise<ResourceView> {
-  const change = parseSettings(request.settings);
   const before = resource.file;
+  const change = withModeChange(before, parseSettings(request.settings), context.node.id);
   const file = resource.save(change);
   try {
     if (file.device !== before.device) await applyDevice(resource);
+    if (file.modeChange !== before.modeChange) await applyMode(context, resource);
   } catch (error) {
     resource.save(before);
     throw error;
@@ -241,6 +243,14 @@ export async function changeSettings(
   const text = [`${file.name}: ${words.join(', ')}`, ...notes].join('; ');
   context.tell('RESOURCE_CHANGED', 'info', file.name, text);
   return resourceView(resource, notes);
+}
+
+/** From here on flushes wait as the file says, on the primary: here now, elsewhere soon. */
+async function applyMode(context: Context, resource: Resource): Promise<void> {
+  context.roles?.touch();
+  await resource.poll();
+  await tellMode(resource);
+  await resource.poll();
 }
 
 /** Brings the device in line with the wish, where the image is served. */

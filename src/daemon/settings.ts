@@ -10,6 +10,12 @@ import {
   SEGMENT_BYTES_MIN,
 } from '../core/limits.js';
 import {DiskError} from '../core/errors.js';
+import {
+  DEGRADE_AFTER_SECONDS_MAX,
+  modeOf,
+  REPLICATION_MODES,
+  SYNC_REPLICAS_MAX,
+} from '../core/mode.js';
 import {formatBytes, formatDuration, parseDuration, parseSize} from '../core/units.js';
 
 type Settings = Pick<
@@ -21,6 +27,9 @@ type Settings = Pick<
   | 'device'
   | 'logCapBytes'
   | 'logAgeSeconds'
+  | 'mode'
+  | 'syncReplicas'
+  | 'degradeAfterSeconds'
 >;
 
 interface Setting {
@@ -79,7 +88,43 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     parse: parseLogAge,
     show: ({logAgeSeconds = 0}) => (logAgeSeconds === 0 ? 'off' : formatDuration(logAgeSeconds)),
   },
+  mode: {
+    takes: `${REPLICATION_MODES.join(', ')}: for what a flush waits`,
+    effect: 'now',
+    parse: (text) => {
+      const mode = REPLICATION_MODES.find((each) => each === text);
+      return mode && {mode};
+    },
+    show: (file) => modeOf(file).mode,
+  },
+  'sync-replicas': {
+    takes: `a number from 1 to ${SYNC_REPLICAS_MAX}: replicas that have to confirm a flush`,
+    effect: 'now',
+    parse: (text) => {
+      const count = parseCount(text, SYNC_REPLICAS_MAX);
+      return count === undefined ? undefined : {syncReplicas: count};
+    },
+    show: (file) => String(modeOf(file).syncReplicas),
+  },
+  'degrade-after': {
+    takes: `seconds from 1 to ${DEGRADE_AFTER_SECONDS_MAX}, or never: how long a flush waits for replicas`,
+    effect: 'now',
+    parse: (text) => {
+      if (text === 'never') return {degradeAfterSeconds: null};
+      const seconds = parseCount(text, DEGRADE_AFTER_SECONDS_MAX);
+      return seconds === undefined ? undefined : {degradeAfterSeconds: seconds};
+    },
+    show: (file) => {
+      const {degradeAfterSeconds} = modeOf(file);
+      return degradeAfterSeconds === null ? 'never' : String(degradeAfterSeconds);
+    },
+  },
 };
+
+function parseCount(text: string, max: number): number | undefined {
+  const count = /^\d{1,6}$/u.test(text) ? Number(text) : 0;
+  return count >= 1 && count <= max ? count : undefined;
+}
 
 function parseLogCap(text: string): Partial<Settings> | undefined {
   try {
@@ -163,4 +208,7 @@ export const resourceSettingsKeys = [
   'device',
   'logCapBytes',
   'logAgeSeconds',
+  'mode',
+  'syncReplicas',
+  'degradeAfterSeconds',
 ] as const satisfies readonly (keyof Settings)[];

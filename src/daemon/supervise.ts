@@ -209,6 +209,8 @@ export class Supervision {
     if (disk?.mode !== 'serve' || disk.phase !== 'serving') return false;
     if (file.designatedRole !== 'primary' || !file.device || file.withoutDevice === true)
       return false;
+    // To set one up flushes the image: losetup would wait as well, and cannot be ended then.
+    if ((disk.synchronous?.flushesWaiting ?? 0) > 0) return false;
     return (
       deviceOf(places) !== places.link && this.#context.clock.monotonicMs() >= this.#nextDeviceMs
     );

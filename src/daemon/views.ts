@@ -6,9 +6,11 @@ import type {
   ResourceStatus,
   ResourceView,
   Role,
+  SynchronousStatus,
 } from '../control/api.js';
 import type {DiskStatus, Message} from '../core/disk-status.js';
 import type {ResourceFile} from '../core/home.js';
+import {modeOf} from '../core/mode.js';
 import {deviceOf} from './device.js';
 import {listMounts, mountAt} from './mounts.js';
 import type {Resource} from './resource.js';
@@ -74,7 +76,8 @@ export function resourceStatus(
     designatedPrimary: file.designatedRole === 'primary' ? node : null,
     state,
     health: healthOf(role, state, messages, resource.silentSince !== undefined),
-    mode: 'async',
+    mode: modeOf(file).mode,
+    synchronous: synchronousOf(file, disk),
     image: served ? places.image : null,
     device: served ? deviceOf(places) : null,
     openCount: served ? resource.openCount() : 0,
@@ -102,6 +105,20 @@ export function resourceStatus(
   };
 }
 
+/** How flushes wait for replicas; null where they wait for none, by the mode. */
+function synchronousOf(file: ResourceFile, disk: DiskStatus | undefined): SynchronousStatus | null {
+  const {mode, syncReplicas, degradeAfterSeconds} = modeOf(file);
+  if (mode === 'async') return null;
+  const says = disk?.synchronous ?? null;
+  return {
+    syncReplicas,
+    degradeAfterSeconds,
+    degraded: says?.degraded ?? null,
+    confirmed: says?.confirmed ?? null,
+    flushesWaiting: says?.flushesWaiting ?? null,
+  };
+}
+
 function unreadableStatus(resource: Resource, text: string): ResourceStatus {
   const {disk} = resource;
   const since = resource.messages.find(({code}) => code === 'STATE_UNREADABLE')?.since;
@@ -113,6 +130,7 @@ function unreadableStatus(resource: Resource, text: string): ResourceStatus {
     state: 'NotJoined',
     health: 'critical',
     mode: 'async',
+    synchronous: null,
     image: null,
     device: null,
     openCount: resource.openCount(),

@@ -12,6 +12,7 @@ import type {MarsNode} from './node.js';
 import type {Resource} from './resource.js';
 import {canonicalNode} from './places.js';
 import {readNode} from './state.js';
+import {tellMode, withModeChange} from './replication/shared-mode.js';
 import {resourceSettingsKeys} from './settings.js';
 
 /** An editor writes in several steps: the file is read when it was quiet for so long. */
@@ -96,7 +97,15 @@ async function takeEdit(node: MarsNode, resource: Resource): Promise<void> {
 
   resource.hush('STATE_UNREADABLE');
   if (!broken && changed.length === 0) return;
+  const before = broken ? loaded : resource.file;
   resource.replace(loaded);
+  const edited = Object.fromEntries(changed.map((key) => [key, loaded[key]]));
+  const complete = withModeChange(before, edited, node.context.node.id);
+  if (complete !== edited) {
+    resource.save(complete);
+    await tellMode(resource);
+  }
+
   const what = broken ? 'the file is valid again' : changed.join(', ');
   node.context.tell('RESOURCE_CHANGED', 'info', resource.name, `edited by hand: ${what}`);
   if (changed.includes('device')) await applyDevice(resource);
@@ -104,7 +113,8 @@ async function takeEdit(node: MarsNode, resource: Resource): Promise<void> {
 
 function changedKeys(before: ResourceFile, after: ResourceFile): (keyof ResourceFile)[] {
   const keys = [...Object.keys(before), ...Object.keys(after)] as (keyof ResourceFile)[];
-  return [...new Set(keys)].filter((key) => before[key] !== after[key]);
+  const text = (file: ResourceFile, key: keyof ResourceFile): string => JSON.stringify(file[key]);
+  return [...new Set(keys)].filter((key) => text(before, key) !== text(after, key));
 }
 
 function refuse(node: MarsNode, resource: Resource, error: unknown): void {

@@ -2,24 +2,31 @@
 import http from 'node:http';
 import type {Duplex} from 'node:stream';
 import {errorFromAnswer} from '../../control/client.js';
+import {CONFIRM_PROTOCOL} from '../../core/confirm-lines.js';
 import {DiskError} from '../../core/errors.js';
 import {socketAddress, type SocketAddress} from '../../core/socket-path.js';
 
 export type StreamProtocol = 'mars-log/1' | 'mars-sync/1';
+export type DiskProtocol = StreamProtocol | typeof CONFIRM_PROTOCOL;
 
+const PATHS: Readonly<Record<DiskProtocol, string>> = {
+  'mars-log/1': '/follow',
+  'mars-sync/1': '/sync',
+  [CONFIRM_PROTOCOL]: '/confirm',
+};
 const ANSWER_BYTES_MAX = 64 * 1024;
 
 /**
- * Opens a stream to a disk process in mode `follow`; from then on it carries frames.
+ * Opens a stream to a disk process; from then on it carries frames, or lines (core/confirm-lines).
  *
  * @throws DiskError DISK_UNREACHABLE, TIMEOUT, or the code that the disk process answered
  */
 export function openDiskStream(
   socket: string,
-  protocol: StreamProtocol,
+  protocol: DiskProtocol,
   timeoutMs: number,
 ): Promise<Duplex> {
-  const path = protocol === 'mars-log/1' ? '/follow' : '/sync';
+  const path = PATHS[protocol];
   const call = {socket, method: 'POST', path, timeoutMs, unreachable: 'DISK_UNREACHABLE'} as const;
   let address: SocketAddress;
   try {

@@ -4,6 +4,7 @@ import {FACTS_LINEAGE_MAX} from '../../cluster/facts.js';
 import type {ReplicaStatus, Role, SyncProgress} from '../../control/api.js';
 import type {DiskStatus, Message, Waiting} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
+import {modeOf, sharedModeOf} from '../../core/mode.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import type {Grant} from './grant.js';
 
@@ -48,6 +49,7 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
   const isRead = input.disk?.phase !== 'starting' && input.disk?.phase !== 'recovering';
   const disk = isRead ? input.disk : undefined;
   const epoch = disk?.epoch ?? input.lineage.at(-1)?.epoch ?? null;
+  const shared = sharedModeOf(file);
   const isServed = role === 'primary' || role === 'remainsPrimary' || role === 'forcedPrimary';
   return {
     id: file.id,
@@ -57,7 +59,9 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
     createdAt: file.createdAt,
     segmentBytes: file.segmentBytes,
     alignmentBytes: file.alignmentBytes,
-    mode: 'async',
+    mode: modeOf(file).mode,
+    ...(shared === undefined ? {} : {modeSettings: shared}),
+    ...(isServed ? {degradedSince: input.disk?.synchronous?.degraded?.since ?? null} : {}),
     role: isServed ? 'primary' : 'secondary',
     designatedRole: file.designatedRole,
     attached: file.attached,

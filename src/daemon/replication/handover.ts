@@ -18,8 +18,10 @@
  * asks in the name of another node than the one that was granted is refused, until a human forces.
  */
 import * as v from 'valibot';
+import {sharedModeSchema} from '../../cluster/shared-mode.js';
 import {check} from '../../core/check.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
+import type {SharedMode} from '../../core/mode.js';
 import {formatPosition} from '../../core/position.js';
 import {chainSchema, idSchema, positionSchema, type LineageEntry} from '../../log/lineage.js';
 import type {LogEnd} from '../../log/log-end.js';
@@ -37,6 +39,8 @@ export interface HandoverAnswer {
   readonly epoch: string;
   readonly position: string;
   readonly chain: string;
+  /** How flushes wait for replicas: the facts that tell it may be older. */
+  readonly modeSettings?: SharedMode | undefined;
 }
 
 const TIMEOUT_SECONDS_MAX = 3600;
@@ -49,6 +53,7 @@ const answerSchema = v.looseObject({
   epoch: idSchema,
   position: positionSchema,
   chain: chainSchema,
+  modeSettings: v.optional(sharedModeSchema),
 });
 
 /** Checks a body that came from a peer. @throws DiskError PEER_PROTOCOL */

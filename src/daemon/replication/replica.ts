@@ -12,8 +12,10 @@ import type {
 import type {ResourceFacts} from '../../cluster/facts.js';
 import type {DiskStatus} from '../../core/disk-status.js';
 import {copyHealth, healthWithReplicas, worst} from '../../control/health.js';
+import {CONFIRM_PROTOCOL} from '../../core/confirm-lines.js';
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
+import {modeOf} from '../../core/mode.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import {readLineage} from '../../disk/lineage.js';
 import {emptySyncState, writeSyncState} from '../../disk/sync-state.js';
@@ -44,7 +46,9 @@ import {
   type FollowerInput,
 } from './replica-state.js';
 import {Retention} from './retention.js';
+import {adoptMode, tellMode} from './shared-mode.js';
 import {Slots} from './slots.js';
+import {SynchronousServing} from './synchronous.js';
 import type {SyncTurns} from './sync-turns.js';
 import {replicaStatus, slotStatuses, type Ack} from './views.js';
 
@@ -68,14 +72,15 @@ export class Replica {
   readonly follow: Follow;
   readonly slots: Slots;
   readonly retention: Retention;
+  /** Streams to followers, and what the disk process is told of them. */
+  readonly synchronous: SynchronousServing;
   readonly #context: Context;
   readonly #cluster: ClusterPort;
   readonly #acks = new Map<string, KnownAck>();
   readonly #lag = new LagClock();
   readonly #isHeld: () => boolean;
   readonly #abort = new AbortController();
-  readonly #served = new Set<() => void>();
-  #loop: Promise<void> | undefined;
+  #loop: Promise<unknown> | undefined;
   #status: {readonly atMs: number; readonly value: Promise<DiskStatus | undefined>} | undefined;
   #polledMs = -Infinity;
 
@@ -113,6 +118,13 @@ export class Replica {
         resource.say('REPLICA_DROPPED', 'warning', text);
         context.log.warn({resource: resource.name, node: name}, text);
       },
+    });
+    this.synchronous = new SynchronousServing(context.clock, {
+      isWanted: () => {
+        const file = this.#file();
+        return file?.designatedRole === 'primary' && modeOf(file).mode !== 'async';
+      },
+      open: () => openDiskStream(paths.socket, CONFIRM_PROTOCOL, DISK_TIMEOUT_MS),
     });
     this.follow = new Follow({
       clock: context.clock,
@@ -152,7 +164,8 @@ export class Replica {
 
   /** Begins to follow, where that is wanted. */
   start(): void {
-    this.#loop ??= this.follow.run(this.#abort.signal);
+    const {signal} = this.#abort;
+    this.#loop ??= Promise.all([this.follow.run(signal), this.synchronous.run(signal)]);
   }
 
   /** Ends streams that this replica opened; its disk process goes on. */
@@ -187,10 +200,18 @@ export class Replica {
     const end = this.#primaryEnd();
     if (end !== null) this.#lag.note(numberOf(end), this.#context.clock.monotonicMs());
     noteLinks(resource, this.candidates());
-    if (resource.file.connected === false) for (const stop of this.#served) stop();
+    if (resource.file.connected === false) this.synchronous.stopStreams();
+    this.#takeMode();
     // Before recovery is done, all positions are 0.
     const known = disk?.phase === 'starting' || disk?.phase === 'recovering' ? undefined : disk;
     await this.retention.tick(known);
+    await tellMode(resource);
+  }
+
+  /** The mode is one for all replicas: the last change counts, on whatever node it was made. */
+  #takeMode(): void {
+    const changes = this.candidates().flatMap(({facts}) => facts.modeSettings ?? []);
+    for (const change of changes) adoptMode(this.#context, this.resource, change);
   }
 
   /** What a replica confirmed over its stream. */
@@ -225,16 +246,6 @@ export class Replica {
     );
     this.#status = {atMs: now, value};
     return value;
-  }
-
-  /**
-   * Notes a stream to a peer; it is ended when this node is disconnected.
-   *
-   * @returns to be called when it has ended
-   */
-  serves(stop: () => void): () => void {
-    this.#served.add(stop);
-    return () => this.#served.delete(stop);
   }
 
   /** A replica is gone by its own wish, or was removed. */
@@ -336,13 +347,17 @@ export class Replica {
     const {clock} = this.#context;
     const nowMs = clock.monotonicMs();
     const primaryEnd = this.#primaryEnd();
+    const synchronous = this.resource.disk?.synchronous ?? null;
     return this.candidates().map((candidate) => {
-      const ack = this.#acks.get(candidate.nodeId);
+      const {nodeId} = candidate;
+      const ack = this.#acks.get(nodeId);
       return replicaStatus({
         candidate,
-        ageMs: this.#cluster.facts.ageMs(candidate.nodeId, nowMs),
+        ageMs: this.#cluster.facts.ageMs(nodeId, nowMs),
         nowMs: clock.wallMs(),
         ack: ack !== undefined && nowMs - ack.atMs < ACK_FRESH_MS ? ack : undefined,
+        counted:
+          synchronous && synchronous.replicas.some(({node, counted}) => node === nodeId && counted),
         primaryEnd,
         lagMs: (position) => this.#lag.lagMs(position, nowMs),
       });

@@ -188,6 +188,7 @@ export class Replication {
           ageMs: this.cluster.facts.ageMs(candidate.nodeId, nowMs),
           nowMs: clock.wallMs(),
           ack: undefined,
+          counted: null,
           primaryEnd,
           lagMs: () => 0,
         }),

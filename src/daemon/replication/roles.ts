@@ -35,6 +35,7 @@ import {forceRole, takeRole, type PromoteSteps} from './promote.js';
 import {takeLongerTail} from './longer-tail.js';
 import {findRight, judgeAll, partingPoint, type Standing, type Verdict} from './right.js';
 import type {KnownReplica} from './role-services.js';
+import {adoptMode, modeForPeer} from './shared-mode.js';
 
 const RESUME_TIMEOUT_MS = 60_000;
 const LOOK_MS = 50;
@@ -89,7 +90,7 @@ export async function answerHandover(
     const answer = await handOver(handoverSteps(context, resource, deadlineMs, signal), caller);
     noteGrant(context, resource);
     context.roles?.touch();
-    return answer;
+    return {...answer, ...modeForPeer(resource.file)};
   });
 }
 
@@ -311,7 +312,10 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
       const timeoutSeconds = Math.min(3600, timeoutMs / 1000);
       const path = `resources/${resource.file.id}/handover`;
       const body = {to: node.id, timeoutSeconds};
-      return checkHandoverAnswer(await roles.call(nodeId, path, body, timeoutMs + ASK_PEERS_MS));
+      const said = await roles.call(nodeId, path, body, timeoutMs + ASK_PEERS_MS);
+      const answer = checkHandoverAnswer(said);
+      if (answer.modeSettings !== undefined) adoptMode(context, resource, answer.modeSettings);
+      return answer;
     },
     stopFollowing: async () => {
       const {kind, status} = await findDisk(places);

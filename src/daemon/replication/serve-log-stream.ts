@@ -28,12 +28,18 @@ export async function serveLogStream(options: PeerStream): Promise<void> {
         sizeBytes: status.sizeBytes,
       };
     },
-    positions: async () => positionsOf(await sourceStatus(replica), context.clock.wallMs()),
+    positions: async () =>
+      replica.synchronous.positions() ??
+      positionsOf(await sourceStatus(replica), context.clock.wallMs()),
     onAnswer: ({position}, {kind}) => {
       const fields = {resource: file.name, peer: caller.name, position, kind};
       context.log.info(fields, 'a follower was answered');
     },
-    onAck: ({received, durable, from}) => {
+    onAck: (ack, epoch) => {
+      const {received, durable, from, to} = ack;
+      // One whose image has parts of what its log lacks cannot stand in for this node.
+      if (epoch !== undefined && received >= to)
+        replica.synchronous.confirm(caller.id, caller.name, ack, epoch);
       replica.noteAck(caller.id, {
         received: formatPosition(received),
         durable: formatPosition(durable),
@@ -42,8 +48,13 @@ export async function serveLogStream(options: PeerStream): Promise<void> {
     },
     takeBandwidth: (bytes, signal) => bandwidth.take(bytes, signal),
   });
-  const release = replica.serves(() => {
-    server.stop({code: 'PEER_REFUSED', text: `${file.name} is disconnected by wish`});
+  const release = replica.synchronous.add({
+    stop: () => {
+      server.stop({code: 'PEER_REFUSED', text: `${file.name} is disconnected by wish`});
+    },
+    ask: (ask) => {
+      server.ask(ask);
+    },
   });
   try {
     const end = await server.run();

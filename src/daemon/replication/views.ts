@@ -11,6 +11,7 @@ import type {
 } from '../../control/api.js';
 import {formatPosition} from '../../core/position.js';
 import type {Waiting} from '../../core/disk-status.js';
+import {REPLICATION_MODES} from '../../core/mode.js';
 import {findState} from '../../core/states.js';
 import type {Candidate} from './choose-source.js';
 import {numberOf} from './replica-state.js';
@@ -34,6 +35,8 @@ export interface ReplicaInput {
   readonly ack: Ack | undefined;
   /** End of the primary's log, as far as is known here. */
   readonly primaryEnd: string | null;
+  /** Flushes of this primary count on it; null: they wait for no replica. */
+  readonly counted?: boolean | null;
   /** For how long that log has been beyond a position. */
   readonly lagMs: (position: number) => number;
 }
@@ -69,6 +72,7 @@ export function replicaStatus(input: ReplicaInput): ReplicaStatus {
     lagSeconds: isPrimary && linkUp ? 0 : lagSeconds(input, durable),
     lagBytes: isPrimary ? 0 : lagBytes(input, durable),
     sync: syncOf(facts),
+    counted: input.counted ?? null,
     since: linkUp ? (more.since ?? null) : heardAt,
     waitingFor: linkUp ? waitingOf(more.waiting, facts) : silence(heardAt),
     messages: ageMs > MESSAGES_KEPT_MS ? [] : messagesOf(facts),
@@ -153,7 +157,8 @@ export function notJoinedStatus(
     designatedPrimary,
     state: 'NotJoined',
     health: 'ok',
-    mode: 'async',
+    mode: REPLICATION_MODES.find((mode) => mode === facts.mode) ?? 'async',
+    synchronous: null,
     image: null,
     device: null,
     openCount: null,
