@@ -4,6 +4,7 @@
  */
 import {spawn} from 'node:child_process';
 import fs from 'node:fs';
+import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import type {EventLine, DiskSynchronous} from '../../src/core/disk-status.js';
@@ -12,7 +13,7 @@ import {resourcePaths} from '../../src/core/home.js';
 import {TwoSlotFile} from '../../src/core/two-slot.js';
 import {Cluster} from '../helpers/cluster.js';
 import {hashOf, randomFile, writeDisk} from '../helpers/disk-io.js';
-import {until} from '../helpers/run.js';
+import {run, until} from '../helpers/run.js';
 import {killAndWait} from '../helpers/temp-home.js';
 
 const NAME = 'web01';
@@ -164,11 +165,15 @@ test('H8: what was acknowledged is on beta when alpha is lost with its disk', as
   const expected = await hashOf(source, 8);
   await flush(16, source);
   const {pid, holderPid} = await alpha.diskProcesses(NAME);
+  const device = alpha.device(NAME);
   cluster.setLink('alpha', 'beta', 'cut');
   await killAndWait(holderPid);
   await killAndWait(pid);
   await alpha.killDaemon();
   fs.rmSync(resourcePaths(alpha.home, NAME).directory, {recursive: true});
+  // What a reboot would take away.
+  await run('losetup', ['-d', device]);
+  await run('umount', ['-l', path.dirname(alpha.imageFile(NAME))]);
   const beta = cluster.node('beta');
   await beta.mars('disconnect', NAME);
   // Setting up a loop device flushes, and would wait: there is no replica any more.
