@@ -239,6 +239,10 @@ export async function changeSettings(
 
   const deferred = resource.disk === undefined ? [] : deferredKeys(request.settings);
   const notes = deferred.map((key) => `${key} counts from the next activation on`);
+  if (file.modeChange !== before.modeChange && resource.disk?.mode !== 'serve') {
+    notes.push('the primary waits as it says when it hears of it, within seconds');
+  }
+
   const words = Object.entries(request.settings).map(([key, value]) => `${key}=${value}`);
   const text = [`${file.name}: ${words.join(', ')}`, ...notes].join('; ');
   context.tell('RESOURCE_CHANGED', 'info', file.name, text);

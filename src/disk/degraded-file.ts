@@ -41,6 +41,8 @@ export class DegradedFile {
       return undefined;
     }
 
+    this.#file?.close();
+    this.#file = undefined;
     const {file, value} = TwoSlotFile.open(this.#files, this.#path);
     this.#file = file;
     return degradedOf(value);

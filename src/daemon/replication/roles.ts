@@ -243,7 +243,7 @@ function unknownSince(context: Context, resource: Resource): string[] {
     const known = facts.position === null ? 'at an unknown position' : `at ${facts.position}`;
     return heardAt === null
       ? `${name} was not heard of since this daemon runs: what it has is unknown`
-      : `${name} was last heard of on ${heardAt}, ${known}; what it has acknowledged since is unknown`;
+      : `${name} was last heard of on ${heardAt}, ${known}${degradedWords(facts.degradedSince)}; what it has acknowledged since is unknown`;
   });
   const last = lineageOf(resource).at(-1);
   if (last !== undefined && last.node !== context.node.id) {
@@ -253,6 +253,11 @@ function unknownSince(context: Context, resource: Resource): string[] {
   }
 
   return [`the log here ends at ${here}`, ...notes];
+}
+
+/** Flushes of a primary that are not where its mode wants them. */
+function degradedWords(since: string | null | undefined): string {
+  return since == null ? '' : `, and answered flushes without replicas since ${since}`;
 }
 
 function promoteSteps(context: Context, resource: Resource, request: PrimaryRequest): PromoteSteps {

@@ -28,9 +28,10 @@ export async function serveLogStream(options: PeerStream): Promise<void> {
         sizeBytes: status.sizeBytes,
       };
     },
-    positions: async () =>
-      replica.synchronous.positions() ??
-      positionsOf(await sourceStatus(replica), context.clock.wallMs()),
+    positions: () =>
+      replica.synchronous.positions(async () =>
+        positionsOf(await sourceStatus(replica), context.clock.wallMs()),
+      ),
     onAnswer: ({position}, {kind}) => {
       const fields = {resource: file.name, peer: caller.name, position, kind};
       context.log.info(fields, 'a follower was answered');

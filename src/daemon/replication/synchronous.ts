@@ -26,6 +26,7 @@ export class SynchronousServing {
   readonly #streams = new Set<ServedStream>();
   #want: WantLine | undefined;
   #wantedMs = -Infinity;
+  #asked: LogPositions | undefined;
 
   constructor(clock: Clock, options: Omit<ConfirmLinkOptions, 'onWant'>) {
     this.#clock = clock;
@@ -58,11 +59,28 @@ export class SynchronousServing {
     this.#link.send({node, name, epoch, received, durable: formatPosition(ack.durable)});
   }
 
-  /** Where the log is, as the disk process has just said by itself; undefined: ask it. */
-  positions(): LogPositions | undefined {
+  /**
+   * Where the log is: as the disk process has just said by itself, else as it says when asked.
+   *
+   * @returns never less than before of one epoch: what was said by itself may come late
+   */
+  async positions(ask: () => Promise<LogPositions>): Promise<LogPositions> {
+    const said = this.#said();
+    const asked = this.#asked;
+    const isLate =
+      asked !== undefined && (said?.epoch !== asked.epoch || said.appended < asked.appended);
+    if (said !== undefined && !isLate) return said;
+    const answer = await ask();
+    this.#asked = answer;
+    return answer;
+  }
+
+  #said(): LogPositions | undefined {
     const want = this.#want;
-    if (want === undefined || this.#clock.monotonicMs() - this.#wantedMs > FRESH_MS)
+    if (want === undefined || this.#clock.monotonicMs() - this.#wantedMs > FRESH_MS) {
       return undefined;
+    }
+
     return {
       epoch: want.epoch,
       appended: numberOf(want.appended),
