@@ -6,7 +6,7 @@ import {DiskError} from '../core/errors.js';
 
 /** Runs one command line to its end, and sets the exit status. */
 export async function runCli(typed: readonly string[], config: Config): Promise<void> {
-  const words = moveGlobalFlags(translateHelp(typed));
+  const words = translateView(moveGlobalFlags(translateHelp(typed)), config.commandIDs);
   // `mars events | head` ends when head does.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
@@ -24,6 +24,13 @@ export async function runCli(typed: readonly string[], config: Config): Promise<
 function translateHelp(words: readonly string[]): readonly string[] {
   if (words[0] === 'help') return [...words.slice(1), '--help'];
   return words[0] === 'version' && words.length === 1 ? ['--version'] : words;
+}
+
+/** `mars view-is-primary web01` is `mars view-value is-primary web01`: there are many of them. */
+export function translateView(words: readonly string[], known: readonly string[]): string[] {
+  const [first = '', ...rest] = words;
+  const value = /^view-(.+)$/u.exec(first)?.[1];
+  return value === undefined || known.includes(first) ? [...words] : ['view-value', value, ...rest];
 }
 
 /** `mars --home DIR status` is what people type; oclif wants the command's words first. */

@@ -6,6 +6,7 @@ import {choosePaint} from '../paint.js';
 import {renderEvent} from '../render-event.js';
 
 export default class Events extends MarsCommand {
+  static override aliases = ['show-errors'];
   static override args = {name: optionalTargetArgument};
   static override description = 'With --json each line of stdout is one JSON document.';
   static override examples = [

@@ -1,0 +1,141 @@
+/** The names of MARS: each in docs/MARSADM.md exists, and the values print one word. */
+import fs from 'node:fs';
+import path from 'node:path';
+import {suite} from 'uvu';
+import * as assert from 'uvu/assert';
+import {translateView} from '../../src/cli/run-cli.js';
+import {VIEW_VALUES, viewValue} from '../../src/cli/view-values.js';
+import type {ResourceStatus} from '../../src/control/api.js';
+import {fakeFollow, fakeReplica, fakeStatus, fakeStatusDocument} from '../helpers/fake-daemon.js';
+import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
+
+const ROOT = path.join(import.meta.dirname, '..', '..');
+const WISHES = {connected: true, fetchPaused: false, syncPaused: false, replayPaused: false};
+const page = fs.readFileSync(path.join(ROOT, 'docs', 'MARSADM.md'), 'utf8');
+
+const test = suite<{node: FakeNode}>('marsadm');
+
+test.before.each(async (context) => {
+  context.node = await startFakeNode();
+});
+test.after.each(async ({node}) => {
+  await node.dispose();
+});
+
+/** All ids and aliases of the committed manifest. */
+function manifestNames(): Set<string> {
+  const text = fs.readFileSync(path.join(ROOT, 'oclif.manifest.json'), 'utf8');
+  const {commands} = JSON.parse(text) as {
+    readonly commands: Readonly<Record<string, {readonly aliases: readonly string[]}>>;
+  };
+  return new Set(Object.entries(commands).flatMap(([id, {aliases}]) => [id, ...aliases]));
+}
+
+test('each old name that the page maps is in the manifest', () => {
+  const [table = ''] = page.split('## Values for scripts');
+  const rows = table.split('\n').filter((line) => line.startsWith('| `'));
+  const names = rows.flatMap((row) => {
+    const [, old = ''] = row.split('|');
+    return [...old.matchAll(/`([^`]+)`/gu)].map(([, name = '']) => name);
+  });
+  const known = manifestNames();
+  assert.ok(names.length > 40);
+  assert.equal(
+    names.filter((name) => !known.has(name)),
+    [],
+  );
+});
+
+test('each view-VALUE that the page names exists', () => {
+  const [, values = ''] = page.split('## Values for scripts');
+  const named = [...values.matchAll(/`view-([a-z-]+)`/gu)].map(([, name = '']) => name);
+  assert.ok(named.length > 15);
+  assert.equal(
+    named.filter((name) => name !== 'value' && VIEW_VALUES[name] === undefined),
+    [],
+  );
+});
+
+test('view-VALUE is view-value VALUE, but for what is a command of its own', () => {
+  const known = ['view-role', 'view-value'];
+  assert.equal(translateView(['view-is-primary', 'web'], known), [
+    ...['view-value', 'is-primary', 'web'],
+  ]);
+  for (const words of [['view-role', 'web'], ['view-value', 'role', 'web'], ['view', 'web'], []]) {
+    assert.equal(translateView(words, known), words);
+  }
+});
+
+const valueOf = (name: string, one: ResourceStatus): string =>
+  viewValue(name, one, fakeStatusDocument(one));
+
+const primary = fakeStatus('web', {wishes: WISHES, replicas: [fakeReplica('beta')]});
+const secondary = fakeStatus('web', {
+  ...{role: 'secondary', designatedPrimary: 'beta', image: null, device: null, wishes: WISHES},
+  follow: fakeFollow({lagBytes: 77}),
+  replicas: [fakeReplica('beta', {role: 'primary'})],
+});
+const syncing = fakeStatus('web', {
+  ...{role: 'secondary', designatedPrimary: 'beta', image: null, state: 'Syncing'},
+  wishes: {...WISHES, replayPaused: true},
+  follow: fakeFollow({
+    ...{connected: false, replication: 'syncing'},
+    sync: {percent: 25, doneBytes: 100, totalBytes: 400},
+  }),
+  replicas: [fakeReplica('beta', {role: 'primary', link: 'down'})],
+});
+
+for (const [name, ...expected] of [
+  ['flags', 'DCASFR', '-CASFR', '-cAsf-'],
+  ['is-primary', '1', '0', '0'],
+  ['todo-primary', '1', '0', '0'],
+  ['get-primary', 'alpha', 'beta', 'beta'],
+  ['is-device', '1', '0', '0'],
+  ['device-opened', '1', '1', '1'],
+  ['is-fetch', '0', '1', '0'],
+  ['fetch-rest', '0', '77', '4096'],
+  ['sync-rest', '0', '0', '300'],
+  ['sync-percent', '100', '100', '25'],
+  ['replay-rest', '4096', '4096', '4096'],
+  ['todo-replay', '1', '1', '0'],
+  ['is-consistent', '1', '1', '0'],
+  ['replica-lag', '0.2', '0.2', '0.2'],
+  ['resource-members', 'alpha\nbeta', 'alpha\nbeta', 'alpha\nbeta'],
+  ['rest-space', '500000', '500000', '500000'],
+] as const) {
+  test(`view-${name} of a primary, a secondary, and one that is copied`, () => {
+    assert.equal(
+      [primary, secondary, syncing].map((one) => valueOf(name, one)),
+      expected,
+    );
+  });
+}
+
+test('what is not wished, or not known, is a dash', () => {
+  const elsewhere = fakeStatus('web', {
+    ...{role: 'none', state: 'NotJoined', designatedPrimary: 'beta', image: null},
+    ...{position: null, openCount: null},
+  });
+  assert.is(valueOf('flags', elsewhere), '------');
+  assert.is(valueOf('replay-rest', elsewhere), '-');
+  assert.is(valueOf('device-opened', elsewhere), '-');
+  assert.is(valueOf('todo-fetch', elsewhere), '-');
+  const becoming = fakeStatus('web', {role: 'notYetPrimary', image: null, wishes: WISHES});
+  assert.is(valueOf('flags', becoming), 'dCASFR');
+});
+
+test('one value is one word; for all each line has the name; others are refused', async ({
+  node,
+}) => {
+  node.daemon.answers.set('GET /v1/status', fakeStatusDocument(primary, fakeStatus('db')));
+  node.daemon.answers.set('GET /v1/status?resource=web', fakeStatusDocument(primary));
+  assert.is((await node.run('view-value', 'is-primary', 'web')).stdout, '1\n');
+  assert.is((await node.run('view-value', 'role', 'all')).stdout, 'web primary\ndb primary\n');
+  const {document} = await node.json('view-value', 'role', 'web');
+  assert.equal(document, {schema: 1, value: 'role', resources: [{name: 'web', value: 'primary'}]});
+  const {exit, stderr} = await node.run('view-value', 'is-primry', 'web');
+  assert.is(exit, 2);
+  assert.match(stderr, /did you mean is-primary/u);
+});
+
+test.run();
