@@ -32,7 +32,10 @@ function makeCopy(): string {
   const shell = 'git archive HEAD src package.json tsconfig.json | tar -x -C "$0"';
   const {status} = spawnSync('sh', ['-c', shell, copy], {cwd: ROOT, stdio: 'inherit'});
   if (status !== 0) throw new Error('git archive failed');
-  fs.cpSync(join(ROOT, 'test/sim'), join(copy, 'test/sim'), {recursive: true});
+  for (const part of ['test/sim', 'test/helpers']) {
+    fs.cpSync(join(ROOT, part), join(copy, part), {recursive: true});
+  }
+
   fs.symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   return copy;
 }
@@ -44,6 +47,8 @@ function firstFailure(copy: string, seeds: string): string | undefined {
     ['--import', 'tsx', 'test/sim/run.ts', '--seeds', seeds, '--first', ...KIND],
     {cwd: copy, encoding: 'utf8', timeout: 600_000},
   );
+  // A runner that does not even start finds nothing: that is not what "missed" means.
+  if (result.stderr.includes('ERR_MODULE_NOT_FOUND')) throw new Error(result.stderr);
   return /^seed \d+ FAILED: .*$/mu.exec(result.stdout)?.[0];
 }
 
