@@ -14,7 +14,8 @@ const GRACE_MS = 5_000;
 
 export interface Daemon {
   readonly home: string;
-  get<T>(path: string): Promise<T>;
+  /** @param timeoutSeconds default: a question that needs no work */
+  get<T>(path: string, timeoutSeconds?: number): Promise<T>;
   /** @param timeoutSeconds how long the action may take */
   post<T>(path: string, body: unknown, timeoutSeconds: number): Promise<T>;
   remove<T>(path: string, body: unknown, timeoutSeconds: number): Promise<T>;
@@ -31,7 +32,10 @@ export function connectDaemon(home: string): Daemon {
     });
   return {
     home,
-    get: (path) => call({method: 'GET', path, timeoutMs: ANSWER_TIMEOUT_MS}),
+    get: (path, timeoutSeconds) => {
+      const timeoutMs = timeoutSeconds === undefined ? ANSWER_TIMEOUT_MS : timeoutSeconds * 1000;
+      return call({method: 'GET', path, timeoutMs});
+    },
     post: (path, body, timeoutSeconds) =>
       call({method: 'POST', path, body, timeoutMs: timeoutSeconds * 1000 + GRACE_MS}),
     remove: (path, body, timeoutSeconds) =>

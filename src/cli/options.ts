@@ -34,6 +34,12 @@ export const optionalTargetArgument = Args.string({
   parse: (input) => Promise.resolve(checkTarget(input)),
 });
 
+/** `--branch ID` of a branch that is kept. */
+export const branchFlag = Flags.string({
+  description: 'the branch, as mars fork show lists it; not needed where there is only one',
+  helpValue: 'ID',
+});
+
 export const sizeArgument = Args.string({
   description: 'size such as 10G',
   required: true,

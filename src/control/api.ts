@@ -35,9 +35,11 @@
  *   GET    /v1/events[?follow=1][&resource=NAME]      -> one EventLine a line (NDJSON)
  *
  * Housekeeping, `log/prune` and `/v1/care`: control/care-api.ts.
+ * Branches of a fork: control/fork-api.ts.
  * Members of the cluster, `/v1/peers`: control/peer-api.ts.
  */
 import type {FuseDriverWish} from '../core/home.js';
+import type {ForkBranch, ForkLoss} from './fork-api.js';
 import type {DiskStatus, Message, Waiting} from '../core/disk-status.js';
 import type {ModeSettings, ReplicationMode} from '../core/mode.js';
 
@@ -211,6 +213,8 @@ export interface ForkView {
   readonly position: string | null;
   /** This node first. */
   readonly sides: readonly ForkSide[];
+  /** What gave way on this node and is kept, oldest first. */
+  readonly branches: readonly ForkBranch[];
 }
 
 export interface ForkRequest {
@@ -218,6 +222,9 @@ export interface ForkRequest {
   readonly keep: string;
   readonly dryRun: boolean;
   readonly confirmed: boolean;
+  /** false: of what gives way the logfiles are kept, not the image. Absent: true, if it has room. */
+  readonly image?: boolean;
+  readonly timeoutSeconds?: number;
 }
 
 /** What gives way here, or would. */
@@ -230,6 +237,17 @@ export interface ForkResult {
   readonly position: string | null;
   /** Log of this node that is given up. */
   readonly lostBytes: number | null;
+  /** What the records of it have written. */
+  readonly lost: ForkLoss;
+  /**
+   * `cut`: the image holds nothing of it. `blocks`: what it changed is copied from the other one.
+   * `compare`: its log does not tell that; the image is compared with the other one, whole.
+   */
+  readonly repair: 'cut' | 'blocks' | 'compare';
+  /** Name of the branch that is kept; null: nothing was done. */
+  readonly branch: string | null;
+  /** Why its image is, or would, not be kept, so that there is no undo; null: it is. */
+  readonly noImage: string | null;
 }
 
 /** A replica that was declared garbage, or would be. */

@@ -12,6 +12,26 @@ export const REPLICA_CODES = {
       'show NAME says what each side has. Decide whose writes count; on the other node: mars ' +
       'fork resolve NAME --keep NODE --dry-run, and then --yes.',
   },
+  FORK_UNKNOWN: {
+    exit: 'refused',
+    meaning: 'There is no kept branch of this name, or more than one and none was named.',
+    remedy:
+      'mars fork show NAME lists the branches that are kept on this node; name one: --branch ID.',
+  },
+  FORK_INCOMPLETE: {
+    exit: 'refused',
+    meaning:
+      'Of a branch that gave way only the logfiles are kept, or a part of them: the disk as of its ' +
+      'end cannot be made from that.',
+    remedy:
+      'The logfiles themselves can be read: mars log show FILE --records. mars fork show NAME says ' +
+      'where they are, and why there is no image.',
+  },
+  REPLICA_NEEDED: {
+    exit: 'refused',
+    meaning: 'What would be replaced here is the only copy that is known of some records.',
+    remedy: 'Wait until another node has caught up: mars wait NAME synced on it. Then once more.',
+  },
   HISTORY_UNKNOWN: {
     exit: 'refused',
     meaning: 'Two replicas have no epoch in common: they cannot tell how they belong together.',

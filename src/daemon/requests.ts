@@ -55,8 +55,23 @@ export const PRIMARY = v.strictObject({
   driver: DRIVER,
 });
 
+export const FORK_BRANCH = v.strictObject({
+  branch: v.exactOptional(v.string()),
+  dryRun: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+  timeoutSeconds: TIMEOUT,
+});
+
+export const FORK_EXTRACT = v.strictObject({
+  branch: v.exactOptional(v.string()),
+  to: v.string(),
+  timeoutSeconds: TIMEOUT,
+});
+
 export const FORK = v.strictObject({
   keep: v.string(),
+  image: v.optional(v.boolean(), true),
+  timeoutSeconds: TIMEOUT,
   dryRun: v.optional(v.boolean(), false),
   confirmed: v.optional(v.boolean(), false),
 });

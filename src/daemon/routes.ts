@@ -28,6 +28,8 @@ import {
 import {answerPeers} from './peer-control.js';
 import type {Peers} from './peers.js';
 import type {Resource} from './resource.js';
+import {forkDiff} from './replication/fork-diff.js';
+import {extractFork, forgetFork, undoFork} from './replication/fork-undo.js';
 import {forkView, invalidate, resolveFork} from './replication/fork.js';
 import type {Replica} from './replication/replica.js';
 import {setWish, flowView} from './replication/switches.js';
@@ -36,6 +38,8 @@ import {
   CREATE,
   DELETE,
   FORK,
+  FORK_BRANCH,
+  FORK_EXTRACT,
   JOIN,
   LEAVE,
   METRICS_LISTEN,
@@ -243,6 +247,17 @@ async function answerFlows(
       return resolveFork(node.context, replica, wish) satisfies Promise<ForkResult>;
     }
 
+    case 'GET fork/diff':
+      return forkDiff(node.context, replicaOf(node, resource).resource);
+    case 'POST fork/undo': {
+      const wish = parseBody(FORK_BRANCH, request.body);
+      return undoFork(node.context, replicaOf(node, resource).resource, wish);
+    }
+
+    case 'POST fork/forget':
+      return forgetFork(node.context, resource, parseBody(FORK_BRANCH, request.body));
+    case 'POST fork/extract':
+      return extractFork(node.context, resource, parseBody(FORK_EXTRACT, request.body));
     case 'POST invalidate': {
       const wish = parseBody(DELETE, request.body);
       return invalidate(node.context, replicaOf(node, resource), wish);

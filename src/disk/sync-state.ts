@@ -50,6 +50,11 @@ export interface SyncState {
   readonly lineage: readonly LineageEntry[];
   /** The image that was written to: another one has none of the chunks. */
   readonly image: FileIdentity | null;
+  /**
+   * Bytes that can differ from the source's at all, but for what its log from `begin` on brings:
+   * sorted [start, end). Absent or null: nobody knows, all chunks are compared.
+   */
+  readonly only?: readonly (readonly [number, number])[] | null;
 }
 
 const CHAIN_NONE = '0'.repeat(16);
@@ -81,6 +86,7 @@ const schema = v.pipe(
         kind: v.picklist(['file', 'block']),
       }),
     ),
+    only: v.optional(v.nullable(v.array(v.tuple([count, count]))), null),
   }),
   v.check(({begin, end}) => end === null || end >= begin, '"end" lies before "begin"'),
   v.check(({state, end}) => state !== 'done' || end !== null, 'it is done without an "end"'),

@@ -12,6 +12,9 @@
  * Whenever it breaks off, sync.json says `copying` and nothing is replayed upon the mixture; the
  * next stream goes on behind `doneChunks`, if the source still has the log from `begin` on.
  *
+ * Where it is known which bytes can differ (`only` in sync.json, after a fork) just those are asked for,
+ * as they are at the source, and all other chunks are skipped.
+ *
  * Where a sync of the image fails the kernel calls pages clean that the device does not hold, and
  * digests of them would lie: sync.json `distrustEnd` then makes those chunks be sent whole.
  */
@@ -34,11 +37,13 @@ import {
   decodeChunkRange,
   decodeEnd,
   decodeSyncBegin,
+  decodeSyncBytes,
   decodeSyncData,
   decodeSyncEnd,
   DIGEST_BYTES,
   encodeChunkRange,
   encodeSyncAsk,
+  encodeSyncAskBytes,
   encodeSyncHello,
   FRAME,
   protocolError,
@@ -138,6 +143,9 @@ class SyncTarget {
   #answeredEnd = 0;
   #end: number | null = null;
   #endChain: string | null = null;
+  /** Bytes that are asked for, in order, and not answered yet. */
+  readonly #askedBytes: {readonly offset: number; readonly length: number}[] = [];
+  #only: readonly (readonly [number, number])[] | null = null;
   #askedWeight = 0;
   #wake: () => void = () => undefined;
   #isOver = false;
@@ -233,6 +241,9 @@ class SyncTarget {
     this.#end = isResumed ? old.end : null;
     this.#endChain = isResumed ? old.endChain : null;
     this.#image.setSize(answer.sizeBytes);
+    // A disk of another size, or a copy from elsewhere: what was known does not hold.
+    const holds = isResumed && answer.ranges === true && old.sizeBytes === answer.sizeBytes;
+    this.#only = holds ? (old.only ?? null) : null;
     this.#persist({
       schema: 1,
       state: 'copying',
@@ -247,6 +258,7 @@ class SyncTarget {
       distrustEnd: this.#distrustEnd,
       lineage: answer.lineage,
       image: this.#image.identify(),
+      only: this.#only,
     });
     this.#options.onBegin?.(this.#state);
   }
@@ -267,7 +279,9 @@ class SyncTarget {
 
       const first = this.#askedEnd;
       if (this.#isOver) return;
-      if (first >= this.#distrustEnd && !map.has(first)) {
+      if (this.#only !== null && first >= this.#distrustEnd) {
+        await this.#askOnly(this.#only, first);
+      } else if (first >= this.#distrustEnd && !map.has(first)) {
         const end = map.runEnd(first, this.#chunkCount);
         this.#remember(end, 1);
         await writeFrame(stream, encodeChunkRange(FRAME.syncAskZeros, {first, count: end - first}));
@@ -282,6 +296,27 @@ class SyncTarget {
         await writeFrame(stream, encodeSyncAsk(first, Buffer.concat(digests)));
       }
     }
+  }
+
+  /** Asks for what can differ in a chunk, or skips up to the next one where something can. */
+  async #askOnly(only: readonly (readonly [number, number])[], first: number): Promise<void> {
+    const {stream} = this.#options;
+    const start = first * SYNC_CHUNK_BYTES;
+    const end = start + this.#image.lengthOf(first);
+    const here = only.filter((range) => range[0] < end && range[1] > start);
+    for (const range of here) {
+      const offset = Math.max(range[0], start);
+      const length = Math.min(range[1], end) - offset;
+      this.#askedBytes.push({offset, length});
+      await writeFrame(stream, encodeSyncAskBytes(offset, length));
+    }
+
+    const next = only.find((range) => range[0] >= end);
+    const until = next === undefined ? this.#chunkCount : Math.floor(next[0] / SYNC_CHUNK_BYTES);
+    // What this chunk was asked for is answered before the answer to this.
+    const last = here.length > 0 ? first + 1 : Math.min(until, this.#chunkCount);
+    this.#remember(last, 1);
+    await writeFrame(stream, encodeChunkRange(FRAME.syncSkip, {first, count: last - first}));
   }
 
   #remember(end: number, weight: number): void {
@@ -329,8 +364,23 @@ class SyncTarget {
       case FRAME.syncZero: {
         const {first, count} = decodeChunkRange(frame.payload);
         this.#checkAnswer(first, count);
+        const isAhead =
+          (this.#askedBytes[0]?.offset ?? Infinity) < (first + count) * SYNC_CHUNK_BYTES;
+        if (isAhead) throw protocolError('an answer before the bytes that were asked for');
         if (frame.type === FRAME.syncZero) this.#image.zero(first, count);
         this.#answered(first + count);
+        break;
+      }
+
+      case FRAME.syncBytes: {
+        const {offset, bytes} = decodeSyncBytes(frame.payload);
+        const asked = this.#askedBytes.shift();
+        if (this.#end === null || asked?.offset !== offset || asked.length !== bytes.length) {
+          throw protocolError(`${bytes.length} bytes at ${offset} that were not asked for`);
+        }
+
+        this.#image.writeAt(offset, bytes);
+        this.#dataBytes += bytes.length;
         break;
       }
 

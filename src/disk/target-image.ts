@@ -104,6 +104,15 @@ export class TargetImage {
     });
   }
 
+  /** Bytes anywhere in the disk. */
+  writeAt(offset: number, bytes: Buffer): void {
+    assert(offset + bytes.length <= this.#sizeBytes, 'the bytes are in the disk');
+    this.#guard('write', () => {
+      this.#files.write(this.#fd, bytes, 0, bytes.length, offset);
+    });
+    this.dirtyBytes += bytes.length;
+  }
+
   /** Makes chunks read as zeros, at the latest with the next sync. */
   zero(first: number, count: number): void {
     const start = first * this.#chunkBytes;

@@ -60,6 +60,8 @@ export const SYNC_BEGIN = v.object({
   resumed: v.boolean(),
   doneChunks: COUNT,
   lineage: lineageSchema,
+  /** The source understands SYNC_SKIP and SYNC_ASK_BYTES. */
+  ranges: v.exactOptional(v.boolean()),
 });
 
 export const SYNC_END = v.object({end: positionSchema, endChain: v.nullable(chainSchema)});

@@ -49,6 +49,9 @@ export const FRAME = {
   syncData: 22,
   syncEnd: 23,
   syncMark: 24,
+  syncSkip: 25,
+  syncAskBytes: 26,
+  syncBytes: 27,
 } as const;
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];
@@ -83,6 +86,9 @@ const BOUNDS: Readonly<Record<number, readonly [number, number] | undefined>> = 
   [FRAME.syncData]: [8 + 1, 8 + SYNC_CHUNK_BYTES],
   [FRAME.syncEnd]: [2, FRAME_JSON_MAX],
   [FRAME.syncMark]: [2, FRAME_JSON_MAX],
+  [FRAME.syncSkip]: [16, 16],
+  [FRAME.syncAskBytes]: [16, 16],
+  [FRAME.syncBytes]: [8 + 1, 8 + SYNC_CHUNK_BYTES],
 };
 
 export interface Frame {
@@ -465,20 +471,46 @@ export function decodeSyncAsk(payload: Buffer): SyncAsk {
   return {first, count, digests};
 }
 
-/** Encodes SYNC_ASK_ZEROS, SYNC_SAME or SYNC_ZERO. */
+/** Encodes SYNC_ASK_ZEROS, SYNC_SKIP, SYNC_SAME or SYNC_ZERO. */
 export function encodeChunkRange(
-  type: typeof FRAME.syncAskZeros | typeof FRAME.syncSame | typeof FRAME.syncZero,
+  type:
+    | typeof FRAME.syncAskZeros
+    | typeof FRAME.syncSkip
+    | typeof FRAME.syncSame
+    | typeof FRAME.syncZero,
   range: ChunkRange,
 ): Buffer {
   return encodeFrame(type, encodeNumbers(range.first, range.count));
 }
 
-/** Decodes SYNC_ASK_ZEROS, SYNC_SAME and SYNC_ZERO. @throws DiskError PEER_PROTOCOL */
+/** Decodes SYNC_ASK_ZEROS, SYNC_SKIP, SYNC_SAME and SYNC_ZERO. @throws DiskError PEER_PROTOCOL */
 export function decodeChunkRange(payload: Buffer): ChunkRange {
   const range = {first: numberAt(payload, 0), count: numberAt(payload, 8)};
   const end = range.first + range.count;
   if (range.count > 0 && Number.isSafeInteger(end)) return range;
   throw protocolError('a range of chunks that is empty or too long');
+}
+
+/** Encodes a question for bytes of the disk: SYNC_CHUNK_BYTES at most, whatever is here. */
+export function encodeSyncAskBytes(offset: number, length: number): Buffer {
+  return encodeFrame(FRAME.syncAskBytes, encodeNumbers(offset, length));
+}
+
+/** @throws DiskError PEER_PROTOCOL */
+export function decodeSyncAskBytes(payload: Buffer): {offset: number; length: number} {
+  const range = {offset: numberAt(payload, 0), length: numberAt(payload, 8)};
+  if (range.length > 0 && range.length <= SYNC_CHUNK_BYTES) return range;
+  throw protocolError(`a question for ${range.length} bytes`);
+}
+
+/** Encodes bytes of the disk. */
+export function encodeSyncBytes(offset: number, bytes: Buffer): Buffer {
+  return encodeFrame(FRAME.syncBytes, encodeNumbers(offset), bytes);
+}
+
+/** @throws DiskError PEER_PROTOCOL */
+export function decodeSyncBytes(payload: Buffer): {offset: number; bytes: Buffer} {
+  return {offset: numberAt(payload, 0), bytes: payload.subarray(8)};
 }
 
 /** Encodes the content of a chunk; the last one of a disk may be shorter. */

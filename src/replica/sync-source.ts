@@ -24,11 +24,13 @@ import {readFrames, writeFrame} from '../log/frame-stream.js';
 import {
   decodeChunkRange,
   decodeSyncAsk,
+  decodeSyncAskBytes,
   decodeSyncHello,
   DIGEST_BYTES,
   encodeChunkRange,
   encodeEnd,
   encodeSyncBegin,
+  encodeSyncBytes,
   encodeSyncData,
   encodeSyncEnd,
   encodeSyncMark,
@@ -83,8 +85,10 @@ export interface SourceProgress {
 }
 
 interface Question extends ChunkRange {
-  /** Missing: the target has zeros in all of them. */
+  /** Missing: the target has zeros in all of them, or skips them. */
   readonly digests?: Buffer;
+  /** The target knows what differs in them, and has asked for that. */
+  readonly isSkipped?: true;
 }
 
 type Verdict = 'same' | 'zero' | 'data';
@@ -146,6 +150,7 @@ class SyncSource {
   #next = 0;
   #dataBytes = 0;
   #hasBegun = false;
+  #isResumed = false;
 
   constructor(options: SyncSourceOptions) {
     this.#options = options;
@@ -173,7 +178,17 @@ class SyncSource {
     const resumeChunks = await this.#answerHello(await nextFrame(frames));
     let isFirst = true;
     while (this.#next < this.#map.count) {
-      const question = questionOf(await nextFrame(frames));
+      const frame = await nextFrame(frames);
+      if (frame.type === FRAME.syncAskBytes) {
+        await this.#answerBytes(decodeSyncAskBytes(frame.payload));
+        continue;
+      }
+
+      const question = questionOf(frame);
+      if (question.isSkipped === true && !this.#isResumed) {
+        throw protocolError('a SYNC_SKIP of a copy that began here');
+      }
+
       // Behind what is done, or anywhere before; then in order.
       if (isFirst && question.first <= resumeChunks) this.#next = question.first;
       isFirst = false;
@@ -200,6 +215,7 @@ class SyncSource {
     const resumed = resume === null ? undefined : await this.#beginAgain(resume);
     const {chain, positions} = resumed ?? (await this.#beginAnew());
     const doneChunks = resumed === undefined ? 0 : (resume?.doneChunks ?? 0);
+    this.#isResumed = resumed !== undefined;
     const {sizeBytes} = positions;
     const begin = formatPosition(this.#begin);
     const lineage = positions.lineage.filter(({start}) => start <= begin);
@@ -217,6 +233,7 @@ class SyncSource {
         resumed: resumed !== undefined,
         doneChunks,
         lineage,
+        ranges: true,
       }),
     );
     await this.#mark(true);
@@ -270,6 +287,12 @@ class SyncSource {
   /** Step 3 for one question. */
   async #answer(question: Question): Promise<void> {
     const last = question.first + question.count;
+    if (question.isSkipped === true) {
+      await this.#sendRange('same', question.first, question.count);
+      this.#next = last;
+      return;
+    }
+
     while (this.#next < last) {
       const first = this.#next;
       if (this.#map.has(first)) {
@@ -281,6 +304,16 @@ class SyncSource {
 
       this.#options.onProgress?.(this.progress);
     }
+  }
+
+  async #answerBytes({offset, length}: {offset: number; length: number}): Promise<void> {
+    if (offset + length > this.#sizeBytes) throw protocolError('a question beyond the disk');
+    const bytes = Buffer.allocUnsafeSlow(length);
+    await this.#options.image.read(offset, bytes);
+    await this.#mark(false);
+    await this.#options.takeBandwidth?.(length);
+    this.#dataBytes += length;
+    await this.#send(encodeSyncBytes(offset, bytes));
   }
 
   async #answerHoles(question: Question, first: number, end: number): Promise<void> {
@@ -373,6 +406,7 @@ async function nextFrame(frames: AsyncGenerator<Frame, void>): Promise<Frame> {
 function questionOf(frame: Frame): Question {
   if (frame.type === FRAME.syncAsk) return decodeSyncAsk(frame.payload);
   if (frame.type === FRAME.syncAskZeros) return decodeChunkRange(frame.payload);
+  if (frame.type === FRAME.syncSkip) return {...decodeChunkRange(frame.payload), isSkipped: true};
   throw protocolError(`a frame of type ${frame.type} in the place of a question`);
 }
 

@@ -152,6 +152,13 @@ test('fork show tells where histories part; resolve wants to be confirmed', asyn
       {...side, node: 'alpha', role: 'secondary', state: 'Forked', link: 'here', ownBytes: 4096},
       {...side, node: 'beta', link: 'down', ownBytes: null},
     ],
+    branches: [
+      {
+        ...{branch: 'e-1', directory: '/h/forks/e-1', position: 'p', end: 'q', epoch: 'e'},
+        ...{keep: 'beta', keptAt: '2026-11-22T10:00:00.000Z', image: null, bytes: 4096},
+        ...{noImage: 'no room', undoable: false},
+      },
+    ],
   };
   answers.set('GET /v1/resources/web/fork', view);
   assert.equal((await node.json('fork show', 'web')).document, view);
@@ -161,12 +168,19 @@ test('fork show tells where histories part; resolve wants to be confirmed', asyn
     stdout,
     /\nalpha +secondary +Forked +\(here\) +0{12}2000 +4 KiB\nbeta .* unknown\n/u,
   );
+  assert.match(stdout, /when beta was kept: branch e-1, 4 KiB\n {2}logfiles {2}\/h\/forks\/e-1\n/u);
+  assert.match(stdout, /image +none: no room\n {2}next +mars fork forget web --branch e-1$/mu);
   answers.set('GET /v1/resources/web/fork', {...view, forked: false});
   assert.match((await node.run('fork show', 'web')).stdout, /^web: one history/u);
   answers.set('POST /v1/resources/web/fork/resolve', ({body}: {body: unknown}) => {
     const {dryRun, confirmed, keep} = body as Record<string, unknown>;
     if (dryRun !== true && confirmed !== true) throw new DiskError('CONFIRM_NEEDED', '4 KiB');
-    return {schema: 1, name: 'web', dryRun, keep, position: view.position, lostBytes: 4096};
+    const lost = {records: 1, writtenBytes: 8192, changedBytes: 4096, complete: true};
+    return {
+      ...{schema: 1, name: 'web', dryRun, keep, position: view.position, lostBytes: 4096},
+      ...{lost: {...lost, firstTime: null, lastTime: null}, repair: 'cut', branch: null},
+      noImage: null,
+    };
   });
   assert.is((await node.run('fork resolve', 'web', '--keep', 'beta')).code, 'CONFIRM_NEEDED');
   const looked = await node.run('fork resolve', 'web', '--keep', 'beta', '--dry-run');
@@ -174,12 +188,55 @@ test('fork show tells where histories part; resolve wants to be confirmed', asyn
   assert.is(
     looked.stdout,
     `web: would follow beta; 4 KiB of log behind ${position} would be given up\n` +
+      '  1 records that changed 4 KiB of the disk\n' +
+      '  the image here holds nothing of it: only log is cut\n' +
+      '  image and log are kept: mars fork undo web brings them back\n' +
       'next: the same with --yes\n',
   );
   const {document} = await node.json('fork resolve', 'web', '--keep', 'beta', '--yes');
   assert.is(document['keep'], 'beta');
   assert.is((await node.run('fork resolve', 'web')).exit, 2);
   assert.is((await node.run('fork resolve', 'web', '--keep', '../x')).code, 'NAME_INVALID');
+});
+
+test('fork diff names who wrote what; undo, forget and extract send the branch', async ({node}) => {
+  const {answers} = node.daemon;
+  const side = {from: 'p', to: 'q', records: 2, writtenBytes: 8192, changedBytes: 4096};
+  const known = {...side, rangeCount: 1, firstTime: 'one', lastTime: 'two', complete: false};
+  const nothing = {records: null, writtenBytes: null, changedBytes: null, rangeCount: null};
+  const diff = {
+    ...{schema: 1, name: 'web', forked: true, position: 'p', differingBytes: 4096, rangeCount: 1},
+    sides: [
+      {...known, node: 'alpha', exact: true, error: null},
+      {...known, ...nothing, node: 'beta', exact: false, error: 'PEER_UNREACHABLE: gone'},
+    ],
+    ranges: [{offset: 8192, length: 4096, by: ['alpha']}],
+  };
+  answers.set('GET /v1/resources/web/fork/diff', diff);
+  assert.equal((await node.json('fork diff', 'web')).document, diff);
+  const {stdout} = await node.run('fork diff', 'web', '--ranges');
+  assert.match(stdout, /^web: the same up to p; at most 4 KiB in 1 ranges differ\n/u);
+  assert.match(stdout, /alpha: at least; .*\nbeta: not known: PEER_UNREACHABLE: gone\n/u);
+  assert.match(stdout, /8192 +4096 +alpha/u);
+  const undone = {schema: 1, name: 'web', dryRun: true, branch: 'e-1', position: 'p', end: 'q'};
+  answers.set('POST /v1/resources/web/fork/undo', {...undone, other: 'beta'});
+  assert.match((await node.run('fork undo', 'web', '--dry-run')).stdout, /would be brought back/u);
+  const gone = {schema: 1, name: 'web', dryRun: false, branch: 'e-1', directory: '/f', bytes: 4096};
+  answers.set('POST /v1/resources/web/fork/forget', gone);
+  const dropped = await node.run('fork forget', 'web', '--branch', 'e-1', '--yes');
+  assert.is(dropped.stdout, 'removed /f (4 KiB)\n');
+  const copy = {schema: 1, name: 'web', branch: 'e-1', file: '/x.img', sizeBytes: 4096, end: 'q'};
+  answers.set('POST /v1/resources/web/fork/extract', copy);
+  assert.is((await node.run('fork extract', 'web')).exit, 2);
+  await node.run('fork extract', 'web', '--to', '/x.img', '--timeout', '9');
+  assert.equal(
+    node.daemon.requests.slice(-3).map(({body}) => body),
+    [
+      {dryRun: true, confirmed: false, timeoutSeconds: 600},
+      {branch: 'e-1', dryRun: false, confirmed: true, timeoutSeconds: 60},
+      {to: '/x.img', timeoutSeconds: 9},
+    ],
+  );
 });
 
 test('invalidate wants to be confirmed, and names where the copy comes from', async ({node}) => {

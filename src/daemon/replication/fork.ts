@@ -3,8 +3,8 @@
  * the node that gives way, in this order, each step durable before the next:
  *
  *   1. its disk process has ended
- *   2. the logfiles with its own records, and its lineage, are copied to forks/EPOCH-POSITION/; the
- *      directory gets this name when all is there. It stays until somebody removes it
+ *   2. the logfiles with its own records, its lineage and, where it has room, its image are copied to
+ *      forks/EPOCH-POSITION/ (branches.ts). It stays until somebody removes it
  *   3a. the image holds nothing of the branch (`to` at or below the fork): the lineage loses the
  *       epochs behind the fork, segments behind it are removed, the one with it is zeroed from there
  *   3b. it does: the image is compared with the other node's and copied where it differs; until that
@@ -13,6 +13,7 @@
  * Died between two steps: the resource is as forked as before, and resolve is asked again; a copy
  * that is not whole is made anew.
  */
+import fs from 'node:fs';
 import type {
   DeleteRequest,
   ForkRequest,
@@ -28,27 +29,39 @@ import {readDiskConfig} from '../../disk/config.js';
 import {zeroBehind} from '../../disk/follow-activation.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
 import {readLineage, writeLineage} from '../../disk/lineage.js';
+import type {SyncState} from '../../disk/sync-state.js';
 import {openReplayState} from '../../image/replay-state.js';
-import type {SegmentFile} from '../../log/directory.js';
+import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
 import {indexPathOf} from '../../log/index-file.js';
 import {removeSegment} from '../../log/segment-files.js';
+import {describeSegment} from '../../log/inspect.js';
+import {readLogEnd} from '../../log/log-end.js';
+import {withoutSuperseded} from '../../log/recovery.js';
 import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {isServed, roleOf} from '../views.js';
-import {keepBranch} from './kept-branch.js';
+import {whyNoRoom} from './branch-image.js';
+import {describeBranch, keepBranch, listBranches, type Branch} from './branches.js';
+import {asLoss, ownChanges} from './fork-diff.js';
+import {planRepair} from './fork-repair.js';
 import {partingPoint} from './right.js';
 import type {KnownReplica} from './role-services.js';
 import {standingOf} from './roles.js';
 
 const STOP_TIMEOUT_MS = 30_000;
+const KEEP_SECONDS_DEFAULT = 60;
 
 /** What the fork needs of the replica on this node. */
 export interface ForkReplica {
   readonly resource: Resource;
   readonly state: ForkSide['state'];
-  /** The image is compared with another one, and copied where it differs. */
-  copyAgain(reason: DiskError): Promise<void>;
+  /**
+   * The image is compared with another one, and copied where it differs.
+   *
+   * @param state what is known of it; absent: nothing
+   */
+  copyAgain(reason: DiskError, state?: SyncState): Promise<void>;
 }
 
 /** `fork show`, from the files here and from the facts of the others. */
@@ -75,6 +88,7 @@ export async function forkView(context: Context, replica: ForkReplica): Promise<
     forked: at !== undefined,
     position: at === undefined ? null : formatPosition(at),
     sides: [here, ...others.map((other) => sideOf(other, at))],
+    branches: listBranches(resource.places.paths).map((branch) => describeBranch(branch)),
   };
 }
 
@@ -110,7 +124,12 @@ export async function resolveFork(
   const outcome = await resource.run('fork resolve', async () => {
     const {at, end} = findFork(context, resource, request.keep);
     const lostBytes = Math.max(0, end - at);
+    const noImage = (await whyNoImage(resource, request)) ?? null;
     const result: ForkResult = {
+      lost: asLoss(await ownChanges(resource, at)),
+      repair: await repairOf(resource, at),
+      branch: null,
+      noImage,
       schema: 1,
       name,
       dryRun: request.dryRun,
@@ -118,21 +137,30 @@ export async function resolveFork(
       position: formatPosition(at),
       lostBytes,
     };
-    if (request.dryRun) return {result, copies: false};
+    if (request.dryRun) return {result, copies: false as const};
     if (!request.confirmed) {
       const text = `${lostBytes} bytes of log of ${name} on this node would give way: say --yes`;
       throw new DiskError('CONFIRM_NEEDED', text, {resource: name, lostBytes});
     }
 
-    const branch = await giveWay(context, resource, at);
-    const text = `${name} gives way to ${request.keep} from ${formatPosition(at)} on; kept in ${branch.kept}`;
+    const {kept, isCut, repair} = await giveWay(context, resource, at, request);
+    const text = `${name} gives way to ${request.keep} from ${formatPosition(at)} on; kept in ${kept.directory}`;
     context.tell('RESOURCE_CHANGED', 'warning', name, text, {keep: request.keep});
     resource.hush('SPLIT_BRAIN');
-    return {result, copies: !branch.isCut};
+    const missing = kept.file?.noImage ?? null;
+    if (missing !== null) {
+      const words = `the branch ${kept.id} of ${name} can be read, but not brought back: ${missing}`;
+      context.tell('FORK_INCOMPLETE', 'warning', name, words, {branch: kept.id});
+    }
+
+    const done = {...result, branch: kept.id, noImage: missing};
+    const how = repair === undefined ? 'compare' : 'blocks';
+    return {result: {...done, repair: isCut ? 'cut' : how} as const, copies: !isCut, repair};
   });
   if (outcome.copies) {
     const text = `the image of ${name} here holds records that ${request.keep} does not have`;
-    await replica.copyAgain(new DiskError('SPLIT_BRAIN', text, {resource: name}));
+    const reason = new DiskError('SPLIT_BRAIN', text, {resource: name});
+    await replica.copyAgain(reason, outcome.repair);
   }
 
   context.roles?.touch();
@@ -189,6 +217,31 @@ const NOT_WHOLE: ReadonlySet<string> = new Set([
   'Detached',
 ]);
 
+/** Up to where log was durable here, whatever of it can still be read. */
+function provenEnd({places, file}: Resource): number {
+  const files = createNodeFiles();
+  const {logDirectory, replayFile} = places.paths;
+  const {file: stateFile, state} = openReplayState(files, replayFile);
+  stateFile.close();
+  const {segments} = readLogDirectory(files, logDirectory, file.id);
+  const ends = withoutSuperseded(segments).effective.map(({path}) =>
+    Number.parseInt(describeSegment(files, path).remainsDurable, 16),
+  );
+  return Math.max(state.to, ...ends);
+}
+
+/** How this node would be mended. What its image holds is asked of its file: it may be at work. */
+async function repairOf(resource: Resource, at: number): Promise<ForkResult['repair']> {
+  const {places, file} = resource;
+  const files = createNodeFiles();
+  const {logDirectory, replayFile} = places.paths;
+  const {segments} = readLogDirectory(files, logDirectory, file.id);
+  const {file: stateFile, state} = openReplayState(files, replayFile);
+  stateFile.close();
+  if (isOnlyCut(withoutSuperseded(segments).effective, state.to, at)) return 'cut';
+  return (await planRepair(resource, at)) === undefined ? 'compare' : 'blocks';
+}
+
 function refusePrimary(resource: Resource, where: string): void {
   const {name} = resource;
   if (resource.file.designatedRole === 'secondary' && !isServed(resource)) return;
@@ -212,8 +265,14 @@ function findFork(
   }
 
   const own = standingOf(context, resource, undefined);
+  const end = Number.parseInt(own.position, 16);
   const at = partingPoint(own, winner);
-  if (at !== undefined) return {at, end: Number.parseInt(own.position, 16)};
+  if (at !== undefined) return {at, end};
+  // Where the log is damaged it ends before what was there: that was a history of its own as well.
+  const proven = provenEnd(resource);
+  const there = {...own, position: formatPosition(Math.max(end, proven))};
+  const before = proven > end ? partingPoint(there, winner) : undefined;
+  if (before !== undefined) return {at: before, end: proven};
   throw new DiskError('USAGE', `${name} has one history here and on ${keep}: nothing to resolve`, {
     resource: name,
   });
@@ -224,7 +283,12 @@ async function giveWay(
   context: Context,
   resource: Resource,
   at: number,
-): Promise<{readonly kept: string; readonly isCut: boolean}> {
+  request: ForkRequest,
+): Promise<{
+  readonly kept: Branch;
+  readonly isCut: boolean;
+  readonly repair: SyncState | undefined;
+}> {
   const {name, places, file} = resource;
   const {paths} = places;
   const found = await findDisk(places);
@@ -235,16 +299,47 @@ async function giveWay(
 
   try {
     const files = createNodeFiles();
-    const {kept, segments} = keepBranch(files, paths, file.id, at);
+    const listing = readLogDirectory(files, paths.logDirectory, file.id);
+    const {effective} = withoutSuperseded(listing.segments);
     const {file: stateFile, state} = openReplayState(files, paths.replayFile);
     stateFile.close();
-    const isCut = state.to <= at && segments.some(({header}) => header.start <= at);
-    if (isCut) cutLog(context, resource, segments, at);
+    const end = readLogEnd(files, paths.logDirectory, file.id);
+    const kept = await keepBranch({
+      paths,
+      imagePath: file.imagePath,
+      segments: effective,
+      at,
+      keep: request.keep,
+      keptAt: new Date(context.clock.wallMs()).toISOString(),
+      sizeBytes: file.sizeBytes,
+      replay: state,
+      end: {position: end?.position ?? 0, chain: end?.chain ?? '0'.repeat(16)},
+      noImage: await whyNoImage(resource, request),
+      deadlineMs: performance.now() + (request.timeoutSeconds ?? KEEP_SECONDS_DEFAULT) * 1000,
+    });
+    const isCut = isOnlyCut(effective, state.to, at);
+    const repair = isCut ? undefined : await planRepair(resource, at);
+    if (isCut) cutLog(context, resource, effective, at);
     resource.noteLost();
-    return {kept, isCut};
+    return {kept, isCut, repair};
   } catch (error) {
     throw storeError(error, `set the branch of ${name} aside`);
   }
+}
+
+/** The image holds nothing of the branch, and the log reaches back to where it begins. */
+function isOnlyCut(segments: readonly SegmentFile[], to: number, at: number): boolean {
+  return to <= at && segments.some(({header}) => header.start <= at);
+}
+
+/** Why the image of what gives way is not kept; undefined: it is. */
+async function whyNoImage(
+  {places, file}: Resource,
+  {image}: ForkRequest,
+): Promise<string | undefined> {
+  if (image === false) return 'it was not wished';
+  if (fs.existsSync(places.paths.syncFile)) return 'it is being copied, and no state of the disk';
+  return whyNoRoom(file.imagePath, places.paths.directory);
 }
 
 /** Step 3a, as the disk process cuts: the lineage first, segments from the end, then the rest. */

@@ -16,9 +16,10 @@ import {CONFIRM_PROTOCOL} from '../../core/confirm-lines.js';
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {modeOf} from '../../core/mode.js';
+import {formatPosition} from '../../core/position.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import {readLineage} from '../../disk/lineage.js';
-import {emptySyncState, writeSyncState} from '../../disk/sync-state.js';
+import {emptySyncState, writeSyncState, type SyncState} from '../../disk/sync-state.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
 import {diskStatus} from '../../control/disk-client.js';
 import {startFollow, stopReplay, findDisk} from '../activate.js';
@@ -47,6 +48,7 @@ import {
 } from './replica-state.js';
 import {Retention} from './retention.js';
 import {adoptMode, tellMode} from './shared-mode.js';
+import {partingPoint, type Standing} from './right.js';
 import {Slots} from './slots.js';
 import {SynchronousServing} from './synchronous.js';
 import type {SyncTurns} from './sync-turns.js';
@@ -108,6 +110,7 @@ export class Replica {
       logDirectory: paths.logDirectory,
       file: () => this.#file(),
       replicas: () => this.candidates(),
+      partsAt: (replica) => partingPoint(this.#standing(), replica),
       isMember: (nodeId) => this.#mayNeedLog(nodeId),
       lagMs: (position) => this.#lag.lagMs(position, context.clock.monotonicMs()),
       tellDisk: async (position) => {
@@ -258,9 +261,10 @@ export class Replica {
   /**
    * The image is compared with a source's again, from its beginning; what is the same stays.
    *
+   * @param known what is known of it, so that only a part has to be looked at
    * @throws DiskError RESOURCE_PRIMARY, TIMEOUT, STORE_*
    */
-  async copyAgain(reason: DiskError): Promise<void> {
+  async copyAgain(reason: DiskError, known?: SyncState): Promise<void> {
     const {resource} = this;
     await resource.run('copy again', async () => {
       const {name, places, file} = resource;
@@ -276,10 +280,13 @@ export class Replica {
 
       const kept = keepLostTail(places.paths, file, reason);
       // From here on no disk process takes this image for a whole one.
-      const state = emptySyncState(file.sizeBytes, SYNC_CHUNK_BYTES);
+      const state = known ?? emptySyncState(file.sizeBytes, SYNC_CHUNK_BYTES);
       writeSyncState(createNodeFiles(), this.#context.paths.home, name, state);
       resource.noteLost();
-      const text = `${name} is compared with another replica and copied where it differs: ${reason.message}`;
+      const text =
+        known?.only == null
+          ? `${name} is compared with another replica and copied where it differs: ${reason.message}`
+          : `${name} takes from another replica what its own log has changed: ${reason.message}`;
       this.#context.tell('SYNC_BEGUN', 'warning', name, text + kept);
     });
     this.follow.poke();
@@ -456,6 +463,14 @@ export class Replica {
     if (resource.disk?.mode === 'serve') return resource.disk.position;
     const primary = this.candidates().find(({facts}) => facts.role === 'primary');
     return primary?.facts.position ?? null;
+  }
+
+  /** What is here, without a look into the log. */
+  #standing(): Standing {
+    const {lastDisk} = this.resource;
+    const lineage = this.lineage();
+    const position = lastDisk?.position ?? lineage.at(-1)?.start ?? formatPosition(0);
+    return {nodeId: this.#context.node.id, lineage, position};
   }
 
   #own(status: DiskStatus): Own {

@@ -25,6 +25,8 @@ export interface RetentionPorts {
   readonly logDirectory: string;
   readonly file: () => ResourceFile | undefined;
   readonly replicas: () => readonly Candidate[];
+  /** Up to where the history of a replica is ours; undefined: all of what it has. */
+  readonly partsAt: (replica: Candidate) => number | undefined;
   /** false: no member any more, or its fresh facts know no such replica. */
   readonly isMember: (nodeId: string) => boolean;
   /** For how long the log has been beyond a position, as far as this daemon saw it. */
@@ -72,11 +74,13 @@ export class Retention {
   }
 
   #followFacts(disk: DiskStatus | undefined): void {
-    const {slots, replicas} = this.#ports;
-    for (const {nodeId, name, facts} of replicas()) {
+    const {slots, replicas, partsAt} = this.#ports;
+    for (const replica of replicas()) {
+      const {nodeId, name, facts} = replica;
       // One that is being copied has its slot from the stream; a fork's positions are not ours.
       if (facts.sync !== null || facts.forked !== null || facts.replayed === null) continue;
-      const replayed = parsePosition(facts.replayed) ?? 0;
+      // Behind the fork the same numbers are other records: our own must stay, all of them.
+      const replayed = Math.min(parsePosition(facts.replayed) ?? 0, partsAt(replica) ?? Infinity);
       if (slots.all.has(nodeId)) slots.advance(nodeId, replayed);
       else if (!slots.isDropped(nodeId) && disk !== undefined) {
         slots.pin(nodeId, name, Math.max(replayed, parsePosition(disk.log.firstPosition) ?? 0));

@@ -278,6 +278,7 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
       const isNoted = resource.messages.some(({code}) => code === 'SPLIT_BRAIN');
       const isSilent = answer == null || answer.kind === 'refused';
       if (answer?.kind !== 'forked' && !(isSilent && isNoted)) return undefined;
+      if (isForkOver(context, resource)) return undefined;
       const at = answer?.position ?? 'an unknown position';
       return (
         `${name} here has another history from ${at} on: mars fork show ${name}; the other side ` +
@@ -371,6 +372,18 @@ async function isReadable(
 
 function noCluster(nodeId: string): DiskError {
   return new DiskError('PEER_UNKNOWN', 'this node has no cluster', {node: nodeId});
+}
+
+/**
+ * What was said of a fork may be old: the other side has given way since. Then all replicas are
+ * heard of, and none has a history of its own; whoever was primary last is still asked.
+ */
+function isForkOver(context: Context, resource: Resource): boolean {
+  const own = standingOf(context, resource, resource.disk?.position);
+  const others = replicasOf(context, resource);
+  const agrees = (other: KnownReplica): boolean =>
+    other.linkUp && partingPoint(own, other) === undefined;
+  return others.length > 0 && others.every((other) => agrees(other));
 }
 
 function mixtureOf({disk, places}: Resource): string | undefined {

@@ -20,6 +20,7 @@ import {LogSource} from '../../replica/log-source.js';
 import {openSourceImage} from '../../replica/source-image.js';
 import {serveSync, type SyncPositions} from '../../replica/sync-source.js';
 import type {Context} from '../context.js';
+import {answerChanges} from './fork-diff.js';
 import {numberOf} from './replica-state.js';
 import type {Replica} from './replica.js';
 import type {Replication} from './replication.js';
@@ -64,6 +65,8 @@ export class PeerService implements PeerRoutes {
     switch (route) {
       case 'GET':
         return describe(replica);
+      case 'POST changes':
+        return answerChanges(replica.resource, body);
       case 'POST handover':
         return answerHandover(this.#context, replica.resource, caller, body, signal);
       default:

@@ -21,6 +21,7 @@ let told: (string | null)[] = [];
 let dropped: string[] = [];
 let ageLimitSeconds = 0;
 let lagMs = Infinity;
+let parts: number | undefined;
 let slots: Slots;
 let retention: Retention;
 const clock = {wallMs: () => nowMs, monotonicMs: () => nowMs};
@@ -34,6 +35,7 @@ test.before.each(() => {
   dropped = [];
   ageLimitSeconds = 0;
   lagMs = Infinity;
+  parts = undefined;
   slots = new Slots(join(directory, 'slots.json'), clock);
   retention = new Retention({
     clock,
@@ -42,6 +44,7 @@ test.before.each(() => {
     file: () => file({logCapBytes: 64 * MIB, logAgeSeconds: ageLimitSeconds}),
     lagMs: () => lagMs,
     replicas: () => others,
+    partsAt: () => parts,
     isMember: (id) => members.has(id),
     tellDisk: (position) => {
       told.push(position);
@@ -62,6 +65,18 @@ test('a replica that the facts know gets a slot, and the disk process hears of i
   await retention.tick(serving());
   assert.is(slots.all.get(BETA)?.position, 1000);
   assert.equal(told, [formatPosition(1000)]);
+});
+
+test('P2: where histories have parted a slot stays at the fork: positions behind it are not ours', async () => {
+  parts = 700;
+  await retention.tick(serving());
+  assert.is(slots.all.get(BETA)?.position, 700);
+  parts = 900;
+  await retention.tick(serving());
+  assert.is(slots.all.get(BETA)?.position, 900);
+  parts = undefined;
+  await retention.tick(serving());
+  assert.is(slots.all.get(BETA)?.position, 1000);
 });
 
 test('what the disk process knows already is not told again; after its restart it is', async () => {
