@@ -52,7 +52,7 @@ import {partingPoint, type Standing} from './right.js';
 import {Slots} from './slots.js';
 import {SynchronousServing} from './synchronous.js';
 import type {SyncTurns} from './sync-turns.js';
-import {replicaStatus, slotStatuses, type Ack} from './views.js';
+import {replicaStatus, keptFor, type Ack} from './views.js';
 
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
@@ -331,12 +331,7 @@ export class Replica {
       state,
       designatedPrimary: isSecondary ? (primary?.name ?? null) : status.designatedPrimary,
       health: worst([status.health, own, silent ? 'warning' : 'ok']),
-      log: {
-        ...status.log,
-        capBytes: file.logCapBytes ?? null,
-        ageLimitSeconds: file.logAgeSeconds || null,
-        slots: slotStatuses(this.slots, status.position),
-      },
+      log: {...status.log, ...keptFor(file, this.slots, status.position)},
       replicas: this.replicas(),
       follow,
       waitingFor,

@@ -12,6 +12,7 @@ import type {
 import {formatPosition} from '../../core/position.js';
 import type {Waiting} from '../../core/disk-status.js';
 import {REPLICATION_MODES} from '../../core/mode.js';
+import type {ResourceFile} from '../../core/home.js';
 import {findState} from '../../core/states.js';
 import type {Candidate} from './choose-source.js';
 import {numberOf} from './replica-state.js';
@@ -174,8 +175,21 @@ export function notJoinedStatus(
   };
 }
 
+/** The part of the log's status that is about others: the limits, and what is kept for whom. */
+export function keptFor(
+  {logCapBytes, logAgeSeconds = 0}: ResourceFile,
+  slots: Slots,
+  end: string | null,
+): Pick<ResourceStatus['log'], 'capBytes' | 'ageLimitSeconds' | 'slots'> {
+  return {
+    capBytes: logCapBytes ?? null,
+    ageLimitSeconds: logAgeSeconds === 0 ? null : logAgeSeconds,
+    slots: slotStatuses(slots, end),
+  };
+}
+
 /** What is kept for others, and who was let go; `end` is where the log here ends. */
-export function slotStatuses(slots: Slots, end: string | null): SlotStatus[] {
+function slotStatuses(slots: Slots, end: string | null): SlotStatus[] {
   const kept = [...slots.all.values()].map(({name, position, at, ageMs}): SlotStatus => ({
     node: name,
     position: formatPosition(position),
