@@ -63,7 +63,7 @@ type State = 'hello' | 'cutting' | 'streaming' | 'refused' | 'ended';
 /** A stream from its HELLO to its end; one at a time. */
 export class FollowStream {
   readonly #options: FollowStreamOptions;
-  readonly #reader = new FrameReader();
+  readonly #reader = new FrameReader(true);
   #state: State = 'hello';
   #cutTo = 0;
   /** Chain value of the source where we are to go on. */

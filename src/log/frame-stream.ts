@@ -64,6 +64,26 @@ export async function writeFrame(stream: Duplex, ...parts: readonly Buffer[]): P
   });
 }
 
+/**
+ * Writes bytes that are used again afterwards: resolves when the stream does not need them any more.
+ *
+ * @throws DiskError PEER_UNREACHABLE where the stream has ended
+ */
+export async function writeThrough(stream: Duplex, bytes: Buffer): Promise<void> {
+  if (stream.destroyed || !stream.writable) throw streamError(stream.errored);
+  await new Promise<void>((resolve, reject) => {
+    const onClose = (): void => {
+      reject(streamError(stream.errored));
+    };
+    stream.once('close', onClose);
+    stream.write(bytes, (error) => {
+      stream.off('close', onClose);
+      if (error == null) resolve();
+      else reject(streamError(error));
+    });
+  });
+}
+
 function streamError(error: unknown): DiskError {
   if (isDiskError(error)) return error;
   const words = error instanceof Error ? `: ${error.message}` : '';

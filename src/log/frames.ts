@@ -57,6 +57,8 @@ export const FRAME = {
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];
 
 export const FRAME_HEADER_BYTES = 16;
+/** Of a RECORDS frame, what comes before the records. */
+export const RECORDS_HEAD_BYTES = FRAME_HEADER_BYTES + 8;
 /** No frame has more payload; most types have a lower bound. */
 export const FRAME_PAYLOAD_MAX = 4 * MIB;
 export const FRAME_JSON_MAX = MIB / 4;
@@ -93,7 +95,7 @@ const BOUNDS: Readonly<Record<number, readonly [number, number] | undefined>> = 
 
 export interface Frame {
   readonly type: FrameType;
-  /** Begins at a multiple of 8 in its memory, and is the reader's to keep. */
+  /** Begins at a multiple of 8 in its memory. */
   readonly payload: Buffer;
 }
 
@@ -129,6 +131,8 @@ export function encodeFrameHeader(type: FrameType, ...parts: readonly Buffer[]):
  * the chunk that was pushed last: `next` is to be called until it has none before the next push.
  */
 export class FrameReader {
+  /** Memory of every payload; undefined: each has its own. */
+  #memory: Buffer | undefined;
   readonly #header = Buffer.alloc(FRAME_HEADER_BYTES);
   #headerBytes = 0;
   #payload: Buffer | undefined;
@@ -136,6 +140,11 @@ export class FrameReader {
   #chunk: Buffer = Buffer.alloc(0);
   #chunkOffset = 0;
   #error: DiskError | undefined;
+
+  /** @param reuses true: a payload is good until the next call of `next`, and no memory is wasted */
+  constructor(reuses = false) {
+    if (reuses) this.#memory = Buffer.alloc(0);
+  }
 
   /** Takes what came from the peer; it must not be changed until `next` has no more frames. */
   push(chunk: Buffer): void {
@@ -189,8 +198,14 @@ export class FrameReader {
     if (bounds === undefined) this.#fail(`a frame of the unknown type ${header[4] ?? 0}`);
     if (header[5] !== 0 || header.readUInt16LE(6) !== 0) this.#fail('a frame with unknown flags');
     const length = header.readUInt32LE(8);
-    if (length >= bounds[0] && length <= bounds[1]) return Buffer.allocUnsafe(length);
+    if (length >= bounds[0] && length <= bounds[1]) return this.#roomFor(length);
     return this.#fail(`a frame of type ${header[4] ?? 0} with ${length} bytes`);
+  }
+
+  #roomFor(length: number): Buffer {
+    if (this.#memory === undefined) return Buffer.allocUnsafe(length);
+    if (this.#memory.length < length) this.#memory = Buffer.allocUnsafeSlow(length);
+    return this.#memory.subarray(0, length);
   }
 
   #fail(fault: string): never {

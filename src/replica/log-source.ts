@@ -22,7 +22,7 @@ import type {LineageEntry} from '../log/lineage.js';
 import {formatChain, type Chain} from '../log/record.js';
 import {withoutSuperseded} from '../log/recovery.js';
 import {findCommonPoint} from './common-point.js';
-import {isSameSegment, SegmentReader} from './segment-reader.js';
+import {isSameSegment, READ_BYTES, SegmentReader} from './segment-reader.js';
 
 export interface LogPlace {
   readonly files: Files;
@@ -69,6 +69,7 @@ const LOOK_TRIES = 3;
 /** Reads a log for one follower. */
 export class LogSource {
   readonly #log: LogPlace;
+  readonly #memory: Buffer | undefined;
   #reader: SegmentReader | undefined;
   /** Name of its file. */
   #name = '';
@@ -79,8 +80,13 @@ export class LogSource {
   #epoch: string | undefined;
   #timeMs = 0;
 
-  constructor(place: LogPlace) {
+  /**
+   * @param memory where all records are read to, READ_BYTES or more: a batch is good until the next
+   *   call then. Without it each batch has memory of its own.
+   */
+  constructor(place: LogPlace, memory?: Buffer) {
     this.#log = place;
+    this.#memory = memory;
   }
 
   /** Where the next record begins. */
@@ -152,7 +158,7 @@ export class LogSource {
       }
 
       if (end.appended === position) return undefined;
-      const bytes = this.#try(() => reader.read(Math.min(end.appended, this.#end)));
+      const bytes = this.#read(reader, Math.min(end.appended, this.#end));
       if (bytes !== undefined) return {kind: 'records', position, bytes};
       this.#enter();
     }
@@ -188,13 +194,13 @@ export class LogSource {
       if (found === undefined) return 'gone';
       const reader = this.#open(found);
       if (reader === undefined) continue;
-      while (reader.position < position && this.#try(() => reader.read(position)) !== undefined) {
+      while (reader.position < position && this.#read(reader, position) !== undefined) {
         await new Promise((resolve) => setImmediate(resolve));
       }
 
       if (reader.position === position) return 'begun';
       // A record that begins below and ends above: nobody with this history stands there.
-      if (this.#try(() => reader.read(Infinity)) !== undefined) return 'other';
+      if (this.#read(reader, Infinity) !== undefined) return 'other';
     }
 
     throw this.#damaged();
@@ -277,9 +283,9 @@ export class LogSource {
     return first === undefined ? {} : {oldest: formatPosition(first.header.start)};
   }
 
-  #try<T>(action: () => T): T {
+  #read(reader: SegmentReader, limit: number): Buffer | undefined {
     try {
-      return action();
+      return reader.read(limit, this.#memory ?? Buffer.allocUnsafe(READ_BYTES));
     } catch (error) {
       throw storeError(error, `read the log in ${this.#log.directory}`);
     }

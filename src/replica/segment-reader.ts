@@ -21,7 +21,7 @@ import {decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader} from '../
 /** A piece ends with the record that reaches this. */
 const PIECE_BYTES = MIB;
 /** What is read at a time: a piece, and room for the largest record. */
-const READ_BYTES = PIECE_BYTES + 128 * KIB;
+export const READ_BYTES = PIECE_BYTES + 128 * KIB;
 assert(READ_BYTES >= RECORD_HEADER_BYTES + PAYLOAD_BYTES_MAX, 'the largest record fits');
 
 /** Records of one segment from a position on. */
@@ -88,14 +88,16 @@ export class SegmentReader {
    * Reads whole records, about a MiB of them.
    *
    * @param limit no record is taken that reaches beyond
-   * @returns a buffer of its own; undefined where no valid record follows below the limit
+   * @param memory where they are read to, READ_BYTES or more
+   * @returns a part of `memory`; undefined where no valid record follows below the limit
    */
-  read(limit: number): Buffer | undefined {
+  read(limit: number, memory: Buffer): Buffer | undefined {
+    assert(memory.length >= READ_BYTES, 'a piece fits');
     const {start, capacityBytes} = this.header;
     const end = Math.min(limit, start + capacityBytes, this.#position + READ_BYTES);
     const wanted = end - this.#position;
     if (wanted < RECORD_HEADER_BYTES) return undefined;
-    const bytes = Buffer.allocUnsafe(wanted);
+    const bytes = memory.subarray(0, wanted);
     const at = SEGMENT_HEADER_BYTES + this.#position - start;
     const got = this.#files.read(this.#fd, bytes, 0, wanted, at);
     let offset = 0;

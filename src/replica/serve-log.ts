@@ -7,9 +7,10 @@
  * could take records of a lost branch for durable, and replay them.
  */
 import type {Duplex} from 'node:stream';
+import {assert} from '../core/assert.js';
 import {systemClock, type Clock} from '../core/clock.js';
 import {isDiskError} from '../core/errors.js';
-import {readFrames, writeFrame} from '../log/frame-stream.js';
+import {readFrames, writeFrame, writeThrough} from '../log/frame-stream.js';
 import {
   decodeAck,
   decodeEnd,
@@ -19,6 +20,7 @@ import {
   encodeEnd,
   encodeMark,
   encodeRecordsHead,
+  RECORDS_HEAD_BYTES,
   encodeSegment,
   FRAME,
   protocolError,
@@ -30,6 +32,7 @@ import {
   type Hello,
   type Mark,
 } from '../log/frames.js';
+import {READ_BYTES} from './segment-reader.js';
 import {LogSource, type LogEnd, type LogPlace, type SourceLog} from './log-source.js';
 
 /** What the disk process says, all at one moment. */
@@ -77,6 +80,8 @@ export class LogServer {
   readonly #options: ServeLogOptions;
   readonly #clock: Clock;
   readonly #source: LogSource;
+  /** One piece, with room for the head of its frame before it: so it is sent without a copy. */
+  readonly #piece = Buffer.allocUnsafeSlow(RECORDS_HEAD_BYTES + READ_BYTES);
   readonly #stopping = new AbortController();
   #end: End | undefined;
   #bug: Error | undefined;
@@ -95,7 +100,7 @@ export class LogServer {
   constructor(options: ServeLogOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#source = new LogSource(options.place);
+    this.#source = new LogSource(options.place, this.#piece.subarray(RECORDS_HEAD_BYTES));
   }
 
   /** Position up to which records were sent. */
@@ -222,7 +227,12 @@ export class LogServer {
       const {position, bytes} = batch;
       await this.#takeBandwidth(bytes.length);
       if (batch.kind === 'segment') await writeFrame(stream, encodeSegment(position, bytes));
-      else await writeFrame(stream, encodeRecordsHead(position, bytes), bytes, ...this.#takeAsk());
+      else {
+        await this.#sendPiece(position, bytes);
+        const ask = this.#takeAsk();
+        if (ask.length > 0) await writeFrame(stream, ...ask);
+      }
+
       hasSent = true;
       if (this.#clock.monotonicMs() >= until) break;
       // A stream that never makes us wait must not keep the thread from everybody else.
@@ -239,6 +249,14 @@ export class LogServer {
     if (!isDue || asked.epoch !== this.#source.epoch) return [];
     this.#asked = undefined;
     return this.#mayAsk ? [encodeAsk(asked)] : [];
+  }
+
+  /** Sends records that lie in `#piece`; nothing reads the next ones there before they have gone. */
+  async #sendPiece(position: number, records: Buffer): Promise<void> {
+    encodeRecordsHead(position, records).copy(this.#piece);
+    const bytes = this.#piece.subarray(0, RECORDS_HEAD_BYTES + records.length);
+    assert(bytes.buffer === records.buffer, 'records are read to the piece');
+    await writeThrough(this.#options.stream, bytes);
   }
 
   /** Waits for bandwidth; marks go on meanwhile, so that the peer knows that we live. */

@@ -3,7 +3,6 @@
  * An end goes on as an end, after everything before it; an error or a long silence ends both.
  */
 import type {Duplex} from 'node:stream';
-import {pipeline} from 'node:stream/promises';
 import {DiskError} from '../../core/errors.js';
 
 export interface SpliceOptions {
@@ -20,6 +19,9 @@ export interface SpliceResult {
   /** Why it ended; undefined for an orderly end. */
   readonly error: Error | undefined;
 }
+
+/** What may lie here of one direction, before its source is not read any more. */
+const HELD_BYTES_MAX = 1024 * 1024;
 
 /** Splices until either side has ended; both streams are destroyed then. Never throws. */
 export async function splice(
@@ -38,6 +40,8 @@ export async function splice(
   const onAbort = (): void => {
     fail(new DiskError('PEER_SILENT', 'the stream was ended here'));
   };
+  // Who moves bytes hears of errors; after that nobody does, and one would end the daemon.
+  for (const stream of [peer, local]) stream.on('error', () => undefined);
   peer.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     heardMs = performance.now();
@@ -61,7 +65,7 @@ export async function splice(
   };
   const move = async (from: Duplex, to: Duplex): Promise<void> => {
     try {
-      await pipeline(from, to);
+      await pump(from, to);
       onEnd();
     } catch (cause) {
       // The other direction of a stream that has ended in order only hears that it is closed.
@@ -81,4 +85,56 @@ export async function splice(
   }
 
   return {bytes, error};
+}
+
+/**
+ * Moves all that comes from one stream to the other, until both know of its end. What is read in one
+ * turn of the loop is written with one call: TLS yields pieces of 16 KiB, and a call for each costs
+ * more than what is done with it.
+ *
+ * @throws Error where either stream breaks off
+ */
+function pump(from: Duplex, to: Duplex): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let isCorked = false;
+    const uncork = (): void => {
+      isCorked = false;
+      to.uncork();
+    };
+    const onData = (chunk: Buffer): void => {
+      if (!isCorked) {
+        isCorked = true;
+        to.cork();
+        setImmediate(uncork);
+      }
+
+      to.write(chunk);
+      if (to.writableLength >= HELD_BYTES_MAX && to.writableNeedDrain) from.pause();
+    };
+    const onDrain = (): void => {
+      from.resume();
+    };
+    const onEnd = (): void => {
+      to.end();
+    };
+    const onFinish = (): void => {
+      settle();
+    };
+    const onClose = (): void => {
+      settle(from.errored ?? to.errored ?? new Error('the stream was closed before its end'));
+    };
+    const settle = (error?: Error): void => {
+      from.off('data', onData).off('end', onEnd).off('close', onFromClose).off('error', settle);
+      to.off('drain', onDrain).off('finish', onFinish).off('close', onClose).off('error', settle);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    // After its end it may close as it likes: what came is still to be written.
+    const onFromClose = (): void => {
+      if (!from.readableEnded) onClose();
+    };
+    from.on('data', onData).on('end', onEnd).on('close', onFromClose).on('error', settle);
+    to.on('drain', onDrain).on('finish', onFinish).on('close', onClose).on('error', settle);
+    if (from.destroyed || to.destroyed) onClose();
+  });
 }
