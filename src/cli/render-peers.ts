@@ -10,6 +10,7 @@ export function renderPeers(list: PeerList, nowMs: number): string {
     member.link,
     member.address ?? (member.link === 'self' ? (list.listen ?? '-') : '-'),
     member.bandwidthLimit === null ? '-' : `${formatBytes(member.bandwidthLimit)}/s`,
+    member.compression === 'none' ? '-' : member.compression,
     member.since === null ? '-' : formatSince(member.since, nowMs),
   ]);
   const lines = [`cluster ${list.cluster}, this node is ${list.node}`];
@@ -18,7 +19,10 @@ export function renderPeers(list: PeerList, nowMs: number): string {
   }
 
   if (rows.length === 0) return [...lines, 'no members: mars peer invite, or join'].join('\n');
-  lines.push('', ...renderTable(['NODE', 'LINK', 'ADDRESS', 'LIMIT', 'SINCE'], rows));
+  lines.push(
+    '',
+    ...renderTable(['NODE', 'LINK', 'ADDRESS', 'LIMIT', 'COMPRESSION', 'SINCE'], rows),
+  );
   for (const {name, error} of list.members) {
     if (error !== null) lines.push(`${name}: ${error.message} (${error.code})`);
   }
@@ -30,5 +34,7 @@ export function renderPeers(list: PeerList, nowMs: number): string {
 export function renderPeer(view: PeerView): string {
   const limit =
     view.bandwidthLimit === null ? 'no bandwidth limit' : `${formatBytes(view.bandwidthLimit)}/s`;
-  return `${view.name}: address ${view.address ?? 'none'}, ${limit}`;
+  const packing =
+    view.compression === 'none' ? 'no compression' : `compression ${view.compression}`;
+  return `${view.name}: address ${view.address ?? 'none'}, ${limit}, ${packing}`;
 }

@@ -4,14 +4,15 @@
  *
  * Two lists become one without a judge: for each node the entry that was added later counts, of two
  * that were added together the removed one. So a removal is never lost, and a node that was
- * removed comes back only by joining again. Address and limit are each node's own: they say how
- * *this* node reaches the other.
+ * removed comes back only by joining again. Address, limit and compression are each node's own: they
+ * say how *this* node reaches the other.
  */
 import * as v from 'valibot';
 import {check} from '../core/check.js';
 import {DiskError} from '../core/errors.js';
 import {HOME_SCHEMA, homePaths} from '../core/home.js';
 import {readJsonFile, writeJsonFile} from '../core/json-file.js';
+import type {PackingWish} from '../core/packing-names.js';
 import {checkName} from '../core/names.js';
 import {parseAddress} from './address.js';
 
@@ -42,6 +43,8 @@ export const memberSchema = v.looseObject({
   fingerprint: fingerprintSchema,
   addedAt: timeSchema,
   bandwidthLimit: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+  /** Not only the names of this version: the list of a later one is to be understood. */
+  compression: v.exactOptional(v.pipe(v.string(), v.maxLength(32))),
   removed: v.exactOptional(v.literal(true)),
 });
 
@@ -71,6 +74,8 @@ export interface Member {
   readonly addedAt: string;
   /** Bytes a second that this node sends to it at most. */
   readonly bandwidthLimit?: number;
+  /** What this node compresses with what it sends to it, a PackingWish; absent: nothing. */
+  readonly compression?: string;
   /** It was removed: its fingerprint is still known, to tell it so. */
   readonly removed?: true;
 }
@@ -182,7 +187,11 @@ export function removeMember(cluster: Cluster, id: string): Cluster {
 export function setMember(
   cluster: Cluster,
   id: string,
-  change: {readonly address?: string; readonly bandwidthLimit?: number | null},
+  change: {
+    readonly address?: string;
+    readonly bandwidthLimit?: number | null;
+    readonly compression?: PackingWish;
+  },
 ): Cluster {
   const member = findMember(cluster, id);
   if (member === undefined) {
@@ -191,13 +200,21 @@ export function setMember(
 
   const limit = change.bandwidthLimit === undefined ? member.bandwidthLimit : change.bandwidthLimit;
   const address = change.address ?? member.address;
-  return replaceMember(cluster, withLimit({...member, address}, limit ?? undefined));
+  const compression = change.compression ?? member.compression;
+  return replaceMember(cluster, withOwn({...member, address}, limit ?? undefined, compression));
 }
 
-function withLimit(member: Member, limit: number | undefined): Member {
+/** The member with the settings that are this node's own. */
+function withOwn(
+  member: Member,
+  limit: number | undefined,
+  compression: string | undefined,
+): Member {
   const copy: {-readonly [K in keyof Member]: Member[K]} = {...member};
   if (limit === undefined) delete copy.bandwidthLimit;
   else copy.bandwidthLimit = limit;
+  if (compression === undefined) delete copy.compression;
+  else copy.compression = compression;
   return copy;
 }
 
@@ -210,8 +227,8 @@ export function mergeMembers(cluster: Cluster, heard: readonly Member[]): Cluste
   for (const member of heard) {
     const known = findMember(merged, member.id);
     if (known !== undefined && !supersedes(member, known)) continue;
-    // A node that comes anew may have moved: its address is taken, the limit is ours.
-    merged = replaceMember(merged, withLimit(member, known?.bandwidthLimit));
+    // A node that comes anew may have moved: its address is taken, all else is ours.
+    merged = replaceMember(merged, withOwn(member, known?.bandwidthLimit, known?.compression));
   }
 
   return merged;

@@ -33,4 +33,7 @@ export interface PeerRoutes {
    * @throws DiskError, which is sent instead of the upgrade
    */
   open(caller: Member, protocol: StreamProtocol, words: readonly string[]): Promise<StreamHandler>;
+
+  /** Something of the members has changed, such as their limits. */
+  changed?(): void;
 }

@@ -8,6 +8,7 @@
  *   DELETE /v1/peers/NAME           PeerRemoveRequest -> PeerRemoveDocument
  *   GET    /peer, Upgrade: mars-peer                  -> a connection of a peer (mars peer-stdio)
  */
+import type {PackingWish} from '../core/packing-names.js';
 
 export interface InviteRequest {
   readonly validSeconds: number;
@@ -47,6 +48,8 @@ export interface PeerView {
   readonly addedAt: string;
   /** Bytes a second that this node sends to it at most. */
   readonly bandwidthLimit: number | null;
+  /** What this node compresses with what it sends to it. */
+  readonly compression: PackingWish;
   /** `self`: this node. `down`: not heard of for 15 s. */
   readonly link: 'self' | 'up' | 'down';
   /** Since when the link is as it is; null where it never was up. */

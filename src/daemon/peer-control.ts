@@ -10,7 +10,9 @@ import type {
   PeerView,
 } from '../control/peer-api.js';
 import {DiskError} from '../core/errors.js';
+import {PACKING_WISHES, packingWishOf, type PackingWish} from '../core/packing-names.js';
 import {parseSize} from '../core/units.js';
+import {PACKINGS_HERE} from '../log/packing.js';
 import type {Peers} from './peers.js';
 import {parseBody, SET} from './requests.js';
 import type {Request} from './routes.js';
@@ -104,7 +106,7 @@ function listPeers(peers: Peers): PeerList {
 }
 
 function viewOf(peers: Peers, member: Member): PeerView {
-  const {id, name, address, fingerprint, addedAt, bandwidthLimit} = member;
+  const {id, name, address, fingerprint, addedAt, bandwidthLimit, compression} = member;
   const link = peers.link(id);
   const self = id === peers.selfId;
   return {
@@ -114,6 +116,7 @@ function viewOf(peers: Peers, member: Member): PeerView {
     fingerprint,
     addedAt,
     bandwidthLimit: bandwidthLimit ?? null,
+    compression: packingWishOf(compression),
     link: self ? 'self' : link.up ? 'up' : 'down',
     since: link.since,
     lastHeardAt: link.lastHeardAt,
@@ -123,12 +126,13 @@ function viewOf(peers: Peers, member: Member): PeerView {
 
 /** @throws DiskError KEY_UNKNOWN */
 function parseChange(settings: Readonly<Record<string, string>>): Change {
-  const change: {address?: string; bandwidthLimit?: number | null} = {};
+  const change: {-readonly [K in keyof Change]: Change[K]} = {};
   for (const [key, value] of Object.entries(settings)) {
     if (key === 'address') change.address = checkedAddress(value);
     else if (key === 'bandwidth-limit') change.bandwidthLimit = parseLimit(value);
+    else if (key === 'compression') change.compression = parseCompression(value);
     else {
-      const text = `a member has the settings address and bandwidth-limit, not ${key}`;
+      const text = `a member has the settings address, bandwidth-limit and compression, not ${key}`;
       throw new DiskError('KEY_UNKNOWN', text, {key});
     }
   }
@@ -140,6 +144,17 @@ function checkedAddress(value: string): string {
   if (parseAddress(value) !== undefined) return value;
   const text = `address: expected HOST:PORT, [IPV6]:PORT or ssh://[USER@]HOST, got '${value}'`;
   throw new DiskError('KEY_UNKNOWN', text, {key: 'address'});
+}
+
+function parseCompression(value: string): PackingWish {
+  const known = PACKING_WISHES.filter(
+    (wish) => wish === 'none' || wish === 'auto' || PACKINGS_HERE.includes(wish),
+  );
+  const wish = known.find((each) => each === value);
+  if (wish !== undefined) return wish;
+  const why = value === 'zstd' ? `: Node ${process.versions.node} has no zstd` : '';
+  const text = `compression: expected one of ${known.join(', ')}, got '${value}'${why}`;
+  throw new DiskError('KEY_UNKNOWN', text, {key: 'compression'});
 }
 
 function parseLimit(value: string): number | null {

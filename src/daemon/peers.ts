@@ -98,6 +98,7 @@ export class Peers {
     this.#wasRevoked = state.isRevoked();
     state.onChange(() => {
       server.dropStreams();
+      this.#routes?.changed?.();
       this.#noteRevoked(state);
       exchange.touch();
     });

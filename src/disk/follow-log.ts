@@ -30,6 +30,7 @@ import {RecordCursor} from '../log/cursor.js';
 import {readSegmentFile, type SegmentFile} from '../log/directory.js';
 import {protocolError, type Hello, type SegmentFrame} from '../log/frames.js';
 import type {LineageEntry} from '../log/lineage.js';
+import {PACKINGS_HERE} from '../log/packing.js';
 import {formatChain, isSameChain, RECORD, type Chain} from '../log/record.js';
 import {encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import type {SegmentPlan} from '../log/segment-files.js';
@@ -161,6 +162,7 @@ export class FollowLog {
       to: formatPosition(this.#imageEnd),
       lineage: [...this.#lineage],
       asks: true,
+      compression: [...PACKINGS_HERE],
     };
   }
 

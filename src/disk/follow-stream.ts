@@ -15,6 +15,7 @@ import type {Duplex} from 'node:stream';
 import type {Clock} from '../core/clock.js';
 import {DiskError, storeError} from '../core/errors.js';
 import {parsePosition} from '../core/position.js';
+import {FrameReader, type Frame} from '../log/frame-reader.js';
 import {
   decodeAnswer,
   decodeAsk,
@@ -26,14 +27,13 @@ import {
   encodeEnd,
   encodeHello,
   FRAME,
-  FrameReader,
   protocolError,
   type Ack,
   type Answer,
   type End,
-  type Frame,
 } from '../log/frames.js';
 import type {LineageEntry} from '../log/lineage.js';
+import {PACKINGS_HERE} from '../log/packing.js';
 import {isSameChain, parseChain, type Chain} from '../log/record.js';
 import type {FollowLog} from './follow-log.js';
 import type {FollowView} from './follow-view.js';
@@ -63,7 +63,7 @@ type State = 'hello' | 'cutting' | 'streaming' | 'refused' | 'ended';
 /** A stream from its HELLO to its end; one at a time. */
 export class FollowStream {
   readonly #options: FollowStreamOptions;
-  readonly #reader = new FrameReader(true);
+  readonly #reader = new FrameReader({reuses: true, unpacks: PACKINGS_HERE});
   #state: State = 'hello';
   #cutTo = 0;
   /** Chain value of the source where we are to go on. */

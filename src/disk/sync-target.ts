@@ -32,6 +32,8 @@ import {MIB} from '../core/units.js';
 import {isSameImage} from '../image/image-file.js';
 import {replaceReplayState, type ReplayState} from '../image/replay-state.js';
 import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
+import {PACKINGS_HERE} from '../log/packing.js';
+import type {Frame} from '../log/frame-reader.js';
 import {readFrames, writeFrame} from '../log/frame-stream.js';
 import {
   decodeChunkRange,
@@ -48,8 +50,8 @@ import {
   FRAME,
   protocolError,
   SYNC_ASKED_MAX,
-  type Frame,
   type SyncBegin,
+  type SyncHello,
   type SyncEnd,
 } from '../log/frames.js';
 import type {DiskConfig} from './config.js';
@@ -166,7 +168,7 @@ class SyncTarget {
 
   async run(): Promise<SyncState> {
     const {stream} = this.#options;
-    const frames = readFrames(stream, this.#options.silenceMs ?? SILENCE_MS);
+    const frames = readFrames(stream, this.#options.silenceMs ?? SILENCE_MS, PACKINGS_HERE);
     await this.#sendHello();
     const first = await nextFrame(frames);
     if (first.type !== FRAME.syncBegin) throw protocolError(`type ${first.type} for SYNC_BEGIN`);
@@ -212,13 +214,14 @@ class SyncTarget {
       end: end === null ? null : formatPosition(end),
       endChain,
     };
-    const hello = {
+    const hello: SyncHello = {
       version: 1,
       resourceId: config.resource.id,
       nodeId: config.node.id,
       chunkBytes: SYNC_CHUNK_BYTES,
       resume: canResume ? resume : null,
-    } as const;
+      compression: [...PACKINGS_HERE],
+    };
     await writeFrame(stream, encodeSyncHello(hello));
   }
 

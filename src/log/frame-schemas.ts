@@ -9,6 +9,13 @@ export const SYNC_CHUNK_BYTES = MIB;
 const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const TEXT = v.pipe(v.string(), v.maxLength(4096));
 
+/** Names of what the sender can unpack; also such that are not known here. */
+const PACKINGS = v.exactOptional(
+  v.pipe(v.array(v.pipe(v.string(), v.maxLength(32))), v.maxLength(16)),
+);
+/** What the source compresses with, as far as that is worth it; absent: nothing. */
+const PACKING = v.exactOptional(v.pipe(v.string(), v.maxLength(32)));
+
 export const HELLO = v.object({
   version: v.literal(1),
   resourceId: idSchema,
@@ -20,6 +27,7 @@ export const HELLO = v.object({
   lineage: lineageSchema,
   /** It understands ASK. */
   asks: v.exactOptional(v.boolean()),
+  compression: PACKINGS,
 });
 
 export const ANSWER = v.object({
@@ -31,6 +39,7 @@ export const ANSWER = v.object({
   sizeBytes: v.exactOptional(COUNT),
   code: v.exactOptional(TEXT),
   text: v.exactOptional(TEXT),
+  compression: PACKING,
 });
 
 export const END = v.object({code: TEXT, text: TEXT});
@@ -50,6 +59,7 @@ export const SYNC_HELLO = v.object({
       endChain: v.nullable(chainSchema),
     }),
   ),
+  compression: PACKINGS,
 });
 
 export const SYNC_BEGIN = v.object({
@@ -62,6 +72,7 @@ export const SYNC_BEGIN = v.object({
   lineage: lineageSchema,
   /** The source understands SYNC_SKIP and SYNC_ASK_BYTES. */
   ranges: v.exactOptional(v.boolean()),
+  compression: PACKING,
 });
 
 export const SYNC_END = v.object({end: positionSchema, endChain: v.nullable(chainSchema)});

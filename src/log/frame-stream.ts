@@ -1,18 +1,25 @@
 /** Frames over a stream of bytes between two nodes: read with a deadline, written with back-pressure. */
 import type {Duplex} from 'node:stream';
 import {DiskError, isDiskError} from '../core/errors.js';
-import {FrameReader, protocolError, type Frame} from './frames.js';
+import {FrameReader, type Frame} from './frame-reader.js';
+import {protocolError} from './frames.js';
+import type {PackingName} from '../core/packing-names.js';
 
 /**
  * Yields the frames that come, one at a time; what the caller does with one holds up the peer.
  * Ends where the peer ends its side behind a whole frame.
  *
  * @param silenceMs how long to wait for a byte
+ * @param unpacks what the peer was offered to compress with
  * @throws DiskError PEER_PROTOCOL, PEER_SILENT, PEER_UNREACHABLE; or what the stream was destroyed
  *   with, where that is a DiskError
  */
-export async function* readFrames(stream: Duplex, silenceMs: number): AsyncGenerator<Frame, void> {
-  const reader = new FrameReader();
+export async function* readFrames(
+  stream: Duplex,
+  silenceMs: number,
+  unpacks: readonly PackingName[] = [],
+): AsyncGenerator<Frame, void> {
+  const reader = new FrameReader({unpacks});
   const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   for (;;) {
     const result = await nextChunk(stream, chunks, silenceMs);

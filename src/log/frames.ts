@@ -1,6 +1,6 @@
 /**
  * Frames: how nodes speak on a log stream and on a sync stream. docs/PROTOCOL.md specifies both;
- * this file is the only code that knows the bytes.
+ * this file and frame-reader.ts are the only code that knows the bytes.
  *
  *   offset size field
  *        0    4 magic    "MRM1"
@@ -29,6 +29,8 @@ import {
   SYNC_HELLO,
 } from './frame-schemas.js';
 import {RECORD_HEADER_BYTES} from './record.js';
+import type {PackingName} from '../core/packing-names.js';
+import {packingNumber} from './packing.js';
 import {decodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader} from './segment.js';
 
 export const FRAME = {
@@ -40,6 +42,7 @@ export const FRAME = {
   ack: 6,
   end: 7,
   ask: 8,
+  packed: 9,
   syncHello: 16,
   syncBegin: 17,
   syncAsk: 18,
@@ -66,11 +69,14 @@ export const FRAME_JSON_MAX = MIB / 4;
 export const SYNC_ASKED_MAX = 64;
 export const DIGEST_BYTES = 32;
 
-const MAGIC = 0x314d524d;
-const CRC_OFFSET = 12;
+export const FRAME_MAGIC = 0x314d524d;
+/** Of the payload of a PACKED frame, what comes before the compressed bytes. */
+export const PACKED_HEAD_BYTES = 8;
+/** Where the crc lies in the header; it covers all before. */
+export const FRAME_CRC_OFFSET = 12;
 
 /** Lowest and highest length of the payload of each type, by number. */
-const BOUNDS: Readonly<Record<number, readonly [number, number] | undefined>> = {
+export const FRAME_BOUNDS: Readonly<Record<number, readonly [number, number] | undefined>> = {
   [FRAME.hello]: [2, FRAME_JSON_MAX],
   [FRAME.answer]: [2, FRAME_JSON_MAX],
   [FRAME.segment]: [8 + SEGMENT_HEADER_BYTES, 8 + SEGMENT_HEADER_BYTES],
@@ -79,6 +85,7 @@ const BOUNDS: Readonly<Record<number, readonly [number, number] | undefined>> = 
   [FRAME.ack]: [32, 32],
   [FRAME.end]: [2, FRAME_JSON_MAX],
   [FRAME.ask]: [16, 16],
+  [FRAME.packed]: [PACKED_HEAD_BYTES + 1, FRAME_PAYLOAD_MAX],
   [FRAME.syncHello]: [2, FRAME_JSON_MAX],
   [FRAME.syncBegin]: [2, FRAME_JSON_MAX],
   [FRAME.syncAsk]: [12 + DIGEST_BYTES, 12 + SYNC_ASKED_MAX * DIGEST_BYTES],
@@ -92,12 +99,6 @@ const BOUNDS: Readonly<Record<number, readonly [number, number] | undefined>> = 
   [FRAME.syncAskBytes]: [16, 16],
   [FRAME.syncBytes]: [8 + 1, 8 + SYNC_CHUNK_BYTES],
 };
-
-export interface Frame {
-  readonly type: FrameType;
-  /** Begins at a multiple of 8 in its memory. */
-  readonly payload: Buffer;
-}
 
 /** The error for whatever a peer must not send. */
 export function protocolError(fault: string): DiskError {
@@ -113,109 +114,16 @@ export function encodeFrame(type: FrameType, ...parts: readonly Buffer[]): Buffe
 export function encodeFrameHeader(type: FrameType, ...parts: readonly Buffer[]): Buffer {
   let length = 0;
   for (const part of parts) length += part.length;
-  const bounds = BOUNDS[type];
+  const bounds = FRAME_BOUNDS[type];
   assert(bounds !== undefined && length >= bounds[0] && length <= bounds[1], 'a frame in bounds');
   const header = Buffer.alloc(FRAME_HEADER_BYTES);
-  header.writeUInt32LE(MAGIC, 0);
+  header.writeUInt32LE(FRAME_MAGIC, 0);
   header[4] = type;
   header.writeUInt32LE(length, 8);
-  let crc = crc32(header.subarray(0, CRC_OFFSET));
+  let crc = crc32(header.subarray(0, FRAME_CRC_OFFSET));
   for (const part of parts) crc = crc32(part, crc);
-  header.writeUInt32LE(crc, CRC_OFFSET);
+  header.writeUInt32LE(crc, FRAME_CRC_OFFSET);
   return header;
-}
-
-/**
- * Makes frames out of what a stream yields, and believes nothing: a length counts only within the
- * bounds of its type, a payload only with its checksum. Holds one frame at most, and the rest of
- * the chunk that was pushed last: `next` is to be called until it has none before the next push.
- */
-export class FrameReader {
-  /** Memory of every payload; undefined: each has its own. */
-  #memory: Buffer | undefined;
-  readonly #header = Buffer.alloc(FRAME_HEADER_BYTES);
-  #headerBytes = 0;
-  #payload: Buffer | undefined;
-  #payloadBytes = 0;
-  #chunk: Buffer = Buffer.alloc(0);
-  #chunkOffset = 0;
-  #error: DiskError | undefined;
-
-  /** @param reuses true: a payload is good until the next call of `next`, and no memory is wasted */
-  constructor(reuses = false) {
-    if (reuses) this.#memory = Buffer.alloc(0);
-  }
-
-  /** Takes what came from the peer; it must not be changed until `next` has no more frames. */
-  push(chunk: Buffer): void {
-    if (this.#error !== undefined) return;
-    assert(this.#chunkOffset === this.#chunk.length, 'frames are taken before the next chunk');
-    this.#chunk = chunk;
-    this.#chunkOffset = 0;
-  }
-
-  /** Bytes of a frame that is not complete yet: a stream that ends here was broken off. */
-  get pendingBytes(): number {
-    return this.#headerBytes + this.#payloadBytes;
-  }
-
-  /**
-   * @returns the next whole frame, undefined where more bytes are needed
-   * @throws DiskError PEER_PROTOCOL; again at every later call, as nobody knows where to go on
-   */
-  next(): Frame | undefined {
-    if (this.#error !== undefined) throw this.#error;
-    if (this.#payload === undefined) {
-      this.#headerBytes += this.#take(this.#header, this.#headerBytes);
-      if (this.#headerBytes < FRAME_HEADER_BYTES) return undefined;
-      this.#payload = this.#newPayload();
-    }
-
-    this.#payloadBytes += this.#take(this.#payload, this.#payloadBytes);
-    if (this.#payloadBytes < this.#payload.length) return undefined;
-    const payload = this.#payload;
-    const crc = crc32(payload, crc32(this.#header.subarray(0, CRC_OFFSET)));
-    if (crc !== this.#header.readUInt32LE(CRC_OFFSET)) this.#fail('a frame with a wrong checksum');
-    const type = this.#header[4] as FrameType;
-    this.#payload = undefined;
-    this.#payloadBytes = 0;
-    this.#headerBytes = 0;
-    return {type, payload};
-  }
-
-  /** Moves what is there of the chunk to `target`. @returns how many bytes */
-  #take(target: Buffer, offset: number): number {
-    const count = this.#chunk.copy(target, offset, this.#chunkOffset);
-    this.#chunkOffset += count;
-    return count;
-  }
-
-  /** Checks the header. @returns room for its payload */
-  #newPayload(): Buffer {
-    const header = this.#header;
-    if (header.readUInt32LE(0) !== MAGIC) this.#fail('no frame begins here');
-    const bounds = BOUNDS[header[4] ?? 0];
-    if (bounds === undefined) this.#fail(`a frame of the unknown type ${header[4] ?? 0}`);
-    if (header[5] !== 0 || header.readUInt16LE(6) !== 0) this.#fail('a frame with unknown flags');
-    const length = header.readUInt32LE(8);
-    if (length >= bounds[0] && length <= bounds[1]) return this.#roomFor(length);
-    return this.#fail(`a frame of type ${header[4] ?? 0} with ${length} bytes`);
-  }
-
-  #roomFor(length: number): Buffer {
-    if (this.#memory === undefined) return Buffer.allocUnsafe(length);
-    if (this.#memory.length < length) this.#memory = Buffer.allocUnsafeSlow(length);
-    return this.#memory.subarray(0, length);
-  }
-
-  #fail(fault: string): never {
-    this.#error = protocolError(fault);
-    // Nothing that comes now is looked at, or kept.
-    this.#chunk = Buffer.alloc(0);
-    this.#chunkOffset = 0;
-    this.#payload = undefined;
-    throw this.#error;
-  }
 }
 
 // Payloads that are JSON. Their types are as on the wire: positions and chain values as text.
@@ -390,6 +298,25 @@ export function encodeRecordsHead(position: number, records: Buffer): Buffer {
  */
 export function decodeRecords(payload: Buffer): {position: number; records: Buffer} {
   return {position: numberAt(payload, 0), records: payload.subarray(8)};
+}
+
+/**
+ * Encodes a PACKED frame.
+ *
+ * @param type of the frame inside
+ * @param length of its payload before it was compressed
+ */
+export function encodePacked(
+  type: typeof FRAME.records | typeof FRAME.syncData,
+  name: PackingName,
+  length: number,
+  packed: Buffer,
+): Buffer[] {
+  const head = Buffer.alloc(PACKED_HEAD_BYTES);
+  head[0] = type;
+  head[1] = packingNumber(name);
+  head.writeUInt32LE(length, 4);
+  return [Buffer.concat([encodeFrameHeader(FRAME.packed, head, packed), head]), packed];
 }
 
 export interface Mark {

@@ -11,6 +11,7 @@ import {assert} from '../core/assert.js';
 import {systemClock, type Clock} from '../core/clock.js';
 import {isDiskError} from '../core/errors.js';
 import {readFrames, writeFrame, writeThrough} from '../log/frame-stream.js';
+import type {Frame} from '../log/frame-reader.js';
 import {
   decodeAck,
   decodeEnd,
@@ -19,19 +20,22 @@ import {
   encodeAsk,
   encodeEnd,
   encodeMark,
+  encodePacked,
   encodeRecordsHead,
   RECORDS_HEAD_BYTES,
   encodeSegment,
   FRAME,
+  FRAME_HEADER_BYTES,
   protocolError,
   type Ack,
   type Answer,
   type Ask,
   type End,
-  type Frame,
   type Hello,
   type Mark,
 } from '../log/frames.js';
+import type {PackingWish} from '../core/packing-names.js';
+import {Packer} from './packer.js';
 import {READ_BYTES} from './segment-reader.js';
 import {LogSource, type LogEnd, type LogPlace, type SourceLog} from './log-source.js';
 
@@ -58,6 +62,8 @@ export interface ServeLogOptions {
   readonly onAck: (ack: Ack, epoch: string | undefined) => void;
   /** Waits until so many bytes may be sent; at once where `signal` is aborted. */
   readonly takeBandwidth?: (bytes: number, signal: AbortSignal) => Promise<void>;
+  /** What to compress with, asked for each piece; `none` where it is left out. */
+  readonly compression?: () => PackingWish;
   readonly clock?: Clock;
   /** How long the peer may be silent. */
   readonly silenceMs?: number;
@@ -89,6 +95,7 @@ export class LogServer {
   #timer: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
   #isKicked = false;
+  #packer: Packer | undefined;
   #mark: Mark | undefined;
   /** The follower understands ASK. */
   #mayAsk = false;
@@ -166,18 +173,23 @@ export class LogServer {
 
   /** @returns undefined where records follow */
   async #answer(frames: AsyncGenerator<Frame, void>): Promise<End | undefined> {
-    const {place, stream} = this.#options;
+    const {place, stream, compression} = this.#options;
     const {value: first} = await frames.next();
     if (first === undefined) return CLOSED;
     if (first.type !== FRAME.hello) throw protocolError(`type ${first.type} instead of a HELLO`);
     const hello = decodeHello(first.payload);
     this.#mayAsk = hello.asks === true;
+    this.#packer = new Packer(compression ?? (() => 'none'), hello.compression, this.#clock);
     const answer: Answer =
       hello.resourceId === place.resourceId
         ? await this.#source.open(hello, await this.#options.log(hello))
         : {kind: 'refused', code: 'RESOURCE_UNKNOWN', text: 'this is the log of another resource'};
     this.#options.onAnswer?.(hello, answer);
-    await writeFrame(stream, encodeAnswer(answer));
+    const {name} = this.#packer;
+    await writeFrame(
+      stream,
+      encodeAnswer(name === undefined ? answer : {...answer, compression: name}),
+    );
     if (answer.kind === 'follow' || answer.kind === 'cut') return undefined;
     return {code: answer.code ?? answer.kind, text: answer.text ?? `answered ${answer.kind}`};
   }
@@ -225,9 +237,10 @@ export class LogServer {
       const batch = this.#source.read(positions);
       if (batch === undefined) break;
       const {position, bytes} = batch;
-      await this.#takeBandwidth(bytes.length);
-      if (batch.kind === 'segment') await writeFrame(stream, encodeSegment(position, bytes));
-      else {
+      if (batch.kind === 'segment') {
+        await this.#takeBandwidth(bytes.length);
+        await writeFrame(stream, encodeSegment(position, bytes));
+      } else {
         await this.#sendPiece(position, bytes);
         const ask = this.#takeAsk();
         if (ask.length > 0) await writeFrame(stream, ...ask);
@@ -253,10 +266,24 @@ export class LogServer {
 
   /** Sends records that lie in `#piece`; nothing reads the next ones there before they have gone. */
   async #sendPiece(position: number, records: Buffer): Promise<void> {
-    encodeRecordsHead(position, records).copy(this.#piece);
+    const {stream} = this.#options;
     const bytes = this.#piece.subarray(0, RECORDS_HEAD_BYTES + records.length);
     assert(bytes.buffer === records.buffer, 'records are read to the piece');
-    await writeThrough(this.#options.stream, bytes);
+    bytes.writeBigUInt64LE(BigInt(position), FRAME_HEADER_BYTES);
+    const payload = bytes.subarray(FRAME_HEADER_BYTES);
+    const small = await this.#packer?.pack(payload);
+    const sent = small?.packed.length ?? bytes.length;
+    const begun = this.#clock.monotonicMs();
+    await this.#takeBandwidth(sent);
+    if (small === undefined) {
+      encodeRecordsHead(position, records).copy(bytes);
+      await writeThrough(stream, bytes);
+    } else {
+      const {name, packed} = small;
+      await writeFrame(stream, ...encodePacked(FRAME.records, name, payload.length, packed));
+    }
+
+    this.#packer?.noteSent(sent, this.#clock.monotonicMs() - begun);
   }
 
   /** Waits for bandwidth; marks go on meanwhile, so that the peer knows that we live. */

@@ -15,12 +15,14 @@
  */
 import type {Duplex} from 'node:stream';
 import {assert} from '../core/assert.js';
+import {systemClock} from '../core/clock.js';
 import {digestOf} from '../core/digest.js';
 import {DiskError, storeError} from '../core/errors.js';
 import {ChunkMap} from '../core/extents.js';
 import {formatPosition, parsePosition} from '../core/position.js';
 import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
 import {readFrames, writeFrame} from '../log/frame-stream.js';
+import type {Frame} from '../log/frame-reader.js';
 import {
   decodeChunkRange,
   decodeSyncAsk,
@@ -29,18 +31,21 @@ import {
   DIGEST_BYTES,
   encodeChunkRange,
   encodeEnd,
+  encodePacked,
   encodeSyncBegin,
   encodeSyncBytes,
   encodeSyncData,
   encodeSyncEnd,
   encodeSyncMark,
   FRAME,
+  FRAME_HEADER_BYTES,
   protocolError,
   type ChunkRange,
-  type Frame,
   type SyncHello,
 } from '../log/frames.js';
 import type {LineageEntry} from '../log/lineage.js';
+import type {PackingWish} from '../core/packing-names.js';
+import {Packer} from './packer.js';
 import type {SourceImage} from './source-image.js';
 
 /** How far the source's image is, as its disk process says. */
@@ -70,6 +75,8 @@ export interface SyncSourceOptions {
   pin(position: number): Promise<void>;
   /** Waits until so many bytes may be sent. */
   takeBandwidth?(bytes: number): Promise<void>;
+  /** What to compress with, asked for each chunk; `none` where it is left out. */
+  compression?(): PackingWish;
   onProgress?(progress: SourceProgress): void;
   /** How long the target may be silent while it owes a question. */
   readonly silenceMs?: number;
@@ -151,6 +158,7 @@ class SyncSource {
   #dataBytes = 0;
   #hasBegun = false;
   #isResumed = false;
+  #packer: Packer | undefined;
 
   constructor(options: SyncSourceOptions) {
     this.#options = options;
@@ -207,7 +215,9 @@ class SyncSource {
   /** Steps 1 and 2. @returns chunks that the target need not ask for */
   async #answerHello(frame: Frame): Promise<number> {
     if (frame.type !== FRAME.syncHello) throw protocolError('a stream without a SYNC_HELLO');
-    const {resourceId, resume} = decodeSyncHello(frame.payload);
+    const {resourceId, resume, compression} = decodeSyncHello(frame.payload);
+    const wish = (): PackingWish => this.#options.compression?.() ?? 'none';
+    this.#packer = new Packer(wish, compression, systemClock);
     if (resourceId !== this.#options.resourceId) {
       throw new DiskError('PEER_REFUSED', 'this is a source of another resource', {resourceId});
     }
@@ -234,6 +244,7 @@ class SyncSource {
         doneChunks,
         lineage,
         ranges: true,
+        ...(this.#packer.name === undefined ? {} : {compression: this.#packer.name}),
       }),
     );
     await this.#mark(true);
@@ -365,9 +376,20 @@ class SyncSource {
   async #sendData(chunk: number, slot: number): Promise<void> {
     const bytes = this.#bufferOf(chunk, slot);
     this.#buffers[slot] = undefined;
-    await this.#options.takeBandwidth?.(bytes.length);
     this.#dataBytes += bytes.length;
-    await this.#send(encodeSyncData(chunk, bytes));
+    const frame = encodeSyncData(chunk, bytes);
+    const payload = frame.subarray(FRAME_HEADER_BYTES);
+    const small = await this.#packer?.pack(payload);
+    const sent = small?.packed.length ?? bytes.length;
+    const begun = systemClock.monotonicMs();
+    await this.#options.takeBandwidth?.(sent);
+    if (small === undefined) await this.#send(frame);
+    else {
+      const {name, packed} = small;
+      await writeFrame(this.#stream, ...encodePacked(FRAME.syncData, name, payload.length, packed));
+    }
+
+    this.#packer?.noteSent(sent, systemClock.monotonicMs() - begun);
   }
 
   /** Asks for `to`: after the reads, before the answers that they lead to. */

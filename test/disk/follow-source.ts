@@ -1,6 +1,7 @@
 /** The source of a log stream for tests, written from the protocol alone. */
 import type {Duplex} from 'node:stream';
 import {parsePosition} from '../../src/core/position.js';
+import {FrameReader} from '../../src/log/frame-reader.js';
 import {
   decodeAck,
   decodeEnd,
@@ -11,7 +12,6 @@ import {
   encodeRecordsHead,
   encodeSegment,
   FRAME,
-  FrameReader,
   type Ack,
   type Answer,
   type End,

@@ -2,6 +2,7 @@ import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import fc from 'fast-check';
 import {isDiskError} from '../../src/core/errors.js';
+import {FrameReader, type Frame} from '../../src/log/frame-reader.js';
 import {
   decodeAck,
   decodeAnswer,
@@ -35,8 +36,6 @@ import {
   FRAME,
   FRAME_HEADER_BYTES,
   FRAME_PAYLOAD_MAX,
-  FrameReader,
-  type Frame,
   type FrameType,
   type Hello,
 } from '../../src/log/frames.js';
@@ -347,7 +346,7 @@ test('JSON with a wrong value is refused with its place', () => {
 });
 
 test('keys of a later version are passed over', () => {
-  const payload = Buffer.from(JSON.stringify({...HELLO, compression: ['br']}));
+  const payload = Buffer.from(JSON.stringify({...HELLO, later: ['br']}));
   assert.equal(decodeHello(payload), HELLO);
 });
 

@@ -16,6 +16,7 @@ import {
   encodeHello,
   encodeMark,
   FRAME,
+  RECORDS_HEAD_BYTES,
   type Ack,
   type Answer,
   type Ask,
@@ -23,7 +24,9 @@ import {
   type Hello,
   type Mark,
 } from '../../src/log/frames.js';
+import type {PackingName, PackingWish} from '../../src/core/packing-names.js';
 import type {LineageEntry} from '../../src/log/lineage.js';
+import {PACKINGS_HERE} from '../../src/log/packing.js';
 import {formatChain} from '../../src/log/record.js';
 import {LogServer, type LogPositions, type ServeLogOptions} from '../../src/replica/serve-log.js';
 import {duplexPair, type DuplexPair, type Passing} from '../helpers/duplex-pair.js';
@@ -54,6 +57,8 @@ class Follower {
   readonly asks: Ask[] = [];
   end: End | undefined;
   isClosed = false;
+  /** What it can unpack. */
+  unpacks: readonly PackingName[] = [];
   /** Resolved before each frame is taken: a slow reader waits here. */
   gate: Promise<void> = Promise.resolve();
 
@@ -66,7 +71,7 @@ class Follower {
   async run(hello: Hello): Promise<void> {
     await writeFrame(this.stream, encodeHello(hello));
     try {
-      for await (const {type, payload} of readFrames(this.stream, DEADLINE_MS)) {
+      for await (const {type, payload} of readFrames(this.stream, DEADLINE_MS, this.unpacks)) {
         await this.gate;
         this.#take(type, payload);
       }
@@ -198,6 +203,34 @@ function helloOf(lineage: readonly LineageEntry[]): Hello {
 async function untilEven(rig: Rig): Promise<void> {
   const {position} = rig.builder.writer;
   await until(() => rig.follower.position === position, DEADLINE_MS, 'position of the source');
+}
+
+for (const name of PACKINGS_HERE) {
+  test(`records go compressed with ${name} to who offers it, plain to who does not`, async () => {
+    for (const unpacks of [[name], []]) {
+      let wish: PackingWish = name;
+      const taken: number[] = [];
+      const takeBandwidth = (bytes: number): Promise<void> => {
+        taken.push(bytes);
+        return Promise.resolve();
+      };
+      const rig = makeRig({compression: () => wish, takeBandwidth});
+      for (let stamp = 0; stamp < 20; stamp += 1) rig.builder.write(0, stamp);
+      rig.follower.unpacks = unpacks;
+      rig.start({compression: [...unpacks]});
+      await untilEven(rig);
+      assert.is(rig.follower.answer?.compression, unpacks[0]);
+      const sent = taken.reduce((sum, bytes) => sum + bytes, 0);
+      const isSmaller = sent < rig.builder.writer.position * 0.8;
+      assert.is(isSmaller, unpacks.length > 0, `${sent} of ${rig.builder.writer.position}`);
+      // What comes after the wish has gone comes as it is.
+      wish = 'none';
+      rig.builder.write(0, 20);
+      await untilEven(rig);
+      assert.equal(rig.follower.bytes, rig.expected());
+      assert.is((await rig.finish()).code, 'DONE');
+    }
+  });
 }
 
 test('a follower gets what is there, what comes, the marks and an end', async () => {
@@ -507,7 +540,7 @@ test('bandwidth is asked for, and marks go on while it is waited for', async () 
   assert.is(rig.follower.bytes.length, 0);
   give();
   await untilEven(rig);
-  assert.equal(asked, [4096, rig.builder.writer.position]);
+  assert.equal(asked, [4096, RECORDS_HEAD_BYTES + rig.builder.writer.position]);
   await rig.finish();
 });
 

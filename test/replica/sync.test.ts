@@ -5,6 +5,7 @@ import {isDiskError} from '../../src/core/errors.js';
 import {resourcePaths} from '../../src/core/home.js';
 import {TwoSlotFile} from '../../src/core/two-slot.js';
 import {TIB} from '../../src/core/units.js';
+import {PACKINGS_HERE} from '../../src/log/packing.js';
 import {below, createRandom} from '../sim/random.js';
 import {
   CHUNK,
@@ -54,6 +55,19 @@ test('of an image that differs in 1 % little more than that travels', async () =
   assert.is(progress?.dataBytes, 2 * CHUNK);
   assert.ok(toTarget + toSource <= 1.1 * 2 * CHUNK, `${toTarget} + ${toSource}`);
 });
+
+for (const name of PACKINGS_HERE) {
+  test(`chunks travel compressed with ${name} where the source wishes it`, async () => {
+    const size = 3 * CHUNK + 12_288;
+    const image = Buffer.alloc(size, 'rows of a table, much the same; ');
+    const disk = makeTarget(8, size);
+    const source = {compression: () => name};
+    const {error, toTarget} = await syncOnce(new SourceModel(size, image), disk, {source});
+    assert.is(error, undefined);
+    assert.equal(imageOf(disk, size), image);
+    assert.ok(toTarget < size / 10, `${toTarget} bytes for ${size}`);
+  });
+}
 
 test('zeros travel as ranges, and what was data becomes a hole', async () => {
   const size = 40 * CHUNK;

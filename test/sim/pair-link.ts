@@ -6,6 +6,7 @@
 import {EventEmitter} from 'node:events';
 import type {Duplex} from 'node:stream';
 import {DiskError} from '../../src/core/errors.js';
+import {FrameReader} from '../../src/log/frame-reader.js';
 import {
   decodeAck,
   decodeHello,
@@ -15,7 +16,6 @@ import {
   encodeRecordsHead,
   encodeSegment,
   FRAME,
-  FrameReader,
   type Ack,
   type Answer,
   type Hello,

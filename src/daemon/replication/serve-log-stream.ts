@@ -8,7 +8,7 @@ import {sourceStatus, type PeerStream} from './serve.js';
 
 /** Serves one follower until either side ends. */
 export async function serveLogStream(options: PeerStream): Promise<void> {
-  const {context, replica, caller, socket, bandwidth} = options;
+  const {context, replica, caller, socket, bandwidth, compression} = options;
   const {resource} = replica;
   const {file, places} = resource;
   const server = new LogServer({
@@ -47,6 +47,7 @@ export async function serveLogStream(options: PeerStream): Promise<void> {
         replayed: formatPosition(from),
       });
     },
+    compression,
     takeBandwidth: (bytes, signal) => bandwidth.take(bytes, signal),
   });
   const release = replica.synchronous.add({

@@ -14,6 +14,7 @@ import type {DiskStatus} from '../../core/disk-status.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
+import {packingWishOf, type PackingWish} from '../../core/packing-names.js';
 import {formatChain} from '../../log/record.js';
 import {Bandwidth} from '../../replica/bandwidth.js';
 import {LogSource} from '../../replica/log-source.js';
@@ -34,6 +35,8 @@ export interface PeerStream {
   readonly caller: Member;
   readonly socket: Duplex;
   readonly bandwidth: Bandwidth;
+  /** What is wished for this member now. */
+  readonly compression: () => PackingWish;
 }
 
 /** Members ask and follow; this answers. */
@@ -95,15 +98,26 @@ export class PeerService implements PeerRoutes {
     const serve = protocol === 'mars-log/1' ? serveLogStream : serveSyncStream;
     return (socket) => {
       const bandwidth = this.#bandwidth(caller);
-      serve({context: this.#context, replica, caller, socket, bandwidth}).catch(
-        (error: unknown) => {
-          this.#noteEnd(replica, caller, protocol, error);
-        },
-      );
+      const compression = (): PackingWish => packingWishOf(this.#member(caller.id)?.compression);
+      const stream = {context: this.#context, replica, caller, socket, bandwidth, compression};
+      serve(stream).catch((error: unknown) => {
+        this.#noteEnd(replica, caller, protocol, error);
+      });
     };
   }
 
-  /** The limit of a member is for all streams to it together, and may change at any time. */
+  /** Limits of members may have changed: those who wait in a line are told. */
+  changed(): void {
+    for (const [id, bandwidth] of this.#bandwidths) {
+      bandwidth.setLimit(this.#member(id)?.bandwidthLimit ?? null);
+    }
+  }
+
+  #member(id: string): Member | undefined {
+    return this.#replication.cluster.members().find((member) => member.id === id);
+  }
+
+  /** One for all streams to a member together. */
   #bandwidth({id, bandwidthLimit}: Member): Bandwidth {
     const limit = bandwidthLimit ?? null;
     const known = this.#bandwidths.get(id);
@@ -166,7 +180,7 @@ async function syncPositions(replica: Replica): Promise<SyncPositions> {
 }
 
 async function serveSyncStream(options: PeerStream): Promise<void> {
-  const {context, replica, caller, socket, bandwidth} = options;
+  const {context, replica, caller, socket, bandwidth, compression} = options;
   // Until serveSync listens: an error without a listener would end the daemon.
   socket.on('error', () => undefined);
   const {resource} = replica;
@@ -197,6 +211,7 @@ async function serveSyncStream(options: PeerStream): Promise<void> {
       }
     },
     pin: (position) => replica.pin(caller.id, caller.name, position),
+    compression,
     takeBandwidth: (bytes) => bandwidth.take(bytes),
   });
   const text = `${file.name} was copied to ${caller.name}, log from ${formatPosition(progress.begin)} on`;

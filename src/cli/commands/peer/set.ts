@@ -19,11 +19,13 @@ export default class PeerSet extends MarsCommand {
   };
   static override description =
     'address: how this node reaches the member, HOST:PORT or ssh://[USER@]HOST. bandwidth-limit: ' +
-    'bytes a second that this node sends to it at most, such as 10M, or none. Both are for this ' +
-    'node alone: other members have their own.';
+    'bytes a second that this node sends to it at most, such as 10M, or none. compression: what ' +
+    'this node compresses with what it sends: none, auto (where that makes the link faster), gzip, ' +
+    'brotli, or zstd where Node has it. All are for this node alone: other members have their own.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> beta address=192.0.2.7:7777',
     '<%= config.bin %> <%= command.id %> beta bandwidth-limit=10M',
+    '<%= config.bin %> <%= command.id %> beta compression=auto',
   ];
   static override summary = 'change how this node reaches a member';
 
