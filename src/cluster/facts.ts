@@ -97,14 +97,22 @@ const nodeSchema = v.looseObject({
   nodeId: idSchema,
   name: nameSchema,
   version: count,
+  /** The version since which they say the same; absent: this one. */
+  content: v.exactOptional(count),
   at: text,
   address: text,
   resources: v.pipe(v.array(resourceSchema), v.maxLength(RESOURCES_MAX)),
 });
 
-/** A body `{facts: NodeFacts[]}`, as it is sent and as it is answered. */
+/** Of a node whose facts of version `content` are known over there: the same still at `version`. */
+const beatSchema = v.looseObject({nodeId: idSchema, content: count, version: count, at: text});
+
+/** What is posted, and answered: facts, and since they need not be sent again, beats. */
 const factsSchema = v.looseObject({
   facts: v.pipe(v.array(nodeSchema), v.maxLength(2 * MEMBERS_MAX)),
+  beats: v.exactOptional(v.pipe(v.array(beatSchema), v.maxLength(2 * MEMBERS_MAX)), []),
+  /** Versions that the sender knows, by node; an older one does not say. */
+  knows: v.exactOptional(v.record(idSchema, count)),
 });
 
 /** One replica, as its node tells. null: not known there. */
@@ -113,10 +121,27 @@ export type ResourceFacts = v.InferOutput<typeof resourceSchema>;
 /** One node, as it tells. */
 export type NodeFacts = v.InferOutput<typeof nodeSchema>;
 
+/** One node's word that nothing has changed. */
+export type Beat = v.InferOutput<typeof beatSchema>;
+
+/** Versions by node. */
+export type Versions = Readonly<Record<string, number>>;
+
+/** What is new for somebody. */
+export interface News {
+  readonly facts: readonly NodeFacts[];
+  readonly beats: readonly Beat[];
+}
+
 /** Checks a body of facts. @throws DiskError PEER_PROTOCOL with the place of the fault */
 export function checkFacts(body: unknown): NodeFacts[] {
+  return checkNews(body).facts;
+}
+
+/** As checkFacts, with what a sender of this version says besides. */
+export function checkNews(body: unknown): v.InferOutput<typeof factsSchema> {
   try {
-    return check(factsSchema, body).facts;
+    return check(factsSchema, body);
   } catch (error) {
     const fault = error instanceof Error ? error.message : String(error);
     throw new DiskError('PEER_PROTOCOL', `facts of a peer are not valid: ${fault}`, {fault});
@@ -192,6 +217,37 @@ export class FactStore {
     return this.#known.get(nodeId)?.facts;
   }
 
+  /**
+   * Takes the word of nodes that nothing has changed, where their content is what is known here.
+   * Where it is not, nothing is taken: `versions` then shows what is missing.
+   */
+  mergeBeats(beats: readonly Beat[], nowMs: number): void {
+    for (const {nodeId, content, version, at} of beats) {
+      const known = this.#known.get(nodeId)?.facts;
+      if (nodeId === this.#selfId || known === undefined) continue;
+      if (contentOf(known) === content) this.#take({...known, content, version, at}, nowMs);
+    }
+  }
+
+  /** What is known here and not there. @param theirs undefined: nothing is known there */
+  news(theirs: Versions = {}): News {
+    const facts: NodeFacts[] = [];
+    const beats: Beat[] = [];
+    for (const each of this.all()) {
+      const {nodeId, version, at} = each;
+      const known = theirs[nodeId] ?? -1;
+      const content = contentOf(each);
+      if (known < content) facts.push(each);
+      else if (known < version) beats.push({nodeId, content, version, at});
+    }
+
+    return {facts, beats};
+  }
+
+  versions(): Record<string, number> {
+    return Object.fromEntries(this.all().map(({nodeId, version}) => [nodeId, version]));
+  }
+
   /** By name. */
   all(): NodeFacts[] {
     return [...this.#known.values()]
@@ -211,4 +267,9 @@ export class FactStore {
       if (id !== this.#selfId && !isMember(id)) this.#known.delete(id);
     }
   }
+}
+
+/** Since which version these facts say the same. */
+export function contentOf({content, version}: NodeFacts): number {
+  return Math.min(content ?? version, version);
 }

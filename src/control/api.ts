@@ -304,7 +304,7 @@ export interface FlowView {
 /** A replica on another node, as this node knows it. */
 export interface ReplicaStatus {
   readonly node: string;
-  /** `down`: not heard of for 15 s; what else is said here is then as old as `since`. */
+  /** `down`: not heard of for 10 s; what else is said here is then as old as `since`. */
   readonly link: 'up' | 'down';
   readonly role: Role;
   readonly state: ResourceState;

@@ -50,7 +50,7 @@ export interface PeerView {
   readonly bandwidthLimit: number | null;
   /** What this node compresses with what it sends to it. */
   readonly compression: PackingWish;
-  /** `self`: this node. `down`: not heard of for 15 s. */
+  /** `self`: this node. `down`: not heard of for 10 s. */
   readonly link: 'self' | 'up' | 'down';
   /** Since when the link is as it is; null where it never was up. */
   readonly since: string | null;

@@ -62,7 +62,7 @@ export const REPLICA_CODES = {
   LINK_DOWN: {
     exit: 'unreachable',
     meaning:
-      'A node with a replica was not heard of for 15 s or longer. The disk goes on here; there is ' +
+      'A node with a replica was not heard of for 10 s or longer. The disk goes on here; there is ' +
       'one current copy less.',
     remedy:
       'Look at the network and at the daemon there: mars peer list. It catches up by itself; the ' +

@@ -191,7 +191,7 @@ const STATES = {
   up: {kind: 'link', meaning: 'The other node was heard of just now.', action: 'Nothing.'},
   down: {
     kind: 'link',
-    meaning: 'The other node was not heard of for 15 s: what is shown of it is old.',
+    meaning: 'The other node was not heard of for 10 s: what is shown of it is old.',
     action: 'Look at the network and at the daemon of that node: mars peer list.',
   },
   empty: {

@@ -1,18 +1,20 @@
 /**
  * Brings the facts of this node to all members and theirs here: each node posts what it knows and is
  * answered with the same. A member is called when something is known that it has not shown to
- * know, and in any case every few seconds, so that silence means that something is wrong.
+ * know, and in any case every few seconds, so that silence means that something is wrong. What it
+ * knows is not sent again: a link on which nothing happens shall cost next to nothing.
  *
  * Besides facts goes a digest of the list of members; where it differs, the lists are exchanged.
  */
 import {createHash} from 'node:crypto';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {
-  checkFacts,
+  checkNews,
+  contentOf,
   FACTS_LINEAGE_MAX,
   type FactStore,
-  type NodeFacts,
   type ResourceFacts,
+  type Versions,
 } from '../cluster/facts.js';
 import type {Cluster, Member} from '../cluster/members.js';
 import type {PeerCaller} from '../cluster/peer-caller.js';
@@ -21,13 +23,15 @@ import {isObject} from '../core/json-file.js';
 import type {Context} from './context.js';
 
 /** How often own facts are looked at, and changes are told. */
-const TICK_MS = 2_000;
+const TICK_MS = 1_000;
 /** At least so often, each node is heard of: a third of what makes a link count as down. */
-const QUIET_MS = 5_000;
+const QUIET_MS = 3_000;
+/** Who calls us need not be called, but the way to it is tried now and then. */
+const TRY_MS = 20_000;
 /** A member that did not answer is asked again after pauses up to this. */
 const RETRY_MAX_MS = 10_000;
 /** Heard of within this: the link is up. */
-export const LINK_UP_MS = 15_000;
+export const LINK_UP_MS = 10_000;
 /** Between a touch and the exchange: several changes become one. */
 const SETTLE_MS = 50;
 
@@ -43,11 +47,15 @@ export interface PeerLink {
 
 interface Peer {
   /** Versions of facts that it has shown to know, by node. */
-  readonly knows: Map<string, number>;
+  knows: Versions;
+  /** It is no older version: it may be told only what is new to it. */
+  saysWhatItKnows: boolean;
   busy: boolean;
   heardMs: number | undefined;
   heardAt: string | null;
+  /** When it was to be called last; long ago: it is to be called now. */
   triedMs: number;
+  calledMs: number;
   failures: number;
   error: DiskError | undefined;
   up: boolean;
@@ -119,23 +127,25 @@ export class FactsExchange {
    * @throws DiskError PEER_PROTOCOL
    */
   async answer(caller: Member, body: unknown): Promise<unknown> {
-    const list = checkFacts(body);
+    const news = checkNews(body);
     const peer = this.#peer(caller);
-    this.#take(peer, list);
+    this.#take(peer, news);
     this.#heard(caller, peer);
     const digest = isObject(body) ? body['members'] : undefined;
     if (digest !== membersDigest(this.#options.cluster())) {
       peer.triedMs = -Infinity;
+      peer.calledMs = -Infinity;
       this.touch();
     }
 
     await this.#renewOwn();
-    return this.#body();
+    return this.#body(news.knows);
   }
 
-  #body(): {facts: NodeFacts[]; members: string} {
+  /** @param theirs what the other side knows; undefined: it did not say, and gets all */
+  #body(theirs: Versions | undefined): object {
     const {store, cluster} = this.#options;
-    return {facts: store.all(), members: membersDigest(cluster())};
+    return {...store.news(theirs), members: membersDigest(cluster()), knows: store.versions()};
   }
 
   async #run(): Promise<void> {
@@ -192,26 +202,29 @@ export class FactsExchange {
     const facts = {nodeId: node.id, name: node.name, address: address(), resources};
     const text = JSON.stringify(facts);
     const now = clock.monotonicMs();
-    const newest = store.nextVersion(0) === (store.get(node.id)?.version ?? -1) + 1;
-    if (text === this.#ownText && newest && now - this.#ownMs < QUIET_MS) return;
+    const before = store.get(node.id);
+    const newest = store.nextVersion(0) === (before?.version ?? -1) + 1;
+    const isSame = text === this.#ownText && newest && before !== undefined;
+    if (isSame && now - this.#ownMs < QUIET_MS / 2) return;
     this.#ownText = text;
     this.#ownMs = now;
     const version = store.nextVersion(clock.wallMs());
-    store.own({...facts, version, at: new Date(clock.wallMs()).toISOString()}, now);
+    const content = isSame ? contentOf(before) : version;
+    store.own({...facts, version, content, at: new Date(clock.wallMs()).toISOString()}, now);
   }
 
   #isDue(peer: Peer, now: number): boolean {
     const sinceMs = now - peer.triedMs;
     if (peer.failures > 0) return sinceMs >= Math.min(RETRY_MAX_MS, TICK_MS * peer.failures);
-    if (sinceMs >= QUIET_MS) return true;
-    return this.#options.store
-      .all()
-      .some(({nodeId, version}) => (peer.knows.get(nodeId) ?? -1) < version);
+    const heardMs = Math.max(peer.heardMs ?? -Infinity, peer.triedMs);
+    if (now - heardMs >= QUIET_MS || now - peer.calledMs >= TRY_MS) return true;
+    return this.#options.store.news(peer.knows).facts.length > 0;
   }
 
   #begin(member: Member, peer: Peer, digest: string): void {
     peer.busy = true;
     peer.triedMs = this.#options.context.clock.monotonicMs();
+    peer.calledMs = peer.triedMs;
     const call = this.#exchange(member, peer, digest)
       .then(
         () => {
@@ -235,32 +248,43 @@ export class FactsExchange {
 
   async #exchange(member: Member, peer: Peer, digest: string): Promise<void> {
     const {caller, cluster, takeMembers} = this.#options;
-    const sent = this.#body();
+    const {store} = this.#options;
+    // Who does not say what it knows, an older version, is told everything.
+    const told = store.versions();
+    const sent = this.#body(peer.saysWhatItKnows ? peer.knows : undefined);
     const answer = await caller.call<unknown>(member, 'POST', 'facts', sent);
-    this.#take(peer, checkFacts(answer));
-    for (const {nodeId, version} of sent.facts) learn(peer, nodeId, version);
+    const news = checkNews(answer);
+    this.#take(peer, news);
+    if (news.knows === undefined) learn(peer, told);
     this.#heard(member, peer);
     if (!isObject(answer) || answer['members'] === digest) return;
     const {id, members} = cluster();
     takeMembers(await caller.call<unknown>(member, 'POST', 'members', {id, members}));
   }
 
-  #take(peer: Peer, list: readonly NodeFacts[]): void {
+  #take(peer: Peer, news: ReturnType<typeof checkNews>): void {
     const {store, context, members} = this.#options;
     const active = new Set(members().map(({id}) => id));
-    store.merge(list, context.clock.monotonicMs(), (id) => active.has(id));
-    for (const {nodeId, version} of list) learn(peer, nodeId, version);
+    const now = context.clock.monotonicMs();
+    store.merge(news.facts, now, (id) => active.has(id));
+    store.mergeBeats(news.beats ?? [], now);
+    peer.saysWhatItKnows = news.knows !== undefined;
+    // It may have forgotten what it once knew: its own word counts.
+    if (news.knows !== undefined) peer.knows = news.knows;
+    else learn(peer, Object.fromEntries(news.facts.map((each) => [each.nodeId, each.version])));
   }
 
   #peer(member: Member): Peer {
     let peer = this.#peers.get(member.id);
     if (peer === undefined) {
       peer = {
-        knows: new Map(),
+        knows: {},
+        saysWhatItKnows: false,
         busy: false,
         heardMs: undefined,
         heardAt: null,
         triedMs: -Infinity,
+        calledMs: -Infinity,
         failures: 0,
         error: undefined,
         up: false,
@@ -294,15 +318,20 @@ export class FactsExchange {
     if (up) context.tell('PEER_UP', 'info', null, `${name} answers`, {peer: name});
     else {
       const why = peer.error === undefined ? '' : `: ${peer.error.message}`;
-      context.tell('PEER_DOWN', 'warning', null, `${name} was not heard of for 15 s${why}`, {
+      context.tell('PEER_DOWN', 'warning', null, `${name} was not heard of for 10 s${why}`, {
         peer: name,
       });
     }
   }
 }
 
-function learn(peer: Peer, nodeId: string, version: number): void {
-  peer.knows.set(nodeId, Math.max(version, peer.knows.get(nodeId) ?? -1));
+function learn(peer: Peer, versions: Versions): void {
+  const knows = {...peer.knows};
+  for (const [nodeId, version] of Object.entries(versions)) {
+    knows[nodeId] = Math.max(version, knows[nodeId] ?? -1);
+  }
+
+  peer.knows = knows;
 }
 
 /** What two nodes compare to see whether their lists say the same; addresses are each node's own. */

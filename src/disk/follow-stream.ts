@@ -52,7 +52,7 @@ export interface FollowStreamOptions {
 
 /** How often `tick` is to be called. */
 export const TICK_MS = 50;
-const SILENCE_MS = 10_000;
+const SILENCE_MS = 8_000;
 const IDLE_ACK_MS = 1000;
 const END_MS = 1000;
 /** A source that does not read gets no more ACKs meanwhile. */
@@ -128,7 +128,7 @@ export class FollowStream {
     }
 
     if (now - this.#heardMs > SILENCE_MS) {
-      this.end(new DiskError('PEER_SILENT', 'nothing came from the source for 10 s'));
+      this.end(new DiskError('PEER_SILENT', 'nothing came from the source for 8 s'));
       return;
     }
 

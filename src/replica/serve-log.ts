@@ -71,7 +71,7 @@ export interface ServeLogOptions {
   readonly farewellMs?: number;
 }
 
-const SILENCE_MS = 10_000;
+const SILENCE_MS = 8_000;
 const POLL_MS = 10;
 const IDLE_POLL_MS = 250;
 const MARK_MS = 50;

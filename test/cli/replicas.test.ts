@@ -130,7 +130,7 @@ test('without a primary there is nothing to follow, and that is well', () => {
 test('what the daemon tells of a silent node is not told twice', () => {
   const message = {
     ...({code: 'LINK_DOWN', severity: 'warning', since: '2026-11-22T10:00:00.000Z'} as const),
-    text: 'not heard of for 15 s or longer: beta',
+    text: 'not heard of for 10 s or longer: beta',
   };
   const replicas = [fakeReplica('beta', {link: 'down'}), fakeReplica('gamma', {link: 'down'})];
   const web = fakeStatus('web', {health: 'warning', replicas, messages: [message]});

@@ -102,6 +102,37 @@ test('who is no member is not heard, and who was removed is forgotten', () => {
   );
 });
 
+test('who knows the content gets a beat, who does not the facts, who knows both nothing', () => {
+  const here = new FactStore(SELF);
+  const there = new FactStore(BETA);
+  here.own(facts(SELF, 5, {content: 5}), 0);
+  assert.equal(here.news(), {facts: [facts(SELF, 5, {content: 5})], beats: []});
+  there.merge(here.news(there.versions()).facts, 10);
+  assert.equal(here.news(there.versions()), {facts: [], beats: []});
+  here.own(facts(SELF, 9, {content: 5, at: 'later'}), 20);
+  const {facts: sent, beats} = here.news(there.versions());
+  assert.equal(sent, []);
+  assert.equal(beats, [{nodeId: SELF, content: 5, version: 9, at: 'later'}]);
+  there.mergeBeats(beats, 30);
+  assert.equal(there.get(SELF), here.get(SELF));
+  assert.is(there.ageMs(SELF, 40), 10);
+  assert.equal(here.news(there.versions()), {facts: [], beats: []});
+});
+
+test('a beat about other content than is known here changes nothing, and versions show it', () => {
+  const store = new FactStore(SELF);
+  const beat = {nodeId: BETA, content: 6, version: 9, at: ''};
+  store.mergeBeats([beat], 0);
+  assert.is(store.get(BETA), undefined);
+  store.merge([facts(BETA, 5, {content: 5})], 0);
+  store.mergeBeats([beat, {...beat, nodeId: SELF}], 0);
+  assert.equal(store.versions(), {[BETA]: 5});
+  // One of a version without the key counts as new with each version.
+  store.merge([facts(BETA, 7)], 0);
+  store.mergeBeats([{...beat, content: 7, version: 8}], 0);
+  assert.equal(store.versions(), {[BETA]: 8});
+});
+
 test('facts come through a check as they are, with keys of later versions', () => {
   const list = [facts(BETA, 1, {resources: [{...resource, later: 1}]})];
   assert.equal(checkFacts(JSON.parse(JSON.stringify({facts: list}))), list);

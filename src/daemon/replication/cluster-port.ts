@@ -5,7 +5,7 @@ import type {Clock} from '../../core/clock.js';
 import type {Candidate} from './choose-source.js';
 
 /** Facts older than this are no proof that anything is well. */
-export const FACTS_FRESH_MS = 15_000;
+export const FACTS_FRESH_MS = 10_000;
 
 /** What replication needs of the cluster; a fake in tests. */
 export interface ClusterPort {

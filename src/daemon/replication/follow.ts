@@ -30,7 +30,7 @@ const LOOK_MS = 500;
 const AVOID_MS = 15_000;
 /** A stream that lasted so long was a good one. */
 const GOOD_MS = 10_000;
-const SILENCE_MS = {'mars-log/1': 12_000, 'mars-sync/1': 30_000} as const;
+const SILENCE_MS = {'mars-log/1': 9_000, 'mars-sync/1': 30_000} as const;
 const LINGER_MS = 5000;
 
 /** What a Follow needs of the daemon; fakes in tests. */

@@ -62,7 +62,7 @@ export function noteLinks(resource: Resource, replicas: readonly Candidate[]): v
   const down = replicas.filter(({linkUp}) => !linkUp).map(({name}) => name);
   if (down.length === 0) resource.hush('LINK_DOWN');
   else {
-    const text = `not heard of for 15 s or longer: ${down.join(', ')}`;
+    const text = `not heard of for 10 s or longer: ${down.join(', ')}`;
     resource.say('LINK_DOWN', 'warning', text);
   }
 }
