@@ -267,7 +267,7 @@ export class FactsExchange {
     const active = new Set(members().map(({id}) => id));
     const now = context.clock.monotonicMs();
     store.merge(news.facts, now, (id) => active.has(id));
-    store.mergeBeats(news.beats ?? [], now);
+    store.mergeBeats(news.beats, now);
     peer.saysWhatItKnows = news.knows !== undefined;
     // It may have forgotten what it once knew: its own word counts.
     if (news.knows !== undefined) peer.knows = news.knows;
