@@ -38,6 +38,18 @@ test('F20: cut off from the primary, gamma fetches from beta', async () => {
   cluster.setLink('alpha', 'gamma', 'open');
 });
 
+test('F20: a primary that is alive but slow for gamma gives way to beta', async () => {
+  const wire = cluster.link('gamma', 'alpha');
+  wire.bytesPerSecond = 128 * 1024;
+  const source = randomFile(cluster.node('alpha'), 'slow.bin', 16);
+  await writeDisk(source, device, ['seek=16', 'conv=notrunc,fsync']);
+  // Over the slow link it would take two minutes.
+  await cluster.equalImages(NAME, 60_000);
+  const {follow} = await cluster.status('gamma', NAME);
+  assert.is(follow?.source, 'beta');
+  wire.bytesPerSecond = 0;
+});
+
 test('the log waits for gamma while it is away, and for nobody after it left', async () => {
   await cluster.node('gamma').mars('fetch', 'pause', NAME);
   const fio = new Fio(device, {bytesPerSecond: 12 * MIB, seconds: 3});

@@ -31,20 +31,24 @@ export interface Choice {
  * that were heard of come first, but one that was not is tried as well: facts may be late.
  *
  * @param avoided nodes that have refused just now; the last resort
+ * @param slow nodes that others are faster than; even the primary comes after these then
  */
 export function chooseSource(
   own: Own,
   candidates: readonly Candidate[],
   avoided: ReadonlySet<string> = new Set(),
+  slow: ReadonlySet<string> = new Set(),
 ): Choice {
   if (candidates.length === 0) {
     return {source: undefined, reason: 'no other node is known to have a replica'};
   }
 
   const fit = candidates.filter((candidate) => isFit(own, candidate));
+  const rankOf = (candidate: Candidate): number =>
+    rank(own, candidate, avoided) + (slow.has(candidate.nodeId) ? 0 : 8);
   const [source] = fit.sort(
     (left, right) =>
-      rank(own, right, avoided) - rank(own, left, avoided) ||
+      rankOf(right) - rankOf(left) ||
       compare(right.facts.position ?? '', left.facts.position ?? '') ||
       compare(left.name, right.name),
   );
@@ -65,7 +69,8 @@ const NOTHING_TO_GIVE = new Set([
   'DefectiveLog',
 ]);
 
-function isFit(own: Own, {facts}: Candidate): boolean {
+/** true where a node may have what we lack. */
+export function isFit(own: Own, {facts}: Candidate): boolean {
   if (!facts.attached || NOTHING_TO_GIVE.has(facts.state) || facts.sync !== null) return false;
   if (facts.role === 'primary') return true;
   return own.copying
@@ -88,7 +93,7 @@ export function isAhead(own: Pick<Own, 'lineage' | 'position'>, facts: ResourceF
 function rank(own: Own, {nodeId, linkUp, facts}: Candidate, avoided: ReadonlySet<string>): number {
   const isKnown = own.copying || isAhead(own, facts) || own.lineage.length === 0;
   return (
-    (avoided.has(nodeId) ? 0 : 8) +
+    (avoided.has(nodeId) ? 0 : 16) +
     (facts.role === 'primary' ? 4 : 0) +
     (linkUp ? 2 : 0) +
     (isKnown ? 1 : 0)

@@ -8,6 +8,8 @@
  *   waiting      with a reason, since when, and until when where it is a pause
  *   open         a stream runs; it is ended when a wish, the source or the phase changes
  *
+ * A source that is alive but slow gives way to another one (source-rates.ts).
+ *
  * Pauses grow from 0.2 s to 5 s and are short again after a stream that brought something.
  */
 import type {Clock} from '../../core/clock.js';
@@ -16,8 +18,10 @@ import type {ErrorCode} from '../../core/codes.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import type {ResourceFile} from '../../core/home.js';
 import type {Duplex} from 'node:stream';
-import {chooseSource, type Candidate, type Own} from './choose-source.js';
+import {chooseSource, isAhead, isFit, type Candidate, type Own} from './choose-source.js';
 import type {StreamProtocol} from './disk-stream.js';
+import {numberOf} from './replica-state.js';
+import {SourceRates} from './source-rates.js';
 import {splice} from './splice.js';
 import type {SyncWait} from './sync-turns.js';
 import {Wakeup} from './wakeup.js';
@@ -58,6 +62,8 @@ export interface FollowPorts {
   /** Shows or takes back what the source said to this replica's history. */
   readonly noteAnswer: (follow: DiskFollow, source: string) => void;
   readonly noteFailure: (error: unknown) => void;
+  /** How fast sources were; of its own where it is left out. */
+  readonly rates?: SourceRates;
   /** At most so many copies at once on this node (sync-turns.ts). */
   readonly syncTurn: {
     /** Asked while a copy could begin, and while it runs. @returns undefined: it may */
@@ -97,6 +103,7 @@ export class Follow {
   readonly #ports: FollowPorts;
   readonly #wakeup = new Wakeup();
   readonly #avoided = new Map<string, number>();
+  readonly #rates: SourceRates;
   #preferred: string | undefined;
   #state: FollowState;
   #pauseMs = PAUSE_MS_FIRST;
@@ -105,6 +112,7 @@ export class Follow {
 
   constructor(ports: FollowPorts) {
     this.#ports = ports;
+    this.#rates = ports.rates ?? new SourceRates();
     this.#state = {stage: 'idle', flow: null, source: null, since: this.#now(), waiting: null};
   }
 
@@ -196,7 +204,7 @@ export class Follow {
     const preferred = this.#preferred;
     const fit = candidates().filter(({nodeId}) => preferred === undefined || nodeId === preferred);
     const here = {...own(status), copying};
-    const {source, reason} = chooseSource(here, fit, this.#avoidedNow());
+    const {source, reason} = chooseSource(here, fit, this.#avoidedNow(), this.#slowNow());
     if (source === undefined) return {kind: 'wait', flow, reason};
     if (!copying) return {kind: 'open', protocol: 'mars-log/1', source};
     const turn = this.#ports.syncTurn.take();
@@ -239,6 +247,7 @@ export class Follow {
     }
 
     this.#set({stage: 'open', flow, source: named, waiting: null});
+    this.#rates.begin(source.nodeId);
     const beganMs = this.#ports.clock.monotonicMs();
     const {bytes, error} = await this.#splice(peer, local, step, signal);
     const lastedMs = this.#ports.clock.monotonicMs() - beganMs;
@@ -298,14 +307,46 @@ export class Follow {
   async #isOutdated(step: Step & {kind: 'open'}): Promise<boolean> {
     try {
       if (!this.isWanted) return true;
-      const now = this.#plan(await this.#ports.disk());
+      const status = await this.#ports.disk();
+      this.#noteProgress(status);
+      const now = this.#plan(status);
       if (now.kind !== 'open') return now.kind === 'idle' || now.flow !== null;
       // The end of a copy is the disk process's own affair: it ends the stream itself.
       if (now.protocol !== step.protocol) return false;
-      return now.source.nodeId !== step.source.nodeId && now.source.facts.role === 'primary';
+      if (now.source.nodeId === step.source.nodeId) return false;
+      const slow = this.#slowNow();
+      // Who is slow, be it the primary, is no reason to leave another one.
+      if (slow.has(now.source.nodeId)) return false;
+      return now.source.facts.role === 'primary' || slow.has(step.source.nodeId);
     } catch {
       return false; // the stream itself ends when its disk process does
     }
+  }
+
+  /** Measures the source while we are behind. */
+  #noteProgress(status: DiskStatus): void {
+    const {candidates, own, clock} = this.#ports;
+    const follow = status.follow ?? undefined;
+    if (follow === undefined) return;
+    const copying = follow.phase === 'empty' || follow.phase === 'syncing';
+    const here = {...own(status), copying};
+    const fit = candidates().filter(
+      (each) => each.linkUp && (copying ? isFit(here, each) : isAhead(here, each.facts)),
+    );
+    const ends = fit.map(({facts}) => facts.position ?? '');
+    const {sync} = follow;
+    const done = copying ? (sync?.doneBytes ?? 0) : numberOf(follow.received);
+    const end = copying
+      ? (sync?.totalBytes ?? 0)
+      : numberOf([...ends, follow.originEnd ?? ''].sort().at(-1) ?? '');
+    const others = fit
+      .map(({nodeId}) => nodeId)
+      .filter((nodeId) => this.#preferred === undefined || nodeId === this.#preferred);
+    this.#rates.note(done, end - done, others, clock.monotonicMs());
+  }
+
+  #slowNow(): ReadonlySet<string> {
+    return this.#rates.slow(this.#ports.clock.monotonicMs());
   }
 
   #avoid(nodeId: string): void {

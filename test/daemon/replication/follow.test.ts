@@ -5,8 +5,10 @@ import * as assert from 'uvu/assert';
 import {DiskError} from '../../../src/core/errors.js';
 import type {DiskFollow, DiskStatus} from '../../../src/core/disk-status.js';
 import type {ResourceFile} from '../../../src/core/home.js';
+import {formatPosition} from '../../../src/core/position.js';
 import {systemClock} from '../../../src/core/clock.js';
 import type {Candidate} from '../../../src/daemon/replication/choose-source.js';
+import {SourceRates} from '../../../src/daemon/replication/source-rates.js';
 import type {StreamProtocol} from '../../../src/daemon/replication/disk-stream.js';
 import {Follow} from '../../../src/daemon/replication/follow.js';
 import {SyncTurns} from '../../../src/daemon/replication/sync-turns.js';
@@ -22,6 +24,8 @@ class Rig {
   cached: DiskStatus | undefined;
   diskError: DiskError | undefined;
   peerError: DiskError | undefined;
+  /** How often the disk process was asked. */
+  looks = 0;
   readonly opened: string[] = [];
   readonly failures: unknown[] = [];
   readonly copies: DiskError[] = [];
@@ -49,6 +53,7 @@ class Rig {
       candidates: () => this.others,
       isReplicated: () => this.others.length > 0,
       disk: (isFresh) => {
+        this.looks += 1;
         if (this.diskError !== undefined) return Promise.reject(this.diskError);
         return Promise.resolve(isFresh === true ? this.status : (this.cached ?? this.status));
       },
@@ -74,6 +79,7 @@ class Rig {
       noteAnswer: (answer) => {
         this.answers.push(answer);
       },
+      rates: new SourceRates(1000),
       noteFailure: (error) => {
         this.failures.push(error);
       },
@@ -293,6 +299,27 @@ test('a disk process that does not start is told, and tried again', async () => 
   assert.match(rig.follow.state.waiting?.reason ?? '', 'LOG_IO: broken');
   rig.diskError = undefined;
   await until(stage('open'), 10_000, 'open stream');
+});
+
+test('F20: a primary that is slow gives way to a replica that has the log, and does not come back', async () => {
+  const end = formatPosition(1_000_000);
+  rig.others = [
+    candidate('alpha', {role: 'primary', position: end}),
+    candidate('beta', {position: end}),
+  ];
+  rig.run();
+  await until(() => rig.opened.includes('b mars-log/1'), 10_000, 'stream from beta');
+  assert.is(rig.opened[0], 'a mars-log/1');
+  await until(() => rig.follow.state.source?.name === 'beta', 5000, 'beta as the source');
+  // What beta has is here now: it is no more ahead, and goes on all the same.
+  rig.status = disk({position: end}, {received: end});
+  const before = rig.opened.length;
+  rig.follow.poke();
+  await until(() => rig.follow.state.stage === 'open', 5000, 'open stream');
+  const asked = rig.looks;
+  await until(() => rig.looks >= asked + 4, 10_000, 'some looks');
+  assert.is(rig.follow.state.source?.name, 'beta');
+  assert.is(rig.opened.length, before);
 });
 
 test.run();
