@@ -42,7 +42,8 @@ import {openReplayState, replaceReplayState} from '../../../src/image/replay-sta
 import {Replayer} from '../../../src/image/replay.js';
 import {readLogDirectory} from '../../../src/log/directory.js';
 import {SYNC_CHUNK_BYTES} from '../../../src/log/frame-schemas.js';
-import {decodeSegment, encodeSegment, FrameReader} from '../../../src/log/frames.js';
+import {FrameReader} from '../../../src/log/frame-reader.js';
+import {decodeSegment, encodeSegment} from '../../../src/log/frames.js';
 import type {LineageEntry} from '../../../src/log/lineage.js';
 import {formatChain, parseChain, type Chain} from '../../../src/log/record.js';
 import {withoutSuperseded} from '../../../src/log/recovery.js';
