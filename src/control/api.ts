@@ -19,7 +19,10 @@
  *   POST   /v1/resources/NAME/attach | detach RoleRequest -> ResourceView
  *   GET    /v1/resources/NAME/log                     -> LogList
  *   POST   /v1/resources/NAME/log/rotate              -> {file, position}
+ *   POST   /v1/resources/NAME/log/export ExportRequest -> ExportResult
+ *   POST   /v1/resources/NAME/log/import ImportRequest -> ImportResult
  *   GET    /v1/resources/NAME/replay                  -> ReplayView
+ *   POST   /v1/resources/NAME/replay/follow {folder?} -> FlowView; without: other nodes again
  *   POST   /v1/resources/NAME/replay/pause | resume   -> ReplayView
  *   POST   /v1/resources/NAME/join  JoinRequest       -> ResourceView; NAME is not here yet
  *   POST   /v1/resources/NAME/leave LeaveRequest      -> DeleteResult
@@ -130,6 +133,56 @@ export interface JoinRequest {
   /** Take an image that is not empty: what of it differs is overwritten by the copy. */
   readonly force?: boolean;
   readonly preallocate?: boolean;
+  /** Absolute path of a folder with exported files: they are the source, no other node is needed. */
+  readonly from?: string;
+}
+
+export interface ExportRequest {
+  /** Absolute path; made if missing. */
+  readonly folder: string;
+  /** Also an image that the exported log goes on from. */
+  readonly base: boolean;
+  /** Also the logfile that is still written to, as far as it is durable. */
+  readonly open: boolean;
+  /** Exports nothing, and keeps no log for the folder any more. */
+  readonly forget: boolean;
+}
+
+export interface ExportResult {
+  readonly schema: 1;
+  readonly name: string;
+  readonly folder: string;
+  /** Names of logfiles that are new in the folder, or longer. */
+  readonly files: readonly string[];
+  /** End of the log in the folder; null after `forget`. */
+  readonly end: string | null;
+  readonly base: {
+    readonly begin: string;
+    readonly end: string;
+    readonly sizeBytes: number;
+    readonly dataBytes: number;
+  } | null;
+  /** The log from `end` on is kept for the next export. */
+  readonly kept: boolean;
+  /** It was kept until now, and is not any more. */
+  readonly forgotten: boolean;
+}
+
+export interface ImportRequest {
+  /** Absolute path of one folder, or of logfiles. */
+  readonly paths: readonly string[];
+  /** Also wait until all of it is in the image. */
+  readonly replay: boolean;
+  readonly timeoutSeconds: number;
+}
+
+export interface ImportResult {
+  readonly schema: 1;
+  readonly name: string;
+  readonly folder: string;
+  /** Where the log ended before, and ends now; null: not known. */
+  readonly from: string | null;
+  readonly end: string | null;
 }
 
 export interface LeaveRequest extends DeleteRequest {

@@ -13,6 +13,7 @@ export const EVENT_CODES = {
   RESOURCE_RESIZED: 'The resource has grown.',
   REPLICA_JOINED: 'This node has a replica of the resource from now on; it is being copied.',
   REPLICA_LEFT: 'A replica of the resource is gone, by wish.',
+  EXPORT_BEGUN: 'The log is exported to a folder from now on, and kept for it.',
   SYNC_BEGUN: 'The image is being copied, or compared, from another replica.',
   SYNC_DONE: 'The image was copied; the log goes on from there.',
   FETCH_PAUSED: 'Fetching of log, or copying of the image, was paused by the user.',

@@ -149,6 +149,8 @@ export interface ResourceFile {
   readonly degradeAfterSeconds?: number | null;
   /** The change that the three above come from; absent: none was ever made. */
   readonly modeChange?: ModeChange;
+  /** `mars replay follow`: log and image come from files in this folder, not from other nodes. */
+  readonly followFolder?: string;
 }
 
 export type FuseDriverWish = 'auto' | 'kernel' | 'fuse-native';

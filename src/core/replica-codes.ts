@@ -106,6 +106,37 @@ export const REPLICA_CODES = {
       'Bring the replica that is missing back: mars status NAME, mars peer list. To go on without ' +
       'it: mars resource set NAME mode=async, or a number of seconds for degrade-after.',
   },
+  FOLDER_FOREIGN: {
+    exit: 'refused',
+    meaning: 'A folder has logfiles, or an image, of another resource than the one here.',
+    remedy:
+      'The message has the ids of both: bring the files of the right resource there, each resource ' +
+      'in a folder of its own. What is foreign is passed over, never applied.',
+  },
+  FOLDER_DAMAGED: {
+    exit: 'damage',
+    meaning:
+      'A file in a folder that a replica follows has no valid content where it should go on: it is ' +
+      'damaged, or was not copied to its end yet.',
+    remedy:
+      'Nothing of it was applied. Bring the file again from where it was exported (rsync --checksum ' +
+      'finds what differs); the replica goes on by itself.',
+  },
+  FOLDER_EMPTY: {
+    exit: 'refused',
+    meaning:
+      'A folder has nothing that a replica could take: no image, no logfile, or no export.json.',
+    remedy:
+      'On a node with the resource: mars log export NAME DIR --base; then bring all files of DIR ' +
+      'here. mars status NAME says what is waited for.',
+  },
+  FOLDER_GAP: {
+    exit: 'refused',
+    meaning: 'Logfiles that were to be applied once do not go on from what the replica has.',
+    remedy:
+      'The message says which position is missing: bring that logfile too. If it is not kept ' +
+      'anywhere any more, export to a new folder with --base.',
+  },
   NO_SOURCE: {
     exit: 'refused',
     meaning: 'No node of the cluster is known to have a replica of this resource.',

@@ -43,7 +43,7 @@ export interface CreatedResource {
 /** What a replica has in common with those that other nodes have already. */
 export type Origin = Pick<
   ResourceFile,
-  'id' | 'sizeBytes' | 'createdAt' | 'segmentBytes' | 'alignmentBytes'
+  'id' | 'sizeBytes' | 'createdAt' | 'segmentBytes' | 'alignmentBytes' | 'followFolder'
 >;
 
 /**

@@ -33,6 +33,8 @@ import {spaceOf} from './file-system-space.js';
 import {bringUp, leave} from './operations.js';
 import {listMounts, mountAt} from './mounts.js';
 import {forbiddenPlaces} from './places.js';
+import {readExportFile} from '../replica/folder-file.js';
+import {folderOf} from './replication/export.js';
 import type {Replication} from './replication/replication.js';
 import {Resource, unknownResource} from './resource.js';
 import {resolveSafely} from './safe-path.js';
@@ -212,8 +214,13 @@ export class MarsNode {
         throw new DiskError('NO_SOURCE', 'this node belongs to no cluster: mars peer join TOKEN');
       }
 
-      const origin = originOf(await replication.findElsewhere(name));
-      const wish = {...request, name, sizeBytes: origin.sizeBytes, activate: false};
+      const {from, ...image} = request;
+      const origin =
+        from === undefined
+          ? originOf(await replication.findElsewhere(name))
+          : originInFolder(this.context, name, from);
+      this.#refuseKnownId(name, origin.id);
+      const wish = {...image, name, sizeBytes: origin.sizeBytes, activate: false};
       const images = canonicalImages(this.context, this.resources());
       const {file} = await createResource(this.context, wish, images, origin);
       const entry = this.#add(name, file);
@@ -231,6 +238,14 @@ export class MarsNode {
     if (!this.#entries.has(name)) return;
     const text = `there is a resource ${name} already`;
     throw new DiskError('RESOURCE_EXISTS', text, {resource: name});
+  }
+
+  /** The same resource under two names would have two writers of one history. */
+  #refuseKnownId(name: string, id: string): void {
+    const known = this.#replication?.byId(id)?.resource;
+    if (known === undefined) return;
+    const text = `${name} is here already, as ${known.name}: it has the same id`;
+    throw new DiskError('RESOURCE_EXISTS', text, {resource: known.name});
   }
 
   async #createOnce(request: CreateRequest): Promise<ResourceView> {
@@ -364,6 +379,24 @@ export class MarsNode {
 function originOf(facts: ResourceFacts): Origin {
   const {id, sizeBytes, createdAt, segmentBytes, alignmentBytes} = facts;
   return {id, sizeBytes, createdAt, segmentBytes, alignmentBytes};
+}
+
+/** The same of a resource that was exported. @throws DiskError FOLDER_EMPTY, FOLDER_FOREIGN, STORE_* */
+function originInFolder(context: Context, name: string, path: string): Origin {
+  const folder = folderOf(context, path);
+  const file = readExportFile(folder);
+  if (file === undefined) {
+    const text = `there is no export.json in ${folder}: mars log export ${name} DIR --base makes one`;
+    throw new DiskError('FOLDER_EMPTY', text, {folder});
+  }
+
+  if (file.name !== name) {
+    const text = `${folder} has the resource ${file.name}, not ${name}: mars resource join ${file.name} --from ${folder}`;
+    throw new DiskError('FOLDER_FOREIGN', text, {folder, resource: file.name});
+  }
+
+  const {resourceId: id, sizeBytes, createdAt, segmentBytes, alignmentBytes} = file;
+  return {id, sizeBytes, createdAt, segmentBytes, alignmentBytes, followFolder: folder};
 }
 
 /** Canonical images of resources, with their names: a stable link and its disk are the same. */

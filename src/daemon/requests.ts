@@ -30,7 +30,23 @@ export const JOIN = v.strictObject({
   image: v.exactOptional(v.string()),
   force: v.exactOptional(v.boolean()),
   preallocate: v.exactOptional(v.boolean()),
+  from: v.exactOptional(v.string()),
 });
+
+export const EXPORT = v.strictObject({
+  folder: v.string(),
+  base: v.optional(v.boolean(), false),
+  open: v.optional(v.boolean(), false),
+  forget: v.optional(v.boolean(), false),
+});
+
+export const IMPORT = v.strictObject({
+  paths: v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(10_000)),
+  replay: v.optional(v.boolean(), false),
+  timeoutSeconds: TIMEOUT,
+});
+
+export const FOLLOW_FOLDER = v.strictObject({folder: v.exactOptional(v.string())});
 
 export const LEAVE = v.strictObject({
   dryRun: v.optional(v.boolean(), false),

@@ -24,9 +24,10 @@ const POLL_TIMEOUT_MS = 1500;
 /** A scan of /proc costs some milliseconds: its answer is good for this long. */
 const OPENERS_FRESH_MS = 1000;
 
-/** Changed wishes; `forcedAt` undefined takes it away. */
-export type ResourceChange = Omit<Partial<ResourceFile>, 'forcedAt'> & {
+/** Changed wishes; `forcedAt` and `followFolder` undefined take them away. */
+export type ResourceChange = Omit<Partial<ResourceFile>, 'forcedAt' | 'followFolder'> & {
   readonly forcedAt?: string | undefined;
+  readonly followFolder?: string | undefined;
 };
 
 /** What the daemon knows of one resource, and the queue of what changes it. */
@@ -129,10 +130,14 @@ export class Resource {
 
   /** Writes changed wishes. @throws DiskError STORE_*; the old ones are then in force */
   save(change: ResourceChange): ResourceFile {
-    const {forcedAt, ...file} = {...this.file, ...change};
+    const {forcedAt, followFolder, ...file} = {...this.file, ...change};
     // Absent and false are the same wish; the file keeps the short form.
     if (file.withoutDevice === false) delete (file as {withoutDevice?: boolean}).withoutDevice;
-    const saved = forcedAt === undefined ? file : {...file, forcedAt};
+    const saved = {
+      ...file,
+      ...(forcedAt === undefined ? {} : {forcedAt}),
+      ...(followFolder === undefined ? {} : {followFolder}),
+    };
     writeResource(this.#context.paths.home, saved);
     this.#file = saved;
     return saved;

@@ -30,16 +30,21 @@ import type {Peers} from './peers.js';
 import type {Resource} from './resource.js';
 import {forkDiff} from './replication/fork-diff.js';
 import {extractFork, forgetFork, undoFork} from './replication/fork-undo.js';
+import {exportFolder} from './replication/export.js';
 import {forkView, invalidate, resolveFork} from './replication/fork.js';
 import type {Replica} from './replication/replica.js';
 import {setWish, flowView} from './replication/switches.js';
+import {followFolder, importFiles} from './replication/take-files.js';
 import {
   CARE,
   CREATE,
   DELETE,
+  EXPORT,
+  FOLLOW_FOLDER,
   FORK,
   FORK_BRANCH,
   FORK_EXTRACT,
+  IMPORT,
   JOIN,
   LEAVE,
   METRICS_LISTEN,
@@ -261,6 +266,22 @@ async function answerFlows(
     case 'POST invalidate': {
       const wish = parseBody(DELETE, request.body);
       return invalidate(node.context, replicaOf(node, resource), wish);
+    }
+
+    case 'POST log/export': {
+      const wish = parseBody(EXPORT, request.body);
+      return exportFolder(node.context, replicaOf(node, resource), wish);
+    }
+
+    case 'POST log/import': {
+      const wish = parseBody(IMPORT, request.body);
+      return importFiles(node.context, replicaOf(node, resource), wish);
+    }
+
+    case 'POST replay/follow': {
+      const {folder} = parseBody(FOLLOW_FOLDER, request.body);
+      const replica = replicaOf(node, resource);
+      return resource.run(route, () => followFolder(node.context, replica, folder));
     }
 
     default:

@@ -90,6 +90,7 @@ const RESOURCE_FILE = v.strictObject({
   syncReplicas: v.exactOptional(syncReplicasSchema),
   degradeAfterSeconds: v.exactOptional(degradeAfterSchema),
   modeChange: v.exactOptional(modeChangeSchema),
+  followFolder: v.exactOptional(ABSOLUTE),
 });
 
 /**

@@ -3,6 +3,7 @@ import type {Member} from '../../cluster/members.js';
 import type {PeerCaller} from '../../cluster/peer-caller.js';
 import type {Clock} from '../../core/clock.js';
 import type {Candidate} from './choose-source.js';
+import {isExportSlot} from './slots.js';
 
 /** Facts older than this are no proof that anything is well. */
 export const FACTS_FRESH_MS = 10_000;
@@ -29,6 +30,19 @@ export function replicasElsewhere(
     if (facts === undefined) return [];
     return [{nodeId: id, name, linkUp: isLinkUp(cluster, clock, id), facts}];
   });
+}
+
+/** false: nobody who needs log any more, as far as fresh facts say; folders stay until forgotten. */
+export function mayNeedLog(
+  {facts, members}: ClusterPort,
+  clock: Clock,
+  nodeId: string,
+  replicas: readonly Candidate[],
+): boolean {
+  if (isExportSlot(nodeId)) return true;
+  if (!members().some(({id}) => id === nodeId)) return false;
+  if (facts.ageMs(nodeId, clock.monotonicMs()) > FACTS_FRESH_MS) return true;
+  return replicas.some((replica) => replica.nodeId === nodeId);
 }
 
 /** true where the node was heard of just now. */

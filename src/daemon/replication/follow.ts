@@ -9,6 +9,7 @@
  *   open         a stream runs; it is ended when a wish, the source or the phase changes
  *
  * A source that is alive but slow gives way to another one (source-rates.ts).
+ * Where a folder is to be followed (folder-source.ts), it is the only source; the rest is the same.
  *
  * Pauses grow from 0.2 s to 5 s and are short again after a stream that brought something.
  */
@@ -22,6 +23,7 @@ import {chooseSource, isAhead, isFit, type Candidate, type Own} from './choose-s
 import type {StreamProtocol} from './disk-stream.js';
 import {numberOf} from './replica-state.js';
 import {SourceRates} from './source-rates.js';
+import type {FolderSource, FolderStep} from './folder-source.js';
 import {splice} from './splice.js';
 import type {SyncWait} from './sync-turns.js';
 import {Wakeup} from './wakeup.js';
@@ -30,6 +32,8 @@ export const PAUSE_MS_FIRST = 200;
 export const PAUSE_MS_MAX = 5000;
 /** While a stream runs, and while there is nothing to do, things are looked at so often. */
 const LOOK_MS = 500;
+/** A folder that tells nothing of its changes is looked at so often. */
+const FOLDER_LOOK_MS = 3000;
 /** A source that refused is not the first choice for so long. */
 const AVOID_MS = 15_000;
 /** A stream that lasted so long was a good one. */
@@ -71,6 +75,12 @@ export interface FollowPorts {
     /** It is not copied now. @param isDone true: it wants no copy any more */
     readonly leave: (isDone: boolean) => void;
   };
+  /** Id of this node: it is its own source where a folder is followed. */
+  readonly nodeId: string;
+  /** The folder to follow; undefined: other nodes. */
+  readonly folder: () => FolderSource | undefined;
+  /** Shows what is wrong in the folder, or takes it back. */
+  readonly noteFolder: (folder: FolderSource, step: FolderStep) => void;
 }
 
 export interface FollowState {
@@ -92,11 +102,16 @@ type Step =
       /** Others are copied first. */
       readonly isInLine?: true;
     }
-  | {
-      readonly kind: 'open';
-      readonly protocol: StreamProtocol;
-      readonly source: Candidate;
-    };
+  | OpenStep;
+
+interface OpenStep {
+  readonly kind: 'open';
+  readonly protocol: StreamProtocol;
+  readonly source: {readonly nodeId: string; readonly name: string};
+  readonly isPrimary?: boolean;
+  /** Where it is no other node. */
+  readonly folder?: FolderSource;
+}
 
 /** One per resource, from the load of the resource to the end of the daemon. */
 export class Follow {
@@ -148,13 +163,20 @@ export class Follow {
   async #step(signal: AbortSignal): Promise<number> {
     try {
       const step = this.isWanted
-        ? this.#plan(await this.#ports.disk())
+        ? await this.#choose(await this.#ports.disk())
         : ({kind: 'idle', flow: null} as const);
       this.#leaveLine(step);
       if (step.kind === 'idle') return this.#idle();
       if (step.kind === 'wait') {
-        this.#wait(step.flow, step.reason, null);
-        return LOOK_MS;
+        const {folder, nodeId} = this.#ports;
+        const from = folder();
+        this.#wait(
+          step.flow,
+          step.reason,
+          null,
+          from === undefined ? null : {nodeId, name: from.name},
+        );
+        return from === undefined ? LOOK_MS : FOLDER_LOOK_MS;
       }
 
       return await this.#follow(step, signal);
@@ -177,42 +199,68 @@ export class Follow {
     return LOOK_MS;
   }
 
-  /** What is to be done now, from wishes, facts and the disk process. */
-  #plan(status: DiskStatus): Step {
-    const {file, candidates, own} = this.#ports;
-    const wishes = file();
+  /** What is to be done now: with the folder, where one is followed. */
+  async #choose(status: DiskStatus): Promise<Step> {
+    const folder = this.#ports.folder();
+    if (folder === undefined) return this.#plan(status);
+    const obstacle = this.#obstacle(status, folder);
+    if (obstacle !== undefined) return obstacle;
+    const {own, noteFolder, nodeId} = this.#ports;
+    const step = await folder.look(status, own(status).lineage);
+    noteFolder(folder, step);
+    if (step.kind === 'wait') return step;
+    const turn = step.protocol === 'mars-sync/1' ? this.#ports.syncTurn.take() : undefined;
+    if (turn !== undefined) {
+      return {kind: 'wait', flow: 'sync', reason: waitForTurn(turn), isInLine: true};
+    }
+
+    return {...step, source: {nodeId, name: folder.name}, folder};
+  }
+
+  /** What keeps this replica from following anybody. */
+  #obstacle(status: DiskStatus, folder: FolderSource | undefined): Step | undefined {
+    const wishes = this.#ports.file();
     if (wishes === undefined || !this.isWanted) return {kind: 'idle', flow: null};
     const follow = status.follow ?? undefined;
     if (follow === undefined || status.phase === 'starting' || status.phase === 'recovering') {
       return {kind: 'wait', flow: null, reason: 'the disk process reads its log'};
     }
 
-    const copying = follow.phase === 'empty' || follow.phase === 'syncing';
+    const copying = isCopying(follow);
     const flow = copying ? 'sync' : 'fetch';
     const paused = copying ? wishes.syncPaused : wishes.fetchPaused;
-    if (wishes.connected === false) {
+    // Files are brought by others: the wish is about connections.
+    if (wishes.connected === false && folder === undefined) {
       const reason = `disconnected by wish: mars connect ${wishes.name}`;
       return {kind: 'wait', flow, reason};
     }
 
-    if (paused === true) {
-      const reason = `paused by wish: mars ${flow} resume ${wishes.name}`;
-      return {kind: 'wait', flow, reason};
-    }
+    if (paused !== true) return undefined;
+    const reason = `paused by wish: mars ${flow} resume ${wishes.name}`;
+    return {kind: 'wait', flow, reason};
+  }
 
+  /** What is to be done now, from wishes, facts and the disk process. */
+  #plan(status: DiskStatus): Step {
+    const obstacle = this.#obstacle(status, undefined);
+    if (obstacle !== undefined) return obstacle;
+    const {candidates, own} = this.#ports;
+    const copying = status.follow != null && isCopying(status.follow);
+    const flow = copying ? 'sync' : 'fetch';
     if (!copying) this.#preferred = undefined;
     const preferred = this.#preferred;
     const fit = candidates().filter(({nodeId}) => preferred === undefined || nodeId === preferred);
     const here = {...own(status), copying};
     const {source, reason} = chooseSource(here, fit, this.#avoidedNow(), this.#slowNow());
     if (source === undefined) return {kind: 'wait', flow, reason};
-    if (!copying) return {kind: 'open', protocol: 'mars-log/1', source};
+    const isPrimary = source.facts.role === 'primary';
+    if (!copying) return {kind: 'open', protocol: 'mars-log/1', source, isPrimary};
     const turn = this.#ports.syncTurn.take();
-    if (turn === undefined) return {kind: 'open', protocol: 'mars-sync/1', source};
+    if (turn === undefined) return {kind: 'open', protocol: 'mars-sync/1', source, isPrimary};
     return {kind: 'wait', flow, reason: waitForTurn(turn), isInLine: true};
   }
 
-  async #follow(step: Step & {kind: 'open'}, signal: AbortSignal): Promise<number> {
+  async #follow(step: OpenStep, signal: AbortSignal): Promise<number> {
     if (step.protocol === 'mars-log/1') return this.#stream(step, signal);
     try {
       return await this.#stream(step, signal);
@@ -221,15 +269,15 @@ export class Follow {
     }
   }
 
-  async #stream(step: Step & {kind: 'open'}, signal: AbortSignal): Promise<number> {
+  async #stream(step: OpenStep, signal: AbortSignal): Promise<number> {
     this.#isCopied = false;
     const {openPeer, openDisk, disk, noteAnswer, noteFailure} = this.#ports;
-    const {protocol, source} = step;
+    const {protocol, source, folder} = step;
     const flow = protocol === 'mars-sync/1' ? 'sync' : 'fetch';
     const named = {nodeId: source.nodeId, name: source.name};
     let peer: Duplex;
     try {
-      peer = await openPeer(source.nodeId, protocol);
+      peer = folder?.open(protocol) ?? (await openPeer(source.nodeId, protocol));
     } catch (error) {
       this.#avoid(source.nodeId);
       return this.#back(flow, error, named);
@@ -258,6 +306,9 @@ export class Follow {
     const refusal = refusalOf(after);
     if (refusal !== undefined) {
       this.#avoid(source.nodeId);
+      // What a folder lacks may still be brought.
+      if (folder !== undefined && refusal.code === 'LOG_GONE')
+        return this.#back(flow, refusal, named);
       // Nothing of this replica's own is lost by it: its image is compared, and a tail that only it has
       // is kept aside.
       if (refusal.code === 'LOG_GONE' || refusal.code === 'ORIGIN_LOST_DATA') {
@@ -274,6 +325,9 @@ export class Follow {
       return 0;
     }
 
+    const fault = folder?.takeFault();
+    if (fault !== undefined) return this.#back(flow, fault, named);
+    if (folder !== undefined && error === undefined) return 0;
     if (lastedMs > GOOD_MS || (bytes > 0 && error === undefined)) this.#pauseMs = PAUSE_MS_FIRST;
     return this.#back(
       flow,
@@ -283,7 +337,7 @@ export class Follow {
   }
 
   /** Splices while this is still what is wanted. */
-  async #splice(peer: Duplex, local: Duplex, step: Step & {kind: 'open'}, signal: AbortSignal) {
+  async #splice(peer: Duplex, local: Duplex, step: OpenStep, signal: AbortSignal) {
     const change = new AbortController();
     const over = new AbortController();
     const watch = async (): Promise<void> => {
@@ -304,10 +358,15 @@ export class Follow {
     return result;
   }
 
-  async #isOutdated(step: Step & {kind: 'open'}): Promise<boolean> {
+  async #isOutdated(step: OpenStep): Promise<boolean> {
     try {
-      if (!this.isWanted) return true;
+      if (!this.isWanted || this.#ports.folder() !== step.folder) return true;
       const status = await this.#ports.disk();
+      if (step.folder !== undefined) {
+        const obstacle = this.#obstacle(status, step.folder);
+        return obstacle?.kind === 'wait' && obstacle.flow !== null;
+      }
+
       this.#noteProgress(status);
       const now = this.#plan(status);
       if (now.kind !== 'open') return now.kind === 'idle' || now.flow !== null;
@@ -317,7 +376,7 @@ export class Follow {
       const slow = this.#slowNow();
       // Who is slow, be it the primary, is no reason to leave another one.
       if (slow.has(now.source.nodeId)) return false;
-      return now.source.facts.role === 'primary' || slow.has(step.source.nodeId);
+      return now.isPrimary === true || slow.has(step.source.nodeId);
     } catch {
       return false; // the stream itself ends when its disk process does
     }
@@ -399,6 +458,10 @@ export class Follow {
 function waitForTurn({limit, ahead}: SyncWait): string {
   const names = ahead.join(', ');
   return `at most ${limit} ${limit === 1 ? 'image is' : 'images are'} copied at once on this node (mars sync limit): before it ${names}`;
+}
+
+function isCopying({phase}: DiskFollow): boolean {
+  return phase === 'empty' || phase === 'syncing';
 }
 
 /** What the source refused; undefined where it gives. */

@@ -37,6 +37,7 @@ import {removeSegment} from '../../log/segment-files.js';
 import {describeSegment} from '../../log/inspect.js';
 import {readLogEnd} from '../../log/log-end.js';
 import {withoutSuperseded} from '../../log/recovery.js';
+import {listBases} from '../../replica/folder-base.js';
 import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
@@ -186,7 +187,7 @@ export async function invalidate(
   const isPrimary = ({facts}: KnownReplica): boolean => facts.role === 'primary';
   // Given up for a copy that nobody can give, it would be thrown away for nothing.
   const whole = others.filter(({linkUp, facts}) => linkUp && !NOT_WHOLE.has(facts.state));
-  const source = whole.find(isPrimary) ?? whole[0];
+  const source = whole.find(isPrimary) ?? whole[0] ?? folderWithBase(file.followFolder);
   if (source === undefined) {
     const text = `no other node with a whole replica of ${name} is heard of now`;
     throw new DiskError('NO_SOURCE', text, {resource: name});
@@ -207,6 +208,12 @@ export async function invalidate(
   const text = `the replica of ${name} here was declared garbage`;
   await replica.copyAgain(new DiskError('REPLICA_INCONSISTENT', text, {resource: name}));
   return result;
+}
+
+/** A folder that is followed is a source where it has an image. */
+function folderWithBase(folder: string | undefined): {name: string} | undefined {
+  if (folder === undefined || listBases(folder).length === 0) return undefined;
+  return {name: `the folder ${folder}`};
 }
 
 /** States in which a replica is no source of a copy. */

@@ -4,6 +4,7 @@ import {isDiskError} from '../../core/errors.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import type {Candidate} from './choose-source.js';
+import type {FolderSource, FolderStep} from './folder-source.js';
 
 /** It is being started again, or was told to stop: nothing to be shown. */
 const PASSING: ReadonlySet<string> = new Set([
@@ -55,6 +56,26 @@ export function noteFailure(context: Context, resource: Resource, error: unknown
 
   context.log.info({...fields, code: error.code}, 'not followed');
   if (!PASSING.has(error.code)) resource.sayFailure(error.code, error.message);
+}
+
+const FOLDER_CODES = ['FOLDER_DAMAGED', 'FOLDER_FOREIGN'] as const;
+
+/** Shows what is wrong in the folder that is followed; what is only missing is waited for. */
+export function noteFolder(resource: Resource, folder: FolderSource, step: FolderStep): void {
+  const {foreign} = folder;
+  const wrong = step.kind === 'wait' ? step.code : undefined;
+  for (const code of FOLDER_CODES) if (code !== wrong) resource.hush(code);
+  if (step.kind === 'wait' && wrong !== undefined) {
+    resource.say(wrong, 'warning', step.reason.replace(`${wrong}: `, ''));
+  } else if (foreign.length > 0) {
+    const text = `${folder.folder}: ${foreign.join(', ')} of another resource, passed over`;
+    resource.say('FOLDER_FOREIGN', 'warning', text);
+  }
+}
+
+/** No folder is followed any more. */
+export function hushFolder(resource: Resource): void {
+  for (const code of FOLDER_CODES) resource.hush(code);
 }
 
 /** Names the replicas that are not heard of. */

@@ -1,8 +1,10 @@
 /** What a secondary that follows is, in the words of `mars status`: pure. */
+import {existsSync} from 'node:fs';
 import type {FollowStatus, ReplicaStatus, ResourceState, SyncProgress} from '../../control/api.js';
 import type {DiskStatus, Waiting} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
 import type {Candidate} from './choose-source.js';
+import type {Resource} from '../resource.js';
 import type {FollowState} from './follow.js';
 
 /** What is known of a follower. */
@@ -18,6 +20,8 @@ export interface FollowerInput {
   readonly linkUp: boolean;
   /** Milliseconds since something was heard of it; Infinity for never. */
   readonly silentMs: number;
+  /** A folder is followed, and this old is what was exported to it; null: not known. */
+  readonly folderAgeMs?: number | null;
 }
 
 /** The state of a replica that follows; undefined where the disk process does not say. */
@@ -88,6 +92,11 @@ function lagSeconds(input: FollowerInput): number | null {
   const {disk, linkUp, silentMs} = input;
   const says = disk?.follow ?? undefined;
   if (says === undefined) return null;
+  const {folderAgeMs} = input;
+  if (folderAgeMs !== undefined) {
+    return folderAgeMs === null ? null : Math.max(0, Math.round(folderAgeMs / 1000));
+  }
+
   if (isFetched(input)) return 0;
   const told = says.lagSeconds;
   if (linkUp) return told;
@@ -117,6 +126,14 @@ export function progressOf(disk: DiskStatus | undefined): SyncProgress | null {
   const totalBytes = says.sync?.totalBytes ?? disk?.sizeBytes ?? 0;
   const percent = totalBytes === 0 ? 0 : Math.floor((doneBytes / totalBytes) * 1000) / 10;
   return {percent, doneBytes, totalBytes};
+}
+
+/** The same, also while no disk process says it. */
+export function copyProgress({disk, file, places}: Resource): SyncProgress | null {
+  const known = progressOf(disk);
+  if (known !== null || disk !== undefined) return known;
+  if (!existsSync(places.paths.syncFile)) return null;
+  return {percent: 0, doneBytes: 0, totalBytes: file.sizeBytes};
 }
 
 /** What the replica waits for: its stream, else its disk process. */

@@ -28,20 +28,21 @@ import {callDisk} from '../disk-call.js';
 import type {Resource} from '../resource.js';
 import {roleOf, stateOf, isServed} from '../views.js';
 import type {Candidate, Own} from './choose-source.js';
-import {FACTS_FRESH_MS, replicasElsewhere, type ClusterPort} from './cluster-port.js';
+import {FACTS_FRESH_MS, mayNeedLog, replicasElsewhere, type ClusterPort} from './cluster-port.js';
 import {openDiskStream} from './disk-stream.js';
 import {resourceFacts} from './facts.js';
 import {Follow} from './follow.js';
-import {readGrant} from './grant.js';
+import {findGrant} from './grant.js';
 import {keepLostTail} from './kept-branch.js';
 import {LagClock} from './lag.js';
-import {noteAnswer, noteFailure, noteLinks} from './notes.js';
+import {createFolderChoice, type FolderChoice} from './folder-choice.js';
+import {noteAnswer, noteFailure, noteFolder, noteLinks} from './notes.js';
 import {
   followStatus,
   followerState,
   furthestEnd,
   numberOf,
-  progressOf,
+  copyProgress,
   replicationOf,
   waitingOf,
   type FollowerInput,
@@ -76,6 +77,7 @@ export class Replica {
   readonly retention: Retention;
   /** Streams to followers, and what the disk process is told of them. */
   readonly synchronous: SynchronousServing;
+  readonly folders: FolderChoice;
   readonly #context: Context;
   readonly #cluster: ClusterPort;
   readonly #acks = new Map<string, KnownAck>();
@@ -111,7 +113,7 @@ export class Replica {
       file: () => this.#file(),
       replicas: () => this.candidates(),
       partsAt: (replica) => partingPoint(this.#standing(), replica),
-      isMember: (nodeId) => this.#mayNeedLog(nodeId),
+      isMember: (nodeId) => mayNeedLog(cluster, context.clock, nodeId, this.candidates()),
       lagMs: (position) => this.#lag.lagMs(position, context.clock.monotonicMs()),
       tellDisk: async (position) => {
         await callDisk(paths.socket, '/retain', DISK_TIMEOUT_MS, {position});
@@ -161,8 +163,16 @@ export class Replica {
           turns.leave(resource.name, isDone);
         },
       },
+      nodeId: cluster.selfId,
+      folder: () => this.folders.current,
+      noteFolder: (folder, step) => {
+        noteFolder(resource, folder, step);
+      },
     });
     resource.follow = this.follow;
+    this.folders = createFolderChoice(context, cluster.selfId, resource, () => {
+      this.follow.poke();
+    });
   }
 
   /** Begins to follow, where that is wanted. */
@@ -175,6 +185,7 @@ export class Replica {
   async stop(): Promise<void> {
     this.#abort.abort();
     await this.#loop;
+    await this.folders.close();
     try {
       this.slots.flush(true);
     } catch (error) {
@@ -191,7 +202,9 @@ export class Replica {
 
   /** true where others are known to have a replica, also while none of them is heard. */
   get isReplicated(): boolean {
-    if (this.slots.all.size > 0 || this.candidates().length > 0) return true;
+    const file = this.#file();
+    if (this.folders.isTaking || file?.followFolder !== undefined) return true;
+    if (this.slots.hasReplicas || this.candidates().length > 0) return true;
     return existsSync(this.resource.places.paths.syncFile);
   }
 
@@ -381,7 +394,7 @@ export class Replica {
       disk: lastDisk,
       lineage: this.lineage(),
       openCount: null,
-      grant: this.#grant(),
+      grant: findGrant(this.resource.places.paths.grantFile),
       forked:
         answer?.kind === 'forked'
           ? {
@@ -390,7 +403,7 @@ export class Replica {
               text: answer.text ?? '',
             }
           : null,
-      sync: this.#copyProgress(),
+      sync: copyProgress(this.resource),
       messages: [...resource.messages, ...(disk?.messages ?? [])],
       replication: follow === undefined ? null : replicationOf(file, follow),
       since: follow?.since ?? null,
@@ -408,22 +421,6 @@ export class Replica {
     }
   }
 
-  #copyProgress(): ReturnType<typeof progressOf> {
-    const {resource} = this;
-    const known = progressOf(resource.disk);
-    if (known !== null || resource.disk !== undefined) return known;
-    if (!existsSync(resource.places.paths.syncFile)) return null;
-    return {percent: 0, doneBytes: 0, totalBytes: resource.file.sizeBytes};
-  }
-
-  #grant(): ReturnType<typeof readGrant> {
-    try {
-      return readGrant(this.resource.places.paths.grantFile);
-    } catch {
-      return undefined; // who acts on it reads it itself, and sees the fault
-    }
-  }
-
   #file(): Resource['file'] | undefined {
     return this.resource.fault === undefined ? this.resource.file : undefined;
   }
@@ -436,6 +433,12 @@ export class Replica {
     const primary = candidates.find(({facts}) => facts.role === 'primary');
     const heard = primary?.nodeId ?? source;
     const isOpen = this.follow.state.stage === 'open';
+    const folder = this.folders.current;
+    if (folder !== undefined && resource.file.designatedRole === 'secondary') {
+      const input = {file: resource.file, disk: resource.disk, follow: this.follow.state};
+      return {...input, ...folder.told(this.#context.clock.wallMs())};
+    }
+
     const silentMs = heard === undefined ? Infinity : this.#cluster.facts.ageMs(heard, nowMs);
     return {
       file: resource.file,
@@ -470,14 +473,6 @@ export class Replica {
 
   #own(status: DiskStatus): Own {
     return {lineage: this.lineage(), position: status.position, copying: false};
-  }
-
-  /** false: nobody who needs log any more, as far as fresh facts say. */
-  #mayNeedLog(nodeId: string): boolean {
-    const {facts, members} = this.#cluster;
-    if (!members().some(({id}) => id === nodeId)) return false;
-    if (facts.ageMs(nodeId, this.#context.clock.monotonicMs()) > FACTS_FRESH_MS) return true;
-    return this.candidates().some((candidate) => candidate.nodeId === nodeId);
   }
 
   async #disk(isFresh = false): Promise<DiskStatus> {

@@ -14,7 +14,7 @@ import {LOG_CAP_BYTES_DEFAULT} from '../../core/limits.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
 import {formatBytes, formatDuration} from '../../core/units.js';
 import type {Candidate} from './choose-source.js';
-import {capInForce, type Slots} from './slots.js';
+import {capInForce, isExportSlot, type Slots} from './slots.js';
 
 /** Facts that are so much younger than a slot and know no replica are believed. */
 const LEFT_AFTER_MS = 60_000;
@@ -124,8 +124,8 @@ export class Retention {
       slots.drop(nodeId);
       onDropped(
         name,
-        `the replica on ${name} lags ${formatDuration(ageMs / 1000)}, longer than log may be kept ` +
-          `for it (log-age ${formatDuration(limitSeconds)}): it will be compared and copied again`,
+        `${subjectOf(nodeId, name)} lags ${formatDuration(ageMs / 1000)}, longer than log may be kept ` +
+          `for it (log-age ${formatDuration(limitSeconds)}): ${remedyOf(nodeId)}`,
       );
     }
   }
@@ -148,8 +148,8 @@ export class Retention {
       slots.drop(nodeId);
       onDropped(
         name,
-        `the replica on ${name} lags ${lag}, more log than may be kept (${formatBytes(capBytes)}): ` +
-          'it will be copied again',
+        `${subjectOf(nodeId, name)} lags ${lag}, more log than may be kept ` +
+          `(${formatBytes(capBytes)}): ${remedyOf(nodeId)}`,
       );
     }
   }
@@ -160,4 +160,14 @@ export class Retention {
     const wanted = retain === undefined ? null : formatPosition(retain);
     if ((disk.retainFrom ?? null) !== wanted) await tellDisk(wanted);
   }
+}
+
+function subjectOf(nodeId: string, name: string): string {
+  return isExportSlot(nodeId) ? `the ${name}` : `the replica on ${name}`;
+}
+
+function remedyOf(nodeId: string): string {
+  return isExportSlot(nodeId)
+    ? 'it has to begin again in a new folder, with --base'
+    : 'it will be compared and copied again';
 }

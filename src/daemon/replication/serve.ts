@@ -19,7 +19,12 @@ import {formatChain} from '../../log/record.js';
 import {Bandwidth} from '../../replica/bandwidth.js';
 import {LogSource} from '../../replica/log-source.js';
 import {openSourceImage} from '../../replica/source-image.js';
-import {serveSync, type SyncPositions} from '../../replica/sync-source.js';
+import {
+  serveSync,
+  type SourceProgress,
+  type SyncPositions,
+  type SyncSourceOptions,
+} from '../../replica/sync-source.js';
 import type {Context} from '../context.js';
 import {answerChanges} from './fork-diff.js';
 import {numberOf} from './replica-state.js';
@@ -181,10 +186,32 @@ async function syncPositions(replica: Replica): Promise<SyncPositions> {
 
 async function serveSyncStream(options: PeerStream): Promise<void> {
   const {context, replica, caller, socket, bandwidth, compression} = options;
+  const {file} = replica.resource;
+  context.log.info({resource: file.name, peer: caller.name}, 'a peer copies the image');
+  const take = (bytes: number): Promise<void> => bandwidth.take(bytes);
+  const progress = await serveImage(replica, socket, caller, {
+    compression,
+    takeBandwidth: take,
+  });
+  const text = `${file.name} was copied to ${caller.name}, log from ${formatPosition(progress.begin)} on`;
+  context.log.info({resource: file.name, peer: caller.name, ...progress}, text);
+}
+
+/**
+ * Serves a copy of the image of a replica over a stream.
+ *
+ * @param slot for whom the log from the begin of the copy on is kept
+ * @throws DiskError as serveSync
+ */
+export async function serveImage(
+  replica: Replica,
+  socket: Duplex,
+  slot: {readonly id: string; readonly name: string},
+  sending: Pick<SyncSourceOptions, 'compression' | 'takeBandwidth'> = {},
+): Promise<SourceProgress> {
   // Until serveSync listens: an error without a listener would end the daemon.
   socket.on('error', () => undefined);
-  const {resource} = replica;
-  const {file, places} = resource;
+  const {file, places} = replica.resource;
   const log = {
     files: createNodeFiles(),
     directory: places.paths.logDirectory,
@@ -194,8 +221,7 @@ async function serveSyncStream(options: PeerStream): Promise<void> {
     socket.destroy();
     throw error;
   });
-  context.log.info({resource: file.name, peer: caller.name}, 'a peer copies the image');
-  const progress = await serveSync({
+  return serveSync({
     stream: socket,
     resourceId: file.id,
     image,
@@ -210,12 +236,9 @@ async function serveSyncStream(options: PeerStream): Promise<void> {
         source.close();
       }
     },
-    pin: (position) => replica.pin(caller.id, caller.name, position),
-    compression,
-    takeBandwidth: (bytes) => bandwidth.take(bytes),
+    pin: (position) => replica.pin(slot.id, slot.name, position),
+    ...sending,
   });
-  const text = `${file.name} was copied to ${caller.name}, log from ${formatPosition(progress.begin)} on`;
-  context.log.info({resource: file.name, peer: caller.name, ...progress}, text);
 }
 
 /** A log without any file yet has the chain value that its disk process says. */

@@ -78,6 +78,11 @@ export class Slots {
     return this.#dropped;
   }
 
+  /** true where a slot is that of a replica, not of an export. */
+  get hasReplicas(): boolean {
+    return [...this.#slots.keys()].some((id) => !isExportSlot(id));
+  }
+
   /** true where the replica was let go and has not begun a new copy yet. */
   isDropped(nodeId: string): boolean {
     return this.#dropped.has(nodeId);
@@ -168,6 +173,18 @@ export class Slots {
   #now(): string {
     return new Date(this.#clock.wallMs()).toISOString();
   }
+}
+
+const EXPORT = 'export:';
+
+/** The slot of a folder that the log is exported to: it stands in the place of a node's id. */
+export function exportSlot(folder: string): string {
+  return `${EXPORT}${folder}`;
+}
+
+/** true for the slot of a folder, false for that of a node. */
+export function isExportSlot(id: string): boolean {
+  return id.startsWith(EXPORT);
 }
 
 function checkSlots(value: unknown): SlotsFile {

@@ -89,6 +89,9 @@ class Rig {
           this.turns.leave('web01', isDone);
         },
       },
+      nodeId: idOf('n'),
+      folder: () => undefined,
+      noteFolder: () => undefined,
     });
   }
 

@@ -10,10 +10,13 @@ export default class ResourceJoin extends MarsCommand {
   static override args = {name: resourceArgument};
   static override description =
     'The node becomes a secondary; the image is copied from another node in the background: ' +
-    'mars wait NAME synced. Size and settings come from there.';
+    'mars wait NAME synced. Size and settings come from there. With --from the source is a folder of ' +
+    'exported files (mars log export NAME DIR --base), which is followed from then on; no other node ' +
+    'has to be reached.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> web01',
     '<%= config.bin %> <%= command.id %> web01 --image /dev/disk/by-id/wwn-0x5000',
+    '<%= config.bin %> <%= command.id %> web01 --from /mnt/usb/web01',
   ];
   static override flags = {
     image: Flags.string({
@@ -23,6 +26,10 @@ export default class ResourceJoin extends MarsCommand {
     force: Flags.boolean({
       description: 'take an image that is not empty: what differs is overwritten',
       default: false,
+    }),
+    from: Flags.string({
+      description: 'folder with exported files, in the place of other nodes',
+      helpValue: 'DIR',
     }),
     preallocate: Flags.boolean({description: 'reserve the space of the image now', default: false}),
     timeout: timeoutFlag(600),
@@ -35,6 +42,7 @@ export default class ResourceJoin extends MarsCommand {
       force: flags.force,
       preallocate: flags.preallocate,
       ...(flags.image === undefined ? {} : {image: resolve(flags.image)}),
+      ...(flags.from === undefined ? {} : {from: resolve(flags.from)}),
     };
     const daemon = connectDaemon(flags.home);
     const path = resourcePath(args.name, '/join');

@@ -1,0 +1,94 @@
+import {resolve} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {Args, Flags} from '@oclif/core';
+import type {ExportRequest, ExportResult} from '../../../control/api.js';
+import {isDiskError} from '../../../core/errors.js';
+import {MarsCommand} from '../../base-command.js';
+import {connectDaemon, resourcePath} from '../../daemon.js';
+import {resourceArgument, timeoutFlag} from '../../options.js';
+import {renderExport} from '../../render-files.js';
+
+export default class LogExport extends MarsCommand {
+  static override args = {
+    name: resourceArgument,
+    folder: Args.string({description: 'folder to write to; made if missing', required: true}),
+  };
+  static override description =
+    'Replication by files: bring them to another node by any means, and there type mars resource ' +
+    'join NAME --from DIR, or mars replay follow NAME DIR. Called again it adds what is new; ' +
+    'meanwhile the log is kept for the folder, within log-cap. Files that were brought away may be ' +
+    'removed. Nothing is exported that is not durable, and a file has its name only when it is whole.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> web01 /mnt/usb/web01 --base',
+    '<%= config.bin %> <%= command.id %> web01 /srv/outbox/web01 --open --follow',
+    '<%= config.bin %> <%= command.id %> web01 /mnt/usb/web01 --forget',
+  ];
+  static override flags = {
+    base: Flags.boolean({
+      description: 'also write the image, sparse, for a node that has none',
+      default: false,
+      exclusive: ['forget'],
+    }),
+    open: Flags.boolean({
+      description: 'also the logfile that is still written to, as far as it is durable',
+      default: false,
+    }),
+    follow: Flags.boolean({
+      description: 'go on until interrupted',
+      default: false,
+      exclusive: ['forget'],
+    }),
+    interval: Flags.integer({
+      description: 'seconds between two exports with --follow',
+      default: 10,
+      min: 1,
+      max: 86_400,
+      helpValue: 'S',
+    }),
+    forget: Flags.boolean({
+      description: 'export nothing, and keep no log for the folder any more',
+      default: false,
+    }),
+    timeout: timeoutFlag(3600),
+  };
+  static override summary =
+    'write the logfiles of a resource to a folder, for nodes without a network';
+
+  async run(): Promise<ExportResult | undefined> {
+    const {args, flags} = await this.parse(LogExport);
+    const {base, open, forget, timeout} = flags;
+    const daemon = connectDaemon(flags.home);
+    const path = resourcePath(args.name, '/log/export');
+    const once = (request: ExportRequest): Promise<ExportResult> =>
+      daemon.post<ExportResult>(path, request, timeout);
+    const folder = resolve(args.folder);
+    const first = await once({folder, base, open, forget});
+    if (!flags.follow) {
+      this.log(renderExport(first));
+      return first;
+    }
+
+    // One document a line, as it never ends by itself.
+    this.#tell(first);
+    for (;;) {
+      await sleep(flags.interval * 1000);
+      try {
+        const next = await once({folder, base: false, open, forget: false});
+        if (next.files.length > 0) this.#tell(next);
+      } catch (error) {
+        // A daemon that is replaced, or a disk process that starts again, is back soon.
+        if (!isPassing(error)) throw error;
+        this.remark(`${args.name}: ${error.message}; tried again`);
+      }
+    }
+  }
+
+  #tell(result: ExportResult): void {
+    process.stdout.write(`${this.jsonEnabled() ? JSON.stringify(result) : renderExport(result)}\n`);
+  }
+}
+
+function isPassing(error: unknown): error is Error {
+  const codes = ['DAEMON_UNREACHABLE', 'DISK_UNREACHABLE', 'TIMEOUT'] as const;
+  return codes.some((code) => isDiskError(error, code));
+}
