@@ -66,6 +66,7 @@ export class ConfirmReader {
   }
 }
 
+/** One line of the exchange, with its end. */
 export function encodeConfirmLine(line: ConfirmLine): string {
   return `${JSON.stringify(line)}\n`;
 }

@@ -52,6 +52,7 @@ export function sharedModeOf(file: ResourceFile): SharedMode | undefined {
   return file.modeChange === undefined ? undefined : {...modeOf(file), change: file.modeChange};
 }
 
+/** Whether both make a flush wait for the same. */
 export function isSameMode(one: ModeSettings, other: ModeSettings): boolean {
   return (
     one.mode === other.mode &&

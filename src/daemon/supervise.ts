@@ -14,7 +14,8 @@ import {DiskError, isDiskError} from '../core/errors.js';
 import type {Context} from './context.js';
 import {deviceOf} from './device.js';
 import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
-import {ASK_PEERS_MS, mayServeAgain, noteForks, noteGrant} from './replication/roles.js';
+import {noteForks, noteGrant} from './replication/role-notes.js';
+import {ASK_PEERS_MS, mayServeAgain} from './replication/roles.js';
 import type {Resource} from './resource.js';
 import {isErrorCode, type ErrorCode} from '../core/codes.js';
 

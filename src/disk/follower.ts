@@ -30,7 +30,8 @@ import type {Activated} from './messages.js';
 import type {Notices} from './notices.js';
 import {WORD, type Shared} from './shared.js';
 import {emptySyncState, readSyncState, removeSyncState, writeSyncState} from './sync-state.js';
-import {runSyncTarget, type SyncProgress} from './sync-target.js';
+import {runSyncTarget} from './sync-target.js';
+import type {SyncProgress} from './sync-target-options.js';
 
 export interface FollowerOptions {
   readonly files: Files;

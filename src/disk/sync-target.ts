@@ -18,16 +18,11 @@
  * Where a sync of the image fails the kernel calls pages clean that the device does not hold, and
  * digests of them would lie: sync.json `distrustEnd` then makes those chunks be sent whole.
  */
-import type {Duplex} from 'node:stream';
-import {assert} from '../core/assert.js';
-import type {Clock} from '../core/clock.js';
-import {isErrorCode} from '../core/codes.js';
 import {digestOf} from '../core/digest.js';
-import {DiskError, storeError} from '../core/errors.js';
+import {storeError} from '../core/errors.js';
 import {ChunkMap, scanExtents} from '../core/extents.js';
-import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
-import {formatPosition, parsePosition} from '../core/position.js';
+import {formatPosition} from '../core/position.js';
 import {MIB} from '../core/units.js';
 import {isSameImage} from '../image/image-file.js';
 import {replaceReplayState, type ReplayState} from '../image/replay-state.js';
@@ -37,7 +32,6 @@ import type {Frame} from '../log/frame-reader.js';
 import {readFrames, writeFrame} from '../log/frame-stream.js';
 import {
   decodeChunkRange,
-  decodeEnd,
   decodeSyncBegin,
   decodeSyncBytes,
   decodeSyncData,
@@ -54,36 +48,9 @@ import {
   type SyncHello,
   type SyncEnd,
 } from '../log/frames.js';
-import type {DiskConfig} from './config.js';
+import {nextFrame, positionOf, type SyncTargetOptions} from './sync-target-options.js';
 import {emptySyncState, readSyncState, writeSyncState, type SyncState} from './sync-state.js';
 import {TargetImage, type ScanImage} from './target-image.js';
-
-export interface SyncTargetOptions {
-  readonly files: Files;
-  readonly clock: Clock;
-  readonly config: DiskConfig;
-  readonly stream: Duplex;
-  /** Called when sync.json says `copying`, before the image is touched: the old log goes now. */
-  onBegin?(state: SyncState): void;
-  onProgress?(progress: SyncProgress): void;
-  /** Writes the replay state durably, for who has its file open; default: opens or makes it. */
-  writeReplayState?(state: ReplayState): void;
-  /** Default: SEEK_DATA and SEEK_HOLE. */
-  readonly scan?: ScanImage;
-  readonly silenceMs?: number;
-  /** Default: every 3 s. */
-  readonly persistMs?: number;
-}
-
-/** For the status. */
-export interface SyncProgress {
-  readonly begin: number;
-  readonly end: number | null;
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-  /** Content that came over the stream. */
-  readonly dataBytes: number;
-}
 
 /** The source says every 2 s that it lives. */
 const SILENCE_MS = 10_000;
@@ -527,24 +494,6 @@ class SyncTarget {
       dataBytes: this.#dataBytes,
     });
   }
-}
-
-/** @throws DiskError with what the source ended the stream for */
-async function nextFrame(frames: AsyncGenerator<Frame, void>): Promise<Frame> {
-  const result = await frames.next();
-  if (result.done === true) {
-    throw new DiskError('PEER_UNREACHABLE', 'the source has ended the stream');
-  }
-
-  if (result.value.type !== FRAME.end) return result.value;
-  const {code, text} = decodeEnd(result.value.payload);
-  throw new DiskError(isErrorCode(code) ? code : 'PEER_REFUSED', `the source has ended: ${text}`);
-}
-
-function positionOf(text: string): number {
-  const position = parsePosition(text);
-  assert(position !== undefined, 'the frame was checked');
-  return position;
 }
 
 const scanImage: ScanImage = (fd, sizeBytes, onExtent) =>

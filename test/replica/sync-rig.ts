@@ -8,7 +8,8 @@ import {
   writeSyncState,
   type SyncState,
 } from '../../src/disk/sync-state.js';
-import {runSyncTarget, type SyncTargetOptions} from '../../src/disk/sync-target.js';
+import {runSyncTarget} from '../../src/disk/sync-target.js';
+import type {SyncTargetOptions} from '../../src/disk/sync-target-options.js';
 import {SYNC_CHUNK_BYTES} from '../../src/log/frame-schemas.js';
 import type {LineageEntry} from '../../src/log/lineage.js';
 import type {SourceImage} from '../../src/replica/source-image.js';

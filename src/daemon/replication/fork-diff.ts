@@ -24,7 +24,7 @@ import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {partingPoint} from './right.js';
 import type {KnownReplica} from './role-services.js';
-import {standingOf} from './roles.js';
+import {standingOf} from './standing.js';
 
 /** A branch of gigabytes is read by its node. */
 const ASK_TIMEOUT_MS = 60_000;

@@ -48,7 +48,7 @@ import {
   type BranchFile,
 } from './branches.js';
 import {partingPoint} from './right.js';
-import {standingOf} from './roles.js';
+import {standingOf} from './standing.js';
 
 const STOP_TIMEOUT_MS = 30_000;
 const ALLOCATE_TIMEOUT_MS = 60_000;

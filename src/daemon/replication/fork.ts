@@ -48,7 +48,7 @@ import {asLoss, ownChanges} from './fork-diff.js';
 import {planRepair} from './fork-repair.js';
 import {partingPoint} from './right.js';
 import type {KnownReplica} from './role-services.js';
-import {standingOf} from './roles.js';
+import {standingOf} from './standing.js';
 
 const STOP_TIMEOUT_MS = 30_000;
 const KEEP_SECONDS_DEFAULT = 60;

@@ -3,12 +3,7 @@
  * what it tells of itself, and what is known of the others.
  */
 import {existsSync} from 'node:fs';
-import type {
-  FollowStatus,
-  ReplicaStatus,
-  ResourceState,
-  ResourceStatus,
-} from '../../control/api.js';
+import type {FollowStatus, ReplicaStatus, ResourceState, ResourceStatus} from '../../control/api.js';
 import type {ResourceFacts} from '../../cluster/facts.js';
 import type {DiskStatus} from '../../core/disk-status.js';
 import {copyHealth, healthWithReplicas, worst} from '../../control/health.js';
@@ -22,12 +17,12 @@ import {readLineage} from '../../disk/lineage.js';
 import {emptySyncState, writeSyncState, type SyncState} from '../../disk/sync-state.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
 import {diskStatus} from '../../control/disk-client.js';
-import {startFollow, stopReplay, findDisk} from '../activate.js';
+import {stopReplay, findDisk} from '../activate.js';
 import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
 import type {Resource} from '../resource.js';
 import {roleOf, stateOf, isServed} from '../views.js';
-import type {Candidate, Own} from './choose-source.js';
+import type {Candidate} from './choose-source.js';
 import {FACTS_FRESH_MS, mayNeedLog, replicasElsewhere, type ClusterPort} from './cluster-port.js';
 import {openDiskStream} from './disk-stream.js';
 import {resourceFacts} from './facts.js';
@@ -37,25 +32,16 @@ import {keepLostTail} from './kept-branch.js';
 import {LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
 import {noteAnswer, noteFailure, noteFolder, noteLinks} from './notes.js';
-import {
-  followStatus,
-  followerState,
-  furthestEnd,
-  numberOf,
-  copyProgress,
-  replicationOf,
-  waitingOf,
-  type FollowerInput,
-} from './replica-state.js';
+import {followStatus, followerState, furthestEnd, numberOf, copyProgress, replicationOf, waitingOf, type FollowerInput} from './replica-state.js';
 import {Retention} from './retention.js';
 import {adoptMode, tellMode} from './shared-mode.js';
 import {partingPoint, type Standing} from './right.js';
 import {Slots} from './slots.js';
+import {startDisk} from './start-disk.js';
 import {SynchronousServing} from './synchronous.js';
 import type {SyncTurns} from './sync-turns.js';
 import {replicaStatus, keptFor, type Ack} from './views.js';
 
-const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 const OPEN_TIMEOUT_MS = 10_000;
 const DISK_TIMEOUT_MS = 5000;
@@ -137,7 +123,7 @@ export class Replica {
       candidates: () => this.candidates(),
       isReplicated: () => this.isReplicated,
       disk: (isFresh) => this.#disk(isFresh),
-      own: (status) => this.#own(status),
+      own: ({position}) => ({lineage: this.lineage(), position, copying: false}),
       openPeer: (nodeId, protocol) => {
         const member = cluster.members().find(({id}) => id === nodeId);
         if (member === undefined) {
@@ -471,10 +457,6 @@ export class Replica {
     return {nodeId: this.#context.node.id, lineage, position};
   }
 
-  #own(status: DiskStatus): Own {
-    return {lineage: this.lineage(), position: status.position, copying: false};
-  }
-
   async #disk(isFresh = false): Promise<DiskStatus> {
     const {resource} = this;
     const now = this.#context.clock.monotonicMs();
@@ -495,13 +477,7 @@ export class Replica {
         throw new DiskError('RESOURCE_NOT_PRIMARY', 'it is not to follow any more');
       }
 
-      resource.forgetEnd();
-      const deadlineMs = performance.now() + START_TIMEOUT_MS;
-      const status = await startFollow(this.#context, resource.file, deadlineMs);
-      resource.noteStatus(status);
-      resource.hushFailure();
-      resource.hush('DISK_UNREACHABLE');
-      return status;
+      return startDisk(this.#context, resource);
     });
   }
 }

@@ -16,14 +16,12 @@ import type {PrimaryRequest} from '../../control/api.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
-import {readLineage} from '../../disk/lineage.js';
-import type {LineageEntry} from '../../log/lineage.js';
-import {readLogEnd, readProvenEnd, type LogEnd} from '../../log/log-end.js';
+import {readLogEnd, type LogEnd} from '../../log/log-end.js';
 import {deactivate, findDisk, startFollow, startReplay, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import {bringUp} from '../operations.js';
 import type {Resource} from '../resource.js';
-import {isTaken, readGrant, removeGrant, writeGrant, type Grant} from './grant.js';
+import {writeGrant} from './grant.js';
 import {
   checkHandoverAnswer,
   checkHandoverRequest,
@@ -33,38 +31,21 @@ import {
 } from './handover.js';
 import {forceRole, takeRole, type PromoteSteps} from './promote.js';
 import {takeLongerTail} from './longer-tail.js';
-import {findRight, judgeAll, partingPoint, type Standing, type Verdict} from './right.js';
+import {findRight, judgeAll, partingPoint, type Verdict} from './right.js';
+import {noteGrant} from './role-notes.js';
 import type {KnownReplica} from './role-services.js';
 import {adoptMode, modeForPeer} from './shared-mode.js';
+import {grantInForce, lineageOf, replicasOf, standingOf} from './standing.js';
 
 const RESUME_TIMEOUT_MS = 60_000;
 const LOOK_MS = 50;
 /** Peers are asked this long before a resource is served again at the start of the daemon. */
 export const ASK_PEERS_MS = 5000;
 
-/** The grant that is in force: one that its own log has gone beyond was taken, or given back. */
-export function grantInForce(resource: Resource): Grant | undefined {
-  const grant = readGrant(resource.places.paths.grantFile);
-  return grant === undefined || isTaken(grant, lineageOf(resource)) ? undefined : grant;
-}
-
-function lineageOf(resource: Resource): LineageEntry[] {
-  return readLineage(createNodeFiles(), resource.places.paths.lineageFile);
-}
-
 function logEndOf(resource: Resource): LogEnd | undefined {
   const {file, places} = resource;
   if (!fs.existsSync(places.paths.logDirectory)) return undefined;
   return readLogEnd(createNodeFiles(), places.paths.logDirectory, file.id);
-}
-
-function provenEndOf({file, places}: Resource): number {
-  const {logDirectory} = places.paths;
-  return fs.existsSync(logDirectory) ? readProvenEnd(createNodeFiles(), logDirectory, file.id) : 0;
-}
-
-function replicasOf(context: Context, resource: Resource): readonly KnownReplica[] {
-  return context.roles?.replicas(resource.file.id) ?? [];
 }
 
 /**
@@ -184,24 +165,6 @@ function successorOf(context: Context, resource: Resource): {name: string} | und
 
 function judgeHere(context: Context, resource: Resource, position: string | undefined): Verdict {
   return judgeAll(standingOf(context, resource, position), replicasOf(context, resource));
-}
-
-/**
- * What this node has of a resource.
- *
- * @param position end of the log where it is known; else it is looked for in the files
- */
-export function standingOf(
-  context: Context,
-  resource: Resource,
-  position: string | undefined,
-): Standing {
-  const lineage = lineageOf(resource);
-  // Of a log that is gone the lineage still says that it was there.
-  const known = lineage.at(-1)?.start ?? formatPosition(0);
-  // A damaged log has more than its valid part: that counts where histories are compared.
-  const end = position ?? formatPosition(provenEndOf(resource));
-  return {nodeId: context.node.id, lineage, position: end > known ? end : known};
 }
 
 function clearForced(resource: Resource): void {
@@ -462,57 +425,4 @@ export async function mayServeAgain(
 function isPrimaryElsewhere(context: Context, resource: Resource, nodeId: string): boolean {
   const facts = replicasOf(context, resource).find((each) => each.nodeId === nodeId)?.facts;
   return facts?.role === 'primary' || facts?.designatedRole === 'primary';
-}
-
-/** Shows a grant that is not known to be taken; removes one that the own lineage went beyond. */
-export function noteGrant(context: Context, resource: Resource): void {
-  const {name} = resource;
-  let grant: Grant | undefined;
-  try {
-    grant = grantInForce(resource);
-    const {grantFile} = resource.places.paths;
-    if (grant === undefined && fs.existsSync(grantFile)) removeGrant(grantFile);
-  } catch (error) {
-    if (!isDiskError(error)) throw error;
-    resource.say(error.code, 'critical', error.message);
-    return;
-  }
-
-  const taken =
-    grant !== undefined &&
-    replicasOf(context, resource).some(({facts}) => isTaken(grant, facts.lineage));
-  if (grant === undefined || taken) {
-    resource.hush('GRANT_UNCONFIRMED');
-    return;
-  }
-
-  const text =
-    `${name} was granted to ${grant.toName}, unconfirmed since ${grant.at}: it has not become ` +
-    `primary as far as is known`;
-  resource.say('GRANT_UNCONFIRMED', 'warning', text);
-}
-
-/** A primary says where another node has a history of its own; it goes on all the same. */
-export function noteForks(context: Context, resource: Resource): void {
-  const {disk, name} = resource;
-  if (disk?.mode !== 'serve' || context.roles === undefined) return;
-  const own = standingOf(context, resource, disk.position);
-  const forks = replicasOf(context, resource).flatMap((replica) => {
-    const at = partingPoint(own, replica);
-    return at === undefined ? [] : [{name: replica.name, at: formatPosition(at)}];
-  });
-  const [fork] = forks;
-  if (fork === undefined) {
-    resource.hush('SPLIT_BRAIN');
-    return;
-  }
-
-  const text =
-    `${fork.name} has another history of ${name} from ${fork.at} on; this node goes on as ` +
-    `primary, both are kept: mars fork show ${name}`;
-  if (!resource.messages.some(({code}) => code === 'SPLIT_BRAIN')) {
-    context.tell('SPLIT_BRAIN', 'critical', name, text, {node: fork.name});
-  }
-
-  resource.say('SPLIT_BRAIN', 'critical', text);
 }

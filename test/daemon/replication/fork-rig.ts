@@ -20,7 +20,7 @@ import {replayOnto} from '../../../src/daemon/replication/branch-image.js';
 import {resolveFork} from '../../../src/daemon/replication/fork.js';
 import {partingPoint} from '../../../src/daemon/replication/right.js';
 import type {KnownReplica} from '../../../src/daemon/replication/role-services.js';
-import {standingOf} from '../../../src/daemon/replication/roles.js';
+import {standingOf} from '../../../src/daemon/replication/standing.js';
 import {Resource} from '../../../src/daemon/resource.js';
 import {readNode} from '../../../src/daemon/state.js';
 import {Committer} from '../../../src/disk/committer.js';

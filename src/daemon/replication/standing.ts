@@ -1,0 +1,51 @@
+/** What this node has of a resource, and what it knows of the others: what roles are decided on. */
+import fs from 'node:fs';
+import {createNodeFiles} from '../../core/files.js';
+import {formatPosition} from '../../core/position.js';
+import {readLineage} from '../../disk/lineage.js';
+import type {LineageEntry} from '../../log/lineage.js';
+import {readProvenEnd} from '../../log/log-end.js';
+import type {Context} from '../context.js';
+import type {Resource} from '../resource.js';
+import {isTaken, readGrant, type Grant} from './grant.js';
+import type {Standing} from './right.js';
+import type {KnownReplica} from './role-services.js';
+
+/** The grant that is in force: one that its own log has gone beyond was taken, or given back. */
+export function grantInForce(resource: Resource): Grant | undefined {
+  const grant = readGrant(resource.places.paths.grantFile);
+  return grant === undefined || isTaken(grant, lineageOf(resource)) ? undefined : grant;
+}
+
+/** The lineage of the replica on this node. */
+export function lineageOf(resource: Resource): LineageEntry[] {
+  return readLineage(createNodeFiles(), resource.places.paths.lineageFile);
+}
+
+/** What is known of the replicas of other nodes. */
+export function replicasOf(context: Context, resource: Resource): readonly KnownReplica[] {
+  return context.roles?.replicas(resource.file.id) ?? [];
+}
+
+/**
+ * What this node has of a resource.
+ *
+ * @param position end of the log where it is known; else it is looked for in the files
+ */
+export function standingOf(
+  context: Context,
+  resource: Resource,
+  position: string | undefined,
+): Standing {
+  const lineage = lineageOf(resource);
+  // Of a log that is gone the lineage still says that it was there.
+  const known = lineage.at(-1)?.start ?? formatPosition(0);
+  // A damaged log has more than its valid part: that counts where histories are compared.
+  const end = position ?? formatPosition(provenEndOf(resource));
+  return {nodeId: context.node.id, lineage, position: end > known ? end : known};
+}
+
+function provenEndOf({file, places}: Resource): number {
+  const {logDirectory} = places.paths;
+  return fs.existsSync(logDirectory) ? readProvenEnd(createNodeFiles(), logDirectory, file.id) : 0;
+}
