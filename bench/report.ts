@@ -3,6 +3,7 @@ import {execFileSync} from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import {replicationSection, withSection} from './replication/report.js';
 import type {LimitRow} from './limits.js';
 import type {Row} from './rows.js';
 import type {Label} from './subject.js';
@@ -106,7 +107,10 @@ export function saveReport(directory: string, report: Report): string {
     })),
   };
   fs.writeFileSync(file, `${JSON.stringify(document, null, 2)}\n`);
-  fs.writeFileSync(path.join(directory, 'RESULTS.md'), renderPage(report, machine));
+  const page = path.join(directory, 'RESULTS.md');
+  // The other bench has its part on the same page.
+  const section = fs.existsSync(page) ? replicationSection(fs.readFileSync(page, 'utf8')) : '';
+  fs.writeFileSync(page, withSection(renderPage(report, machine), section));
   return file;
 }
 
@@ -129,7 +133,8 @@ ${Object.entries(machine)
 ${renderTables(report)}`;
 }
 
-function describeMachine(): Record<string, string> {
+/** What the figures depend on, for the page. */
+export function describeMachine(): Record<string, string> {
   const version = (program: string, ...args: string[]): string => {
     try {
       const output = execFileSync(program, args, {
@@ -156,7 +161,7 @@ function describeMachine(): Record<string, string> {
   };
 }
 
-function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
+export function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(3, title.length, ...lines.map((line) => line[column]?.length ?? 0)),
   );

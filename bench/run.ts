@@ -8,12 +8,13 @@ import {parseArgs} from 'node:util';
 import {freeLoopCount} from '../test/helpers/loops.js';
 import {TempHome} from '../test/helpers/temp-home.js';
 import {LIMIT_ROWS, fill, type LimitContext} from './limits.js';
+import {PROBE_NAMES, runReplicationBench} from './replication/run.js';
 import {startNbdfuse, type Peer} from './peers.js';
 import {renderTables, saveReport, type LimitResult, type RowResult} from './report.js';
 import {ROWS, type Row, type RunSettings} from './rows.js';
 import {loopSubject, marsSubject, rawSubject, type Bed, type Subject} from './subject.js';
 
-const HELP = `usage: npm run bench -- disk [options]
+const HELP = `usage: npm run bench -- disk|replication [options]
   --reps N     repetitions, of which the median counts (3)
   --quick      short runs and small amounts: to try the bench, not to quote
   --only TEXT  rows whose name contains TEXT, comma-separated
@@ -21,6 +22,7 @@ const HELP = `usage: npm run bench -- disk [options]
   --driver D   FUSE driver: kernel or fuse-native
   --save       write bench/results/ and bench/RESULTS.md
 rows: ${[...ROWS, ...LIMIT_ROWS].map(({name}) => name).join(' ')}
+replication: ${PROBE_NAMES.join(' ')}
 `;
 
 const RESOURCE = 'bench';
@@ -43,6 +45,12 @@ process.exitCode = await main();
 async function main(): Promise<number> {
   const repetitions = Number(values.reps);
   const known = positionals.length === 1 && positionals[0] === 'disk';
+  if (!values.help && positionals.join() === 'replication' && repetitions >= 1) {
+    const {quick, save, only} = values;
+    if (process.getuid?.() !== 0) throw new Error('the bench needs root');
+    return runReplicationBench({repetitions, quick, save, only: only.split(',')});
+  }
+
   if (values.help || !known || !Number.isInteger(repetitions) || repetitions < 1) {
     process.stderr.write(HELP);
     return 2;

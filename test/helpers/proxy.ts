@@ -32,7 +32,10 @@ export interface ProxyStatistics {
 /** One write to the other side: small, so that a low rate is smooth. */
 const PIECE_BYTES = 16 * 1024;
 
-/** What a direction of a connection may hold back: a network has that little memory, too. */
+/**
+ * What a direction of a connection may hold back besides what is on its way over the wire: a network
+ * has that little memory, too.
+ */
 const HELD_BYTES_MAX = 1024 * 1024;
 
 interface Pair {
@@ -196,7 +199,7 @@ export class Proxy {
         }
       }
 
-      if (heldBytes < HELD_BYTES_MAX / 2) from.resume();
+      if (heldBytes < this.#heldBytesMax / 2) from.resume();
       if (finished && held.length === 0 && this.#state === 'open') to.end();
     };
     from.on('data', (data: Buffer) => {
@@ -208,7 +211,7 @@ export class Proxy {
         heldBytes += bytes.length;
       }
 
-      if (heldBytes >= HELD_BYTES_MAX) from.pause();
+      if (heldBytes >= this.#heldBytesMax) from.pause();
       if (timer === undefined) send();
     });
     to.on('drain', () => {
@@ -227,6 +230,11 @@ export class Proxy {
 
       if (from.destroyed && to.destroyed) ended();
     });
+  }
+
+  /** A long wire holds much: without that a delay would be a limit of its own. */
+  get #heldBytesMax(): number {
+    return HELD_BYTES_MAX + (this.bytesPerSecond * this.delayMs) / 1000;
   }
 
   #due(lane: Lane, bytes: number): number {
