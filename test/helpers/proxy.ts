@@ -31,6 +31,7 @@ export interface ProxyStatistics {
 
 /** One write to the other side: small, so that a low rate is smooth. */
 const PIECE_BYTES = 16 * 1024;
+const PIECE_MS = 5;
 
 /**
  * What a direction of a connection may hold back besides what is on its way over the wire: a network
@@ -199,12 +200,14 @@ export class Proxy {
         }
       }
 
-      if (heldBytes < this.#heldBytesMax / 2) from.resume();
+      if (heldBytes < this.#heldBytesMax - HELD_BYTES_MAX / 2) from.resume();
       if (finished && held.length === 0 && this.#state === 'open') to.end();
     };
     from.on('data', (data: Buffer) => {
       // Without delay and rate a piece is as large as it came: a proxy must not cost a core.
-      const size = this.bytesPerSecond > 0 ? PIECE_BYTES : data.length;
+      // No piece takes less than a timer can wait: else the timer would be the limit.
+      const least = Math.max(PIECE_BYTES, (this.bytesPerSecond * PIECE_MS) / 1000);
+      const size = this.bytesPerSecond > 0 ? Math.trunc(least) : data.length;
       for (let start = 0; start < data.length; start += size) {
         const bytes = data.subarray(start, start + size);
         held.push({bytes, dueMs: this.#due(lane, bytes.length)});
