@@ -3,7 +3,12 @@
  * what it tells of itself, and what is known of the others.
  */
 import {existsSync} from 'node:fs';
-import type {FollowStatus, ReplicaStatus, ResourceState, ResourceStatus} from '../../control/api.js';
+import type {
+  FollowStatus,
+  ReplicaStatus,
+  ResourceState,
+  ResourceStatus,
+} from '../../control/api.js';
 import type {ResourceFacts} from '../../cluster/facts.js';
 import type {DiskStatus} from '../../core/disk-status.js';
 import {copyHealth, healthWithReplicas, worst} from '../../control/health.js';
@@ -32,7 +37,16 @@ import {keepLostTail} from './kept-branch.js';
 import {LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
 import {noteAnswer, noteFailure, noteFolder, noteLinks} from './notes.js';
-import {followStatus, followerState, furthestEnd, numberOf, copyProgress, replicationOf, waitingOf, type FollowerInput} from './replica-state.js';
+import {
+  followStatus,
+  followerState,
+  furthestEnd,
+  numberOf,
+  copyProgress,
+  replicationOf,
+  waitingOf,
+  type FollowerInput,
+} from './replica-state.js';
 import {Retention} from './retention.js';
 import {adoptMode, tellMode} from './shared-mode.js';
 import {partingPoint, type Standing} from './right.js';
