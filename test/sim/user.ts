@@ -62,7 +62,11 @@ export class User implements Responder {
   write(offset: number, length: number): number | undefined {
     if (offset + length > this.#oracle.model.sizeBytes || length > MIB) return undefined;
     this.#lastStamp += 1;
-    const bytes = stampedBytes(length, this.#lastStamp);
+    return this.#writeBytes(offset, stampedBytes(length, this.#lastStamp));
+  }
+
+  #writeBytes(offset: number, bytes: Buffer): number | undefined {
+    const {length} = bytes;
     // The buffer is used again at once, as the real one: whoever keeps it reads other bytes.
     this.#buffer.fill(0xee);
     bytes.copy(this.#buffer, WRITE_HEADROOM_BYTES);
@@ -102,15 +106,27 @@ export class User implements Responder {
       batch.bytes.fill(0xdd);
     }
 
-    for (const change of changes) {
-      if (isTaken) {
+    if (isTaken) {
+      for (const change of changes) {
         const end = begin + RECORD_HEADER_BYTES + change.length;
         this.#oracle.accept(change, begin, end);
         begin = end;
-      } else {
-        const waiting = this.write(change.offset, change.length);
+      }
+
+      return;
+    }
+
+    // A part of the batch may be in the log all the same: who dies before all are written by themselves
+    // leaves the rest in doubt, as requests that were never answered.
+    let next = 0;
+    try {
+      for (const {offset, bytes} of changes) {
+        next += 1;
+        const waiting = this.#writeBytes(offset, bytes);
         if (waiting !== undefined) yield waiting;
       }
+    } finally {
+      for (const change of changes.slice(next)) this.#oracle.doubt(change);
     }
   }
 
