@@ -13,9 +13,9 @@ import {runChild, withoutColour} from './child.js';
 import {addTotals, emptyTotals, totalsOf, uvuArguments, type Totals} from './totals.js';
 
 const DIRECTORY = path.join('test', 'e2e');
-/** Tests of several nodes mostly wait, for links and their time limits: two run at a time. */
+/** Tests of several nodes mostly wait, for links and their time limits: some run at a time. */
 const NODES = /^(?:replication|peers|roles|two-nodes|follow-process)/u;
-const LANES = 2;
+const LANES = 3;
 const FILE_SECONDS = 300;
 const FILE_SECONDS_SOAK = 1800;
 
