@@ -28,7 +28,12 @@ export function writeJsonFile(path: string, value: unknown): void {
       fs.closeSync(directory);
     }
   } catch (error) {
-    fs.rmSync(temporary, {force: true});
+    try {
+      fs.rmSync(temporary, {force: true});
+    } catch {
+      // Such as a directory of that name: why the file was not written says more.
+    }
+
     throw storeError(error, `write ${path}`);
   }
 }

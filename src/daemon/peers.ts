@@ -174,6 +174,9 @@ export class Peers {
   /** Members other than this node that were not removed. */
   readonly members = (): readonly Member[] => this.#parts?.state.others() ?? [];
 
+  readonly isRemoved = (nodeId: string): boolean =>
+    this.cluster?.members.some(({id, removed}) => id === nodeId && removed === true) ?? false;
+
   /** Something of this node changed: others should hear of it soon. */
   readonly touch = (): void => {
     this.#parts?.exchange.touch();

@@ -35,6 +35,15 @@ test('what is written is read, with mode 0600, and nothing else is left', () => 
   assert.is(fs.statSync(file).mode & 0o777, 0o600);
 });
 
+test('what keeps a file from being written is told, also where the remains cannot be removed', () => {
+  writeJsonFile(file, {schema: 1, size: 5});
+  fs.mkdirSync(join(`${file}.tmp`, 'kept'), {recursive: true});
+  throwsCode('STORE_IO', () => {
+    writeJsonFile(file, {schema: 1, size: 6});
+  });
+  assert.equal(readJsonFile(file, check), {size: 5});
+});
+
 test('a file that does not exist is undefined', () => {
   assert.is(readJsonFile(file, check), undefined);
 });

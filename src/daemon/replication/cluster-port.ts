@@ -13,6 +13,8 @@ export interface ClusterPort {
   readonly selfId: string;
   /** Members other than this node that were not removed. */
   readonly members: () => readonly Member[];
+  /** true for a node that was a member, and that somebody has removed. */
+  readonly isRemoved: (nodeId: string) => boolean;
   readonly facts: FactStore;
   readonly caller: PeerCaller;
   /** Something of this node changed: others should hear of it soon. */

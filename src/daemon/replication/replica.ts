@@ -114,6 +114,7 @@ export class Replica {
       replicas: () => this.candidates(),
       partsAt: (replica) => partingPoint(this.#standing(), replica),
       isMember: (nodeId) => mayNeedLog(cluster, context.clock, nodeId, this.candidates()),
+      isRemoved: (nodeId) => cluster.isRemoved(nodeId),
       lagMs: (position) => this.#lag.lagMs(position, context.clock.monotonicMs()),
       tellDisk: async (position) => {
         await callDisk(paths.socket, '/retain', DISK_TIMEOUT_MS, {position});

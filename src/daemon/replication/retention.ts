@@ -29,6 +29,8 @@ export interface RetentionPorts {
   readonly partsAt: (replica: Candidate) => number | undefined;
   /** false: no member any more, or its fresh facts know no such replica. */
   readonly isMember: (nodeId: string) => boolean;
+  /** true: somebody has removed it from the cluster. */
+  readonly isRemoved: (nodeId: string) => boolean;
   /** For how long the log has been beyond a position, as far as this daemon saw it. */
   readonly lagMs: (position: number) => number;
   readonly tellDisk: (position: string | null) => Promise<void>;
@@ -89,10 +91,10 @@ export class Retention {
   }
 
   #forgetStrangers(): void {
-    const {slots, isMember, clock} = this.#ports;
+    const {slots, isMember, isRemoved, clock} = this.#ports;
     for (const [nodeId, {at}] of slots.all) {
       const old = clock.wallMs() - Date.parse(at) > LEFT_AFTER_MS;
-      if (old && !isMember(nodeId)) slots.forget(nodeId);
+      if (isRemoved(nodeId) || (old && !isMember(nodeId))) slots.forget(nodeId);
     }
   }
 

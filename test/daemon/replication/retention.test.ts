@@ -17,6 +17,7 @@ let directory = '';
 let nowMs = 0;
 let others: Candidate[] = [];
 let members = new Set<string>();
+let removed = new Set<string>();
 let told: (string | null)[] = [];
 let dropped: string[] = [];
 let ageLimitSeconds = 0;
@@ -31,6 +32,7 @@ test.before.each(() => {
   nowMs = 1000;
   others = [candidate('beta')];
   members = new Set([BETA]);
+  removed = new Set();
   told = [];
   dropped = [];
   ageLimitSeconds = 0;
@@ -46,6 +48,7 @@ test.before.each(() => {
     replicas: () => others,
     partsAt: () => parts,
     isMember: (id) => members.has(id),
+    isRemoved: (id) => removed.has(id),
     tellDisk: (position) => {
       told.push(position);
       return Promise.resolve();
@@ -123,6 +126,17 @@ test('a node that is no member any more is forgotten, but not at once', async ()
   nowMs += 61_000;
   await retention.tick(serving());
   assert.is(slots.all.size, 0);
+});
+
+test('a node that was removed from the cluster is forgotten at once, and its log is let go', async () => {
+  await retention.tick(serving());
+  assert.is(slots.all.size, 1);
+  others = [];
+  members.clear();
+  removed.add(BETA);
+  await retention.tick(serving({retainFrom: formatPosition(1000)}));
+  assert.is(slots.all.size, 0);
+  assert.is(told.at(-1), null);
 });
 
 test('a pin is in the file and at the disk process when it resolves', async () => {
