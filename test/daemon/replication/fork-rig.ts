@@ -6,12 +6,11 @@
 import fs from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {pino} from 'pino';
 import * as assert from 'uvu/assert';
 import type {ResourceFacts} from '../../../src/cluster/facts.js';
 import {systemClock} from '../../../src/core/clock.js';
 import {createNodeFiles} from '../../../src/core/files.js';
-import {homePaths, resourcePaths, type ResourceFile} from '../../../src/core/home.js';
+import {resourcePaths} from '../../../src/core/home.js';
 import {writeJsonFile} from '../../../src/core/json-file.js';
 import {BLOCK_BYTES} from '../../../src/core/limits.js';
 import {formatPosition} from '../../../src/core/position.js';
@@ -22,7 +21,6 @@ import {partingPoint} from '../../../src/daemon/replication/right.js';
 import type {KnownReplica} from '../../../src/daemon/replication/role-services.js';
 import {standingOf} from '../../../src/daemon/replication/standing.js';
 import {Resource} from '../../../src/daemon/resource.js';
-import {readNode} from '../../../src/daemon/state.js';
 import {Committer} from '../../../src/disk/committer.js';
 import {readDiskConfig} from '../../../src/disk/config.js';
 import {activateFollow, forgetLog} from '../../../src/disk/follow-activation.js';
@@ -54,6 +52,8 @@ import {serveSync} from '../../../src/replica/sync-source.js';
 import {duplexPair} from '../../helpers/duplex-pair.js';
 import {blocksOf, epochOf, LogBuilder} from '../../log/log-builder.js';
 import {writeNode} from '../fake-node.js';
+import {roleContext} from './role-context.js';
+import {file as resourceFile} from './samples.js';
 
 export const SIZE_BYTES = 2 ** 20;
 const BLOCKS = SIZE_BYTES / BLOCK_BYTES;
@@ -98,43 +98,16 @@ export class ForkNode {
     fs.mkdirSync(paths.logDirectory, {recursive: true});
     fs.writeFileSync(paths.image, '');
     fs.truncateSync(paths.image, SIZE_BYTES);
-    const file: ResourceFile = {
-      schema: 1,
-      name: NAME,
-      id: RESOURCE_ID,
-      sizeBytes: SIZE_BYTES,
-      createdAt: '2026-11-22T10:00:00.000Z',
-      imagePath: paths.image,
-      imageOwned: true,
-      designatedRole: 'secondary',
-      attached: true,
-      replayPaused: false,
-      device: false,
-      driver: 'auto',
-      segmentBytes: FILE_BYTES,
-      alignmentBytes: 8,
-      durability: 'flush',
-    };
+    const file = resourceFile({
+      ...{name: NAME, id: RESOURCE_ID, sizeBytes: SIZE_BYTES, imagePath: paths.image},
+      ...{device: false, segmentBytes: FILE_BYTES},
+    });
     writeJsonFile(paths.resourceFile, file);
-    this.context = {
-      paths: homePaths(this.home),
-      node: readNode(this.home),
-      programs: {holder: '', main: ''},
-      clock: systemClock,
-      log: pino({level: 'silent'}),
-      tell: (code) => {
-        this.told.push(code);
-      },
-      roles: {
-        nodeId: id,
-        replicas: () => this.others.map((other) => other.asReplica()),
-        hasPeers: () => true,
-        call: () => Promise.reject(new Error('nobody is called')),
-        open: () => Promise.reject(new Error('nobody is called')),
-        askPeers: () => Promise.resolve(),
-        touch: () => undefined,
-      },
-    };
+    this.context = roleContext({
+      home: this.home,
+      told: this.told,
+      roles: {replicas: () => this.others.map((other) => other.asReplica())},
+    });
     this.resource = new Resource(this.context, NAME, file);
     this.rested(0);
   }

@@ -1,13 +1,11 @@
 /** What a node finds out before it serves again, on the files of a real home. */
 import fs from 'node:fs';
-import {pino} from 'pino';
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
 import type {ResourceFacts} from '../../../src/cluster/facts.js';
-import {systemClock} from '../../../src/core/clock.js';
 import {isDiskError} from '../../../src/core/errors.js';
 import {createNodeFiles} from '../../../src/core/files.js';
-import {homePaths, resourcePaths, type ResourceFile} from '../../../src/core/home.js';
+import {resourcePaths} from '../../../src/core/home.js';
 import {writeJsonFile} from '../../../src/core/json-file.js';
 import {formatPosition} from '../../../src/core/position.js';
 import type {Context} from '../../../src/daemon/context.js';
@@ -17,12 +15,14 @@ import {noteGrant} from '../../../src/daemon/replication/role-notes.js';
 import {mayServeAgain} from '../../../src/daemon/replication/roles.js';
 import {grantInForce} from '../../../src/daemon/replication/standing.js';
 import {Resource} from '../../../src/daemon/resource.js';
-import {readNode, readResource} from '../../../src/daemon/state.js';
+import {readResource} from '../../../src/daemon/state.js';
 import {roleOf} from '../../../src/daemon/views.js';
 import type {LineageEntry} from '../../../src/log/lineage.js';
 import {flipBit, LogBuilder, planFor} from '../../log/log-builder.js';
 import {makeHome, removeHome} from '../fake-node.js';
+import {roleContext} from './role-context.js';
 import {idOf} from './role-world.js';
+import {file as resourceFile} from './samples.js';
 
 interface State {
   home: string;
@@ -86,46 +86,23 @@ test.before.each((state) => {
   state.replicas = [];
   const paths = resourcePaths(state.home, 'web01');
   fs.mkdirSync(paths.logDirectory, {recursive: true});
-  const file: ResourceFile = {
-    schema: 1,
-    name: 'web01',
-    id: 'b'.repeat(32),
-    sizeBytes: 2 ** 20,
-    createdAt: '2026-11-22T10:00:00.000Z',
-    imagePath: paths.image,
-    imageOwned: true,
-    designatedRole: 'primary',
-    attached: true,
-    replayPaused: false,
-    device: false,
-    driver: 'auto',
-    segmentBytes: 2 ** 24,
-    alignmentBytes: 8,
-    durability: 'flush',
-  };
+  const file = resourceFile({
+    ...{name: 'web01', id: 'b'.repeat(32), imagePath: paths.image},
+    ...{designatedRole: 'primary', device: false, segmentBytes: 2 ** 24},
+  });
   writeJsonFile(paths.resourceFile, file);
-  state.context = {
-    paths: homePaths(state.home),
-    node: readNode(state.home),
-    programs: {holder: '', main: ''},
-    clock: systemClock,
-    log: pino({level: 'silent'}),
-    tell: (code) => {
-      state.told.push(code);
-    },
+  state.context = roleContext({
+    home: state.home,
+    told: state.told,
     roles: {
-      nodeId: 'a1'.repeat(16),
       replicas: () => state.replicas,
-      hasPeers: () => true,
-      call: () => Promise.reject(new Error('nobody is called')),
       open: () => Promise.reject(new Error('nobody is followed')),
       askPeers: (timeoutMs) => {
         state.asked.push(timeoutMs);
         return Promise.resolve();
       },
-      touch: () => undefined,
     },
-  };
+  });
   state.resource = new Resource(state.context, 'web01', file);
 });
 test.after.each(({home}) => {
