@@ -4,6 +4,7 @@
  *
  *   GET    /v1/daemon                                 -> DaemonStatus
  *   POST   /v1/daemon/stop          StopRequest       -> {}
+ *   POST   /v1/daemon/restart       RestartRequest    -> {}; another process takes its place
  *   GET    /v1/status[?resource=NAME]                 -> StatusDocument
  *   GET    /v1/metrics                                -> text for Prometheus
  *   GET    /v1/metrics-listen                         -> MetricsListenView
@@ -16,6 +17,7 @@
  *   POST   /v1/resources/NAME/resize  ResizeRequest   -> ResourceView
  *   POST   /v1/resources/NAME/primary PrimaryRequest  -> ResourceView
  *   POST   /v1/resources/NAME/secondary RoleRequest   -> ResourceView
+ *   POST   /v1/resources/NAME/renew   RoleRequest     -> RenewResult; the disk process, under load
  *   POST   /v1/resources/NAME/attach | detach RoleRequest -> ResourceView
  *   GET    /v1/resources/NAME/log                     -> LogList
  *   POST   /v1/resources/NAME/log/rotate              -> {file, position}
@@ -51,13 +53,40 @@ export interface DaemonStatus {
   readonly pid: number | null;
   readonly version: string;
   readonly startedAt: string | null;
+  /** The systemd unit that the daemon is; null: started by hand. Absent where none runs. */
+  readonly unit?: string | null;
   readonly disks: readonly {
     readonly name: string;
+    /** Of its program; null where it does not say. */
+    readonly version: string | null;
     readonly holderPid: number | null;
     readonly pid: number | null;
     readonly restarts: number;
     readonly since: string;
   }[];
+}
+
+export interface RestartRequest {
+  /** Absolute path of the daemon's main.js in another installation; absent: as it was started. */
+  readonly program?: string;
+}
+
+export interface RenewedProcess {
+  readonly pid: number;
+  readonly version: string | null;
+}
+
+export type RenewRequest = RoleRequest;
+
+/** A disk process that was started again. */
+export interface RenewResult {
+  readonly schema: 1;
+  readonly name: string;
+  /** null: none ran, nothing was done. */
+  readonly mode: string | null;
+  readonly before: RenewedProcess | null;
+  /** null also where a write-back was all that it did, and begins again by itself. */
+  readonly after: RenewedProcess | null;
 }
 
 /** Where metrics are served besides the control socket. */

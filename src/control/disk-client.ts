@@ -65,6 +65,7 @@ export async function listDisks(home: string): Promise<DiskStatus[]> {
 export function describeDisks(statuses: readonly DiskStatus[]): DaemonStatus['disks'] {
   return statuses.map((status) => ({
     name: status.name,
+    version: status.version ?? null,
     holderPid: status.holderPid,
     pid: status.pid,
     restarts: status.restarts,

@@ -104,6 +104,22 @@ export const CODES = {
     meaning: 'The disk process died again and again; it is started again with growing pauses.',
     remedy: 'Read run/disks/NAME.log below the home for the cause; mars status shows the restarts.',
   },
+  RENEW_REFUSED: {
+    exit: 'refused',
+    meaning:
+      'A disk process could not be ended without leaving a request unanswered, or what it depends ' +
+      'on would end with it. It goes on as it was, with its old version.',
+    remedy:
+      'The message says what it waits for: see mars status, and try mars daemon upgrade again. ' +
+      'With the driver fuse-native: unmount, mars secondary NAME, mars primary NAME.',
+  },
+  UPGRADE_FAILED: {
+    exit: 'damage',
+    meaning: 'The new version does not start on this machine, or did not come up. Disks go on.',
+    remedy:
+      'The message has its words. Install the old version again, or correct what it names, and ' +
+      'try mars daemon upgrade again; mars daemon run where no daemon runs.',
+  },
   TIMEOUT: {
     exit: 'timeout',
     meaning: 'What was waited for did not happen in time; it may still happen.',

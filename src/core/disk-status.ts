@@ -77,6 +77,8 @@ export interface DiskStatus {
   readonly schema: 1;
   readonly name: string;
   readonly pid: number;
+  /** Of the program; absent where a version before 0.2 runs. */
+  readonly version?: string;
   readonly holderPid: number | null;
   /** How often the holder started the disk process again since it holds the mount. */
   readonly restarts: number;
@@ -143,6 +145,8 @@ export type DiskCounter = (typeof DISK_COUNTERS)[number];
  *   POST /retain {"position"}    -> {}; null: nothing is kept for others any more
  *   POST /commit                -> {"durable": string}
  *   POST /mode ModeSettings     -> {}; counts for every flush from the answer on
+ *   POST /renew {"timeoutMs"}    -> {}; in mode serve: it ends with nothing unanswered, and its holder
+ *                                  starts the next one; RENEW_REFUSED: it goes on as it was
  *   POST /stop                  -> {}; not in serve mode, which ends when its mount is gone
  * and in mode follow, each with an Upgrade to frames (log/frames), the process speaks first:
  *   POST /follow                   mars-log/1

@@ -27,6 +27,7 @@ export const EVENT_CODES = {
   ROLE_SECONDARY: 'The resource is no longer primary here: image and device are gone.',
   DISK_STARTED: 'A disk process started and recovered its log.',
   DISK_RESTARTED: 'A disk process died and was started again; the application only waited.',
+  DISK_RENEWED: 'A disk process was ended and started again with the installed version, by wish.',
   DISK_ADOPTED: 'The daemon found a running disk process and adopted it.',
   HOLDER_REPLACED: 'A holder died; the disk process started a new one.',
   LOG_ROTATED: 'The log went on in a new file.',

@@ -32,9 +32,16 @@ export interface DaemonOptions {
   readonly log: Logger;
 }
 
+/** `program` undefined: the one that runs. */
+export interface Successor {
+  readonly program: string | undefined;
+}
+
 export interface Daemon {
   /** Resolves when the daemon has ended in order. */
   readonly ended: Promise<void>;
+  /** What is to take its place, once it has ended; undefined: nothing. */
+  readonly successor: () => Successor | undefined;
   /** Begins the end; disks go on. */
   stop(): void;
 }
@@ -88,7 +95,14 @@ async function openDaemon(
   const care = new Housekeeping(node);
   const metricsPort = new MetricsPort(context, () => metricsOf(node, {version, startedAt}));
   const more = {peers, care, metricsPort};
-  const facts: DaemonFacts = {version, startedAt, stop: () => setImmediate(stop), ...more};
+  let successor: Successor | undefined;
+  const facts: DaemonFacts = {
+    ...{version, startedAt, stop: () => setImmediate(stop), ...more},
+    restart: (program) => {
+      successor = {program};
+      setImmediate(stop);
+    },
+  };
   const server = await serveControl(node, facts, log);
   context.tell('DAEMON_STARTED', 'info', null, `the daemon ${version} started`, {pid: process.pid});
   const watch = await watchFiles(node);
@@ -108,7 +122,7 @@ async function openDaemon(
     fs.rmSync(context.paths.daemonSocket, {force: true});
     fs.closeSync(lockFd);
   });
-  return {ended, stop};
+  return {ended, stop, successor: () => successor};
 }
 
 /** Resources of a node that can have peers take part in replication. */

@@ -1,8 +1,8 @@
 /**
  * `node dist/daemon/main.js --home HOME [--log-level LEVEL]`: the daemon in the foreground. JSON
- * lines on stdout; ends in order on SIGTERM and SIGINT, and disks go on.
+ * lines on stdout; ends in order on SIGTERM and SIGINT, and disks go on. `--check` only loads it.
  */
-import fs from 'node:fs';
+import {spawn} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
@@ -11,18 +11,25 @@ import {CODES, EXIT} from '../core/codes.js';
 import {systemClock} from '../core/clock.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import {HOME_DEFAULT} from '../core/home.js';
-import {startDaemon} from './daemon.js';
+import {programVersion} from '../disk/program-version.js';
+import {startDaemon, type Successor} from './daemon.js';
 import type {DiskPrograms} from './context.js';
 
 interface Words {
   readonly home: string;
   readonly level: string;
+  /** Only load everything, tell the version, and end. */
+  readonly check: boolean;
 }
 
 function parseWords(): Words {
   try {
     const {values} = parseArgs({
-      options: {home: {type: 'string'}, 'log-level': {type: 'string', default: 'info'}},
+      options: {
+        home: {type: 'string'},
+        'log-level': {type: 'string', default: 'info'},
+        check: {type: 'boolean', default: false},
+      },
     });
     const home = values.home ?? process.env['MARS_HOME'] ?? HOME_DEFAULT;
     const level = values['log-level'];
@@ -30,7 +37,7 @@ function parseWords(): Words {
       throw new Error(`--log-level takes ${Object.keys(pino.levels.values).join(', ')}`);
     }
 
-    return {home: resolve(home), level};
+    return {home: resolve(home), level, check: values.check};
   } catch (error) {
     throw new DiskError('USAGE', error instanceof Error ? error.message : String(error));
   }
@@ -47,12 +54,29 @@ function diskPrograms(): DiskPrograms {
   return {holder: resolve(directory, 'holder.sh'), main: resolve(directory, 'main.js')};
 }
 
+/** With the same output and environment; it finds the lock free, and the disks as they are. */
+function startSuccessor(
+  {program}: Successor,
+  home: string,
+  level: string,
+): {pid: number | undefined} {
+  const main = program ?? fileURLToPath(import.meta.url);
+  const words = [...process.execArgv, main, '--home', home, '--log-level', level];
+  const child = spawn(process.execPath, words, {stdio: ['ignore', 'inherit', 'inherit']});
+  child.unref();
+  return {pid: child.pid};
+}
+
 async function main(): Promise<number> {
-  const {home, level} = parseWords();
+  const {home, level, check} = parseWords();
+  const version = programVersion();
+  if (check) {
+    process.stdout.write(`${version}\n`);
+    return EXIT.done;
+  }
+
   // Written at once: the last lines before an end are those that are needed.
   const log = pino({level, base: {pid: process.pid}}, destination({dest: 1, sync: true}));
-  const packageFile = new URL('../../package.json', import.meta.url);
-  const {version} = JSON.parse(fs.readFileSync(packageFile, 'utf8')) as {version: string};
   const programs = diskPrograms();
   const daemon = await startDaemon({home, version, programs, clock: systemClock, log});
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -64,6 +88,12 @@ async function main(): Promise<number> {
 
   log.info({home, version}, 'ready');
   await daemon.ended;
+  const successor = daemon.successor();
+  if (successor !== undefined) {
+    const {pid} = startSuccessor(successor, home, level);
+    log.info({successor: pid}, 'another process takes over');
+  }
+
   return EXIT.done;
 }
 

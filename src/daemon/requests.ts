@@ -46,6 +46,8 @@ export const IMPORT = v.strictObject({
   timeoutSeconds: TIMEOUT,
 });
 
+export const RESTART = v.strictObject({program: v.exactOptional(v.string())});
+
 export const FOLLOW_FOLDER = v.strictObject({folder: v.exactOptional(v.string())});
 
 export const LEAVE = v.strictObject({

@@ -50,6 +50,7 @@ export class Resource {
   /** Grows with each fact that an operation brings: a slower answer from before is dropped. */
   #turn = 0;
   #outputSeen = 0;
+  #renewals = 0;
   /** The holder of the write-back that was started last; its end with 0 means that all is done. */
   writeBack: StartedHolder | undefined;
   /** How it follows other replicas; set where the node has a cluster. */
@@ -188,6 +189,19 @@ export class Resource {
     if (seemsAlive(paths)) this.#silentSince ??= this.#now();
     else this.#silentSince = undefined;
     if (this.writeBack?.ended === 0 && this.#operation === undefined) this.#noteWrittenBack();
+  }
+
+  /** A disk process was renewed by wish: its new life is no death. */
+  noteRenewed(status: DiskStatus): void {
+    this.#renewals += 1;
+    this.noteStatus(status);
+  }
+
+  /** How often it was renewed since this was asked last. */
+  takeRenewals(): number {
+    const count = this.#renewals;
+    this.#renewals = 0;
+    return count;
   }
 
   noteStatus(status: DiskStatus): void {

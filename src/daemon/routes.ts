@@ -27,6 +27,7 @@ import {
 } from './operations.js';
 import {answerPeers} from './peer-control.js';
 import type {Peers} from './peers.js';
+import {renewDisk} from './renew.js';
 import type {Resource} from './resource.js';
 import {forkDiff} from './replication/fork-diff.js';
 import {extractFork, forgetFork, undoFork} from './replication/fork-undo.js';
@@ -52,12 +53,14 @@ import {
   PRIMARY,
   PRUNE,
   RESIZE,
+  RESTART,
   ROLE,
   SET,
   STOP,
   SYNC_LIMIT,
   parseBody,
 } from './requests.js';
+import {ownUnit} from './service-unit.js';
 import {changeNode} from './state.js';
 import {replayView, resourceView} from './views.js';
 
@@ -67,6 +70,8 @@ export interface DaemonFacts {
   readonly startedAt: string;
   /** Ends the daemon after the answer has gone out. */
   readonly stop: () => void;
+  /** The same; another process with `program`, or the same one, then takes its place. */
+  readonly restart: (program: string | undefined) => void;
   readonly peers: Peers;
   readonly care: Housekeeping;
   readonly metricsPort: MetricsPort;
@@ -112,6 +117,11 @@ export async function answer(
   if (noun === 'peers') return answerPeers(facts.peers, request);
   if (key === 'GET daemon' && name === undefined) return daemonStatus(node, facts);
   if (key === 'POST daemon' && name === 'stop') return stopDaemon(node, facts, request);
+  if (key === 'POST daemon' && name === 'restart') {
+    facts.restart(parseBody(RESTART, request.body).program);
+    return {};
+  }
+
   if (key === 'POST care') return facts.care.care(parseBody(CARE, request.body));
   if (key === 'GET status') return node.status(request.query.get('resource') ?? undefined);
   if (key === 'GET resources') return listResources(node);
@@ -201,6 +211,11 @@ async function answerResource(
     case 'POST primary': {
       const wish = parseBody(PRIMARY, body);
       return resource.run('primary', () => becomePrimary(context, resource, wish));
+    }
+
+    case 'POST renew': {
+      const wish = parseBody(ROLE, body);
+      return resource.run('renew', () => renewDisk(context, resource, wish));
     }
 
     case 'POST secondary': {
@@ -327,7 +342,8 @@ async function answerReplication(
 async function daemonStatus(node: MarsNode, facts: DaemonFacts): Promise<DaemonStatus> {
   const disks = describeDisks(await listDisks(node.context.paths.home));
   const {version, startedAt} = facts;
-  return {schema: 1, pid: process.pid, version, startedAt, disks};
+  const unit = ownUnit() ?? null;
+  return {schema: 1, pid: process.pid, version, startedAt, unit, disks};
 }
 
 async function stopDaemon(node: MarsNode, facts: DaemonFacts, request: Request): Promise<object> {

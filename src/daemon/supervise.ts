@@ -94,7 +94,7 @@ export class Supervision {
     const now = this.#context.clock.monotonicMs();
     // Another holder counts from zero.
     const known = status.holderPid === this.#holderPid ? this.#restarts : 0;
-    const fresh = status.restarts - known;
+    const fresh = status.restarts - known - this.#resource.takeRenewals();
     this.#holderPid = status.holderPid;
     this.#restarts = status.restarts;
     if (fresh > 0) {

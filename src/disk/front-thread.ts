@@ -72,6 +72,9 @@ function run(): void {
       onInit: () => {
         send({kind: 'serving'});
       },
+      betweenRequests: () => {
+        front.restIfWanted();
+      },
       report: (code, severity, text, details) => {
         send({kind: 'report', code, severity, text, details});
       },

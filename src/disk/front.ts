@@ -61,11 +61,13 @@ export type FrontNotice =
   | {readonly kind: 'segments-wanted'}
   | {readonly kind: 'flush-waits'}
   | {readonly kind: 'unparked'}
+  | {readonly kind: 'rests'}
   | {readonly kind: 'log-error'; readonly errno: string}
   | {readonly kind: 'log-moved'; readonly number: number}
   | {readonly kind: 'log-defective'; readonly errno: string};
 
-export const COMMAND = {none: 0, rotate: 1, resize: 2} as const;
+/** `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. */
+export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3} as const;
 
 /** Memory of the index at which writes wait for replay. */
 const INDEX_BYTES_MAX = 64 * MIB;
@@ -87,6 +89,7 @@ export class Front implements DiskHandler {
   readonly #positions = new Float64Array(WRITE_BATCH_COUNT_MAX);
   #sizeBytes: number;
   #replayedSeen = -1;
+  #restWanted = false;
 
   constructor(options: FrontOptions) {
     this.#shared = options.shared;
@@ -215,6 +218,19 @@ export class Front implements DiskHandler {
     if (this.#shared.get(WORD.commitFailed) !== 0) this.#handleCommitFailure();
     if (this.#parking.count > 0) this.#unpark();
     if (this.#shared.get(WORD.command) !== COMMAND.none) this.#command();
+  }
+
+  /**
+   * Between two requests: where the process is to be renewed, and nothing that was taken is without
+   * an answer of ours, no more is taken until the main thread ends the rest, or the process.
+   */
+  restIfWanted(): void {
+    if (!this.#restWanted || this.#parking.count > 0) return;
+    const shared = this.#shared;
+    this.#restWanted = false;
+    shared.set(WORD.resting, 1);
+    this.#notify({kind: 'rests'});
+    while (shared.get(WORD.resting) !== 0) Atomics.wait(shared.words, WORD.resting, 1);
   }
 
   /** Takes the newest replay position into the index, and lets go of what lies below. */
@@ -444,10 +460,17 @@ export class Front implements DiskHandler {
     const shared = this.#shared;
     const command = shared.get(WORD.command);
     const argument = shared.commandArgument.get();
-    const done = command === COMMAND.rotate ? this.log.rotate() : this.#resize(argument);
+    const done = this.#carryOut(command, argument);
     shared.set(WORD.command, COMMAND.none);
     shared.set(WORD.commandResult, done ? 1 : 0);
     shared.signal(WORD.commandDone);
+  }
+
+  #carryOut(command: number, argument: number): boolean {
+    if (command === COMMAND.rotate) return this.log.rotate();
+    if (command !== COMMAND.rest) return this.#resize(argument);
+    this.#restWanted = argument !== 0;
+    return true;
   }
 
   /** The image has grown already: the record makes the new size part of the history. */

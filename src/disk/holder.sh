@@ -5,6 +5,9 @@
 #   holder.sh HOME NAME MOUNT DRIVER MODE [adopt]
 #
 #   DRIVER  kernel | fuse-native | auto      MODE  serve | replay | follow
+#   NAME.program in the directory of the socket, where it is there, has two lines: the node and the
+#   main.js that the next generation runs; the daemon writes it when the program is to be renewed.
+#
 #   adopt   started by a disk process whose holder died: 3, 5 and 9 are inherited, and 4, the reading
 #           end of the FIFO, which tells when that disk process ends
 #
@@ -76,7 +79,7 @@ else
     fatal RESOURCE_LOCKED "another holder has the lock $directory/lock"
     exit 73
   fi
-  rm -f "$run.fuse" "$run.fuse".*
+  rm -f "$run.fuse" "$run.fuse".* "$run.program"
   if [ "$mode" = serve ] && [ "$driver" != fuse-native ]; then
     if [ -e /dev/fuse ] && mount_kernel; then
       driver=kernel
@@ -168,6 +171,11 @@ quick=0
 early=0
 while :; do
   generation=$((generation + 1))
+  # Both or none: a file that is cut off or names what is gone changes nothing.
+  if [ -r "$run.program" ] && { read -r next_node && read -r next_main; } <"$run.program" &&
+    [ -x "$next_node" ] && [ -r "$next_main" ]; then
+    node=$next_node main=$next_main
+  fi
   began=$(centiseconds)
   (
     exec 8>>"$directory/generation.lock"
@@ -190,6 +198,8 @@ while :; do
   status=$?
   [ $status -eq 0 ] && exit 0
   lived=$(($(centiseconds) - began))
+  # It ended so that this generation may run another version: no death.
+  [ $status -eq 75 ] && continue
   say "disk process of generation $generation ended with $status after ${lived}0 ms"
   if [ $status -eq 70 ] && [ "$generation" -eq 1 ]; then
     if [ "$driver" = kernel ] && [ "$mode" = serve ]; then

@@ -15,10 +15,12 @@
  * (follower.ts, follow-stream.ts, follow-log.ts), commit and replay work on it as on their own.
  *
  *   main.js HOME NAME MOUNT DRIVER MODE        started by holder.sh, with descriptors 3, 8, 9
+ *   main.js --check                            loads the program, prints its version, ends
  *
- * Exit: 0 in order, 70 could not start; anything else is a death that the holder answers.
+ * Exit: 0 in order, 70 could not start, 75 the next generation is to run (renewal.ts); anything else is a death that the holder answers.
  */
 import fs from 'node:fs';
+import {fileURLToPath} from 'node:url';
 import {inspect} from 'node:util';
 import {assert} from '../core/assert.js';
 import {systemClock} from '../core/clock.js';
@@ -27,8 +29,16 @@ import {helperFromEnvironment} from '../core/fallocate.js';
 import {FUSE_FD, FUSE_SECOND_FD} from '../fuse/mount.js';
 import type {ThreadInput} from './messages.js';
 import {SHARED_BYTES} from './shared.js';
+import {programVersion} from './program-version.js';
 import {startThread} from './start-thread.js';
 import {HELPER} from './thread.js';
+
+if (process.argv[2] === '--check') {
+  // Whether this program can be run here at all, before a disk depends on it.
+  await Promise.all([import('./process.js'), import('./front.js'), import('../image/replay.js')]);
+  process.stdout.write(`${programVersion()}\n`);
+  process.exit(0);
+}
 
 const [home, name, mount, driver, mode] = process.argv.slice(2);
 assert(home !== undefined && name !== undefined && mount !== undefined, 'started by the holder');
@@ -45,6 +55,13 @@ process.on('uncaughtException', (error) => {
   fs.writeSync(2, `${inspect(error)}\n`);
   process.kill(process.pid, 'SIGKILL');
 });
+
+/** Where an installation was removed that ran when the holder was started: the one beside this file. */
+function holderScript(): string | undefined {
+  const known = process.env['MARS_HOLDER_SCRIPT'];
+  if (known === undefined || fs.existsSync(known)) return known;
+  return fileURLToPath(new URL('holder.sh', import.meta.url));
+}
 
 const generation = Number(process.env['MARS_GENERATION'] ?? '1');
 const acceptImage = process.env['MARS_ACCEPT_IMAGE'] === '1';
@@ -66,12 +83,13 @@ const {DiskProcess} = await import('./process.js');
 const disk = new DiskProcess({
   home,
   name,
+  version: programVersion(),
   mount,
   driver,
   mode,
   generation,
   holderPid: Number(process.env['MARS_HOLDER_PID'] ?? process.ppid),
-  holderScript: process.env['MARS_HOLDER_SCRIPT'],
+  holderScript: holderScript(),
   acceptImage,
   files: createFilesFromEnvironment([], helperFromEnvironment(HELPER.front)),
   clock: systemClock,

@@ -17,6 +17,7 @@ import {tellHolderOfEnd, watchHolder} from './holder-watch.js';
 import {Keeper} from './keeper.js';
 import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
 import {Notices} from './notices.js';
+import {Renewal} from './renewal.js';
 import {readRetain, type RetainedSegment} from './retained.js';
 import {serveSocket} from './server.js';
 import {Shared, WORD} from './shared.js';
@@ -27,6 +28,8 @@ import {Synchronous} from './synchronous.js';
 export interface DiskProcessOptions {
   readonly home: string;
   readonly name: string;
+  /** Of this program. */
+  readonly version: string;
   readonly mount: string;
   readonly driver: 'kernel' | 'fuse-native';
   readonly mode: 'serve' | 'replay' | 'follow';
@@ -55,6 +58,7 @@ export class DiskProcess {
   readonly shared: Shared;
   readonly notices: Notices;
   readonly startedAt: string;
+  readonly renewal = new Renewal(this);
   holderPid: number | null;
   phase: DiskStatus['phase'] = 'recovering';
   activated: Activated | undefined;
@@ -276,6 +280,11 @@ export class DiskProcess {
 
       case 'serving': {
         this.phase = 'serving';
+        break;
+      }
+
+      case 'rests': {
+        this.renewal.noteRest();
         break;
       }
 

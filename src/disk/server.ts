@@ -16,6 +16,7 @@ import {WORD} from './shared.js';
 import {serveStreams, type StreamRoute} from './upgrade.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
+const RENEW_MS_MAX = 60_000;
 
 /** Listens with mode 0600; a socket file of a dead process is replaced: we hold its lock. */
 export async function serveSocket(disk: DiskProcess): Promise<void> {
@@ -24,6 +25,8 @@ export async function serveSocket(disk: DiskProcess): Promise<void> {
     answer(disk, request).then(
       (body) => {
         response.writeHead(200, {'content-type': 'application/json'}).end(JSON.stringify(body));
+        // Whoever waits in the kernel waits for this: the answer goes out with what is there.
+        if (disk.renewal.isPrepared) setImmediate(() => disk.renewal.end());
       },
       (error: unknown) => {
         refuse(response, error);
@@ -113,6 +116,10 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
       return {durable: formatPosition(disk.shared.durable.get())};
     }
 
+    case 'POST /renew': {
+      return disk.renewal.prepare(timeoutOf(body));
+    }
+
     case 'POST /stop': {
       if (disk.options.mode === 'serve') {
         throw new DiskError('RESOURCE_PRIMARY', 'a disk that serves ends when it is unmounted');
@@ -135,6 +142,12 @@ function positionOf(body: unknown): number {
   if (value === null) return Infinity;
   if (position !== undefined) return position;
   throw new DiskError('USAGE', 'expected "position": 16 hex digits, or null');
+}
+
+function timeoutOf(body: unknown): number {
+  const value = isObject(body) ? body['timeoutMs'] : undefined;
+  if (typeof value === 'number' && value > 0 && value <= RENEW_MS_MAX) return value;
+  throw new DiskError('USAGE', `expected "timeoutMs", at most ${RENEW_MS_MAX}`);
 }
 
 function modeSettingsOf(body: unknown): ModeSettings {

@@ -78,6 +78,8 @@ export const WORD = {
   confirmed: 54,
   /** 1: the main thread is to be told when the log has become durable: a peer waits for it. */
   durableWanted: 57,
+  /** 1: the front takes no more requests, until it is 0 again or the process ends. */
+  resting: 58,
 } as const;
 
 const CONTROL_WORDS = 128;

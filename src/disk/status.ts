@@ -23,6 +23,7 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
     schema: 1,
     name: options.name,
     pid: process.pid,
+    version: options.version,
     holderPid: disk.holderPid,
     restarts: options.generation - 1,
     startedAt: disk.startedAt,

@@ -47,6 +47,8 @@ export interface KernelSessionOptions {
   ) => void;
   /** Called for each resent request that is handled. */
   readonly onResent?: () => void;
+  /** Called when what was read is answered or handed on, and nothing more was read: it may wait. */
+  readonly betweenRequests?: () => void;
   /** Looked at after each request. */
   readonly isStopped?: () => boolean;
   /** OPEN_FLAG bits for disk.img. */
@@ -108,9 +110,10 @@ class KernelSession {
   }
 
   run(): 'unmounted' | 'stopped' {
-    const isStopped = this.#options.isStopped ?? (() => false);
+    const {betweenRequests, isStopped = () => false} = this.#options;
     for (;;) {
       if (!this.#round(this.#stage)) return 'unmounted';
+      betweenRequests?.();
       if (isStopped()) return 'stopped';
     }
   }

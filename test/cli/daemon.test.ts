@@ -13,7 +13,7 @@ import {runCommand} from '../helpers/run-command.js';
 const test = suite<{node: FakeNode}>('daemon');
 
 const STARTED = '2026-11-22T10:00:00.000Z';
-const DISK = {name: 'web', holderPid: 50, pid: 51, restarts: 2, since: STARTED};
+const DISK = {name: 'web', version: '0.1.0', holderPid: 50, pid: 51, restarts: 2, since: STARTED};
 const DAEMON = {schema: 1, pid: 41, version: '0.1.0', startedAt: STARTED, disks: [DISK]};
 
 test.before.each(async (context) => {
@@ -28,7 +28,7 @@ test('status shows daemon and disks', async ({node}) => {
   node.daemon.answers.set('GET /v1/daemon', DAEMON);
   assert.equal((await node.json('daemon status')).document, DAEMON);
   const {stdout} = await node.run('daemon status');
-  assert.match(stdout, /pid 41, since 2026-11-22[\s\S]*web +50 +51 +2 /u);
+  assert.match(stdout, /pid 41, since 2026-11-22[\s\S]*web +0\.1\.0 +50 +51 +2 /u);
 });
 
 test('status without a daemon is 4, with pid null and the disks that run all the same', async ({
@@ -44,10 +44,10 @@ test('status without a daemon is 4, with pid null and the disks that run all the
     assert.is(exit, 4);
     assert.is(document['pid'], null);
     assert.is(document['startedAt'], null);
-    assert.equal(document['disks'], [DISK]);
+    assert.equal(document['disks'], [{...DISK, version: null}]);
     const shown = await node.run('daemon status');
     assert.is(shown.exit, 4);
-    assert.match(shown.stdout, /no daemon runs at .*mars daemon run[\s\S]*web +50 +51/u);
+    assert.match(shown.stdout, /no daemon runs at .*mars daemon run[\s\S]*web +- +50 +51/u);
     const stopped = await node.json('daemon stop', '--disks');
     assert.is(stopped.exit, 4);
     assert.match(JSON.stringify(stopped.document), /DAEMON_UNREACHABLE.*disks run \(web\)/u);
