@@ -56,7 +56,7 @@ async function upgrade(program: string, ...words: string[]): Promise<Document> {
   const result = await tryRun(process.execPath, args, {timeoutMs: 120_000});
   assert.match(result.stdout, /^\{/u, `${result.stdout}${result.stderr}`);
   const document = JSON.parse(result.stdout) as Document;
-  assert.is(result.status === 0, document.errors?.length === 0, result.stderr);
+  assert.is(result.status === 0, document.errors.length === 0, result.stderr);
   return document;
 }
 
