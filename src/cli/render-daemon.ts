@@ -1,4 +1,5 @@
-import type {DaemonStatus, RenewResult} from '../control/api.js';
+import type {DaemonStatus} from '../control/api.js';
+import type {RenewResult} from '../control/daemon-api.js';
 import {renderTable} from './table.js';
 import {formatSince} from './times.js';
 

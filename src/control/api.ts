@@ -40,7 +40,7 @@
  *   GET    /v1/events[?follow=1][&resource=NAME]      -> one EventLine a line (NDJSON)
  *
  * Housekeeping, `log/prune` and `/v1/care`: control/care-api.ts.
- * Branches of a fork: control/fork-api.ts.
+ * Branches of a fork: control/fork-api.ts. Restarts and the port for metrics: control/daemon-api.ts.
  * Members of the cluster, `/v1/peers`: control/peer-api.ts.
  */
 import type {FuseDriverWish} from '../core/home.js';
@@ -64,42 +64,6 @@ export interface DaemonStatus {
     readonly restarts: number;
     readonly since: string;
   }[];
-}
-
-export interface RestartRequest {
-  /** Absolute path of the daemon's main.js in another installation; absent: as it was started. */
-  readonly program?: string;
-}
-
-export interface RenewedProcess {
-  readonly pid: number;
-  readonly version: string | null;
-}
-
-export type RenewRequest = RoleRequest;
-
-/** A disk process that was started again. */
-export interface RenewResult {
-  readonly schema: 1;
-  readonly name: string;
-  /** null: none ran, nothing was done. */
-  readonly mode: string | null;
-  readonly before: RenewedProcess | null;
-  /** null also where a write-back was all that it did, and begins again by itself. */
-  readonly after: RenewedProcess | null;
-}
-
-/** Where metrics are served besides the control socket. */
-export interface MetricsListenView {
-  readonly schema: 1;
-  /** `127.0.0.1:9464`; null: nowhere. */
-  readonly listen: string | null;
-  /** false: the port cannot be had; it is tried again. */
-  readonly served: boolean;
-}
-
-export interface MetricsListenRequest {
-  readonly listen: string | null;
 }
 
 export interface StopRequest {

@@ -10,7 +10,7 @@
  */
 import fs from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
-import type {RenewRequest, RenewResult, RenewedProcess} from '../control/api.js';
+import type {RenewRequest, RenewResult, RenewedProcess} from '../control/daemon-api.js';
 import type {DiskStatus} from '../core/disk-status.js';
 import {DiskError, storeError} from '../core/errors.js';
 import {diskStatus} from '../control/disk-client.js';

@@ -5,10 +5,10 @@ import type {
   ForkResult,
   ForkView,
   LogList,
-  MetricsListenView,
   ResourceList,
   SyncLimitView,
 } from '../control/api.js';
+import type {MetricsListenView} from '../control/daemon-api.js';
 import {describeDisks, listDisks} from '../control/disk-client.js';
 import {DiskError} from '../core/errors.js';
 import type {Housekeeping} from './care.js';

@@ -36,7 +36,7 @@ import type {InlineCommit} from './inline-commit.js';
 import {FrontLog} from './front-log.js';
 import {ParkingLot} from './parking.js';
 import {readBlocks} from './read.js';
-import {WORD, type Shared} from './shared.js';
+import {COMMAND, WORD, type Shared} from './shared.js';
 
 export interface FrontOptions {
   readonly files: Files;
@@ -65,9 +65,6 @@ export type FrontNotice =
   | {readonly kind: 'log-error'; readonly errno: string}
   | {readonly kind: 'log-moved'; readonly number: number}
   | {readonly kind: 'log-defective'; readonly errno: string};
-
-/** `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. */
-export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3} as const;
 
 /** Memory of the index at which writes wait for replay. */
 const INDEX_BYTES_MAX = 64 * MIB;

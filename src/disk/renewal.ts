@@ -11,9 +11,8 @@
  */
 import {setTimeout as sleep} from 'node:timers/promises';
 import {DiskError} from '../core/errors.js';
-import {COMMAND} from './front.js';
 import type {DiskProcess} from './process.js';
-import {WORD} from './shared.js';
+import {COMMAND, WORD} from './shared.js';
 
 /** Exit status that holder.sh knows: no death. */
 export const EXIT_RENEW = 75;

@@ -10,9 +10,8 @@ import {isObject} from '../core/json-file.js';
 import {REPLICATION_MODES, type ModeSettings} from '../core/mode.js';
 import {formatPosition, parsePosition} from '../core/position.js';
 import {segmentName} from '../log/segment.js';
-import {COMMAND} from './front.js';
 import type {DiskProcess} from './process.js';
-import {WORD} from './shared.js';
+import {COMMAND, WORD} from './shared.js';
 import {serveStreams, type StreamRoute} from './upgrade.js';
 
 const BODY_BYTES_MAX = 64 * 1024;

@@ -82,6 +82,9 @@ export const WORD = {
   resting: 58,
 } as const;
 
+/** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. */
+export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3} as const;
+
 const CONTROL_WORDS = 128;
 const COUNTER_MAX = 16;
 

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import type {MetricsListenView} from '../../src/control/api.js';
+import type {MetricsListenView} from '../../src/control/daemon-api.js';
 import {homePaths} from '../../src/core/home.js';
 import {renderMetrics} from '../../src/daemon/metrics.js';
 import {parseMetricsListen} from '../../src/daemon/metrics-port.js';

@@ -1,8 +1,7 @@
 /** The data path against a model: every kind of request, and reads while replay runs. */
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import {COMMAND} from '../../src/disk/front.js';
-import {WORD} from '../../src/disk/shared.js';
+import {COMMAND, WORD} from '../../src/disk/shared.js';
 import {ERRNO} from '../../src/fuse/handler.js';
 import {EXTENTS_MAX} from '../../src/image/segment-index.js';
 import {below, chance, createRandom, pick, type Random} from '../sim/random.js';

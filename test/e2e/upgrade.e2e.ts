@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import type {RenewResult} from '../../src/control/api.js';
+import type {RenewResult} from '../../src/control/daemon-api.js';
 import type {EventLine} from '../../src/core/disk-status.js';
 import {hashRange} from '../helpers/hash.js';
 import {run, tryRun, until} from '../helpers/run.js';

@@ -2,8 +2,7 @@
  * Two or three nodes that replicate one disk, their daemons played by the simulator: carries out a
  * script on the real code, and has it judged all the time (pair-judge).
  */
-import {COMMAND} from '../../src/disk/front.js';
-import {WORD} from '../../src/disk/shared.js';
+import {COMMAND, WORD} from '../../src/disk/shared.js';
 import {checkAnnounced} from './announced.js';
 import {SimFailure} from './oracle.js';
 import {pathOf} from './pair-history.js';

@@ -1,5 +1,5 @@
 import {Args} from '@oclif/core';
-import type {MetricsListenRequest, MetricsListenView} from '../../../control/api.js';
+import type {MetricsListenRequest, MetricsListenView} from '../../../control/daemon-api.js';
 import {MarsCommand} from '../../base-command.js';
 import {connectDaemon} from '../../daemon.js';
 
