@@ -10,43 +10,64 @@ import os from 'node:os';
 import path from 'node:path';
 import {describeLeftovers, findLeftovers, removeLeftovers} from '../helpers/leftovers.js';
 import {runChild, withoutColour} from './child.js';
-import {addTotals, emptyTotals, totalsOf, uvuArguments, type Totals} from './totals.js';
+import type {Task} from './lanes.js';
+import {totalsOf, uvuArguments, type Totals} from './totals.js';
 
 const DIRECTORY = path.join('test', 'e2e');
-/** Tests of several nodes mostly wait, for links and their time limits: some run at a time. */
-const NODES = /^(?:replication|peers|roles|two-nodes|follow-process)/u;
-const LANES = 3;
-const FILE_SECONDS = 300;
+/** They change settings of the whole machine, or take most of its memory: nothing runs beside them. */
+const ALONE = /^(?:hazard-memory|memory)\b/u;
+/** Those that take longest begin first, so that none of them is left over at the end. */
+const LONGEST = [
+  'replication-roles',
+  'replication-three',
+  'replication-basic',
+  'replication-link',
+  'verify',
+  'two-nodes',
+  'replication-torture',
+  'roles',
+  'fsx',
+  'fork-undo',
+];
+const FILE_SECONDS = 400;
 const FILE_SECONDS_SOAK = 1800;
 
 /** How long what a test stopped in its last lines may take to be gone. */
 const SETTLE_MS = 3000;
 
+export interface EndToEndTasks {
+  readonly alone: Task[];
+  readonly shared: Task[];
+}
+
 /**
+ * One task for each file.
+ *
  * @param filter part of the file's name, or nothing for all
  * @param soak long durations: MARS_SOAK=1 for the tests, longer limits
  */
-export async function runEndToEnd(
+export function endToEndTasks(
   filter: string,
   soak: boolean,
   env: NodeJS.ProcessEnv,
-): Promise<Totals> {
-  const totals = emptyTotals();
+): EndToEndTasks {
   const files = fs
     .readdirSync(DIRECTORY)
     .filter((file) => file.endsWith('.e2e.ts') && file.includes(filter))
-    .sort();
-  const single = files.filter((file) => !NODES.test(file));
-  for (const file of single) addTotals(totals, await runFile(file, {soak, env, echo: true}));
-  const several = files.filter((file) => NODES.test(file));
-  const lanes = several.length > 1 ? LANES : 1;
-  const lane = async (): Promise<void> => {
-    for (let file = several.shift(); file !== undefined; file = several.shift()) {
-      addTotals(totals, await runFile(file, {soak, env, echo: lanes === 1}));
-    }
+    .sort((left, right) => rank(left) - rank(right) || left.localeCompare(right));
+  const taskOf = (file: string): Task => ({
+    name: file,
+    run: (echo) => runFile(file, {soak, env, echo}),
+  });
+  return {
+    alone: files.filter((file) => ALONE.test(file)).map(taskOf),
+    shared: files.filter((file) => !ALONE.test(file)).map(taskOf),
   };
-  await Promise.all(Array.from({length: lanes}, lane));
-  return totals;
+}
+
+function rank(file: string): number {
+  const at = LONGEST.indexOf(file.replace('.e2e.ts', ''));
+  return at < 0 ? LONGEST.length : at;
 }
 
 interface FileOptions {

@@ -1,14 +1,15 @@
 /**
- * The runner behind `npm test`: static checks, unit tests in one process, then every end-to-end
- * file in a process of its own under a time limit, with a look at what it left behind. The last
- * line is `N passed, N failed`, `, N skipped` appended where some were.
+ * The runner behind `npm test`: static checks, then the unit tests in three processes and every
+ * end-to-end file in one of its own, some at a time, each under a time limit and with a look at what
+ * it left behind. The last line is `N passed, N failed`, `, N skipped` appended where some were.
  */
 import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {reportCoverage} from './coverage.js';
-import {runChild} from './child.js';
-import {runEndToEnd} from './end-to-end.js';
+import {runChild, withoutColour} from './child.js';
+import {endToEndTasks} from './end-to-end.js';
+import {LANES, runTasks, type Task} from './lanes.js';
 import {node24} from './node24.js';
 import {
   addTotals,
@@ -34,7 +35,7 @@ const COVERAGE_DIRECTORY = path.join(ROOT, '.test', 'v8-coverage');
 
 /** Limits in seconds; the whole run has one as well, so that CI always gets its closing line. */
 const CHECK_SECONDS = 240;
-const UNIT_SECONDS = 420;
+const UNIT_SECONDS = 600;
 const TOTAL_SECONDS = 40 * 60;
 
 interface Options {
@@ -58,19 +59,23 @@ export async function main(args: readonly string[]): Promise<number> {
   process.chdir(ROOT);
   if (options.node24) return runOnNode24(args.filter((word) => word !== '--node24'));
   const totals = emptyTotals();
-  if (!options.soak) limitTotal(totals);
+  const running = new Set<string>();
+  if (!options.soak) limitTotal(totals, running);
   exitOnSignals();
   const env = environment(options);
   if (options.check) addTotals(totals, await runChecks());
-  if (options.unit) addTotals(totals, await runUnit(options.filter, env));
-  if (options.endToEnd) {
-    if (build()) {
-      addTotals(totals, await runEndToEnd(options.filter, options.soak, env));
-    } else {
-      totals.failed += 1;
-    }
+  const alone: Task[] = [];
+  const shared = options.unit ? unitTasks(options.filter, env) : [];
+  if (options.endToEnd && !build()) {
+    totals.failed += 1;
+  } else if (options.endToEnd) {
+    const tasks = endToEndTasks(options.filter, options.soak, env);
+    alone.push(...tasks.alone);
+    shared.push(...tasks.shared);
   }
 
+  addTotals(totals, await runTasks(alone, 1, running));
+  addTotals(totals, await runTasks(shared, options.soak ? 1 : LANES, running));
   if (options.coverage && !(await reportCoverage(COVERAGE_DIRECTORY))) totals.failed += 1;
   return close(totals);
 }
@@ -145,16 +150,37 @@ async function runChecks(): Promise<Totals> {
   return totals;
 }
 
-async function runUnit(filter: string, env: NodeJS.ProcessEnv): Promise<Totals> {
-  heading('unit tests');
-  const pattern = `${filter.replaceAll(/[.*+?^${}()|[\]\\]/gu, '\\$&')}.*\\.test\\.ts$`;
+/** The unit tests in three processes that take about the same time. */
+function unitTasks(filter: string, env: NodeJS.ProcessEnv): Task[] {
+  const wanted = filter.replaceAll(/[.*+?^${}()|[\]\\]/gu, '\\$&');
+  const first = '(?:disk|sim|torture|replica)/';
+  const second = '(?:daemon|fuse|image|log)/';
+  const parts =
+    filter === ''
+      ? [
+          {name: 'unit tests of disk and simulator', pattern: `^${first}.*\\.test\\.ts$`},
+          {name: 'unit tests of daemon and log', pattern: `^${second}.*\\.test\\.ts$`},
+          {name: 'other unit tests', pattern: `^(?!${first}|${second}).*\\.test\\.ts$`},
+        ]
+      : [{name: 'unit tests', pattern: `${wanted}.*\\.test\\.ts$`}];
+  return parts.map(({name, pattern}) => ({name, run: (echo) => runUnit(name, pattern, env, echo)}));
+}
+
+async function runUnit(
+  name: string,
+  pattern: string,
+  env: NodeJS.ProcessEnv,
+  echo: boolean,
+): Promise<Totals> {
   const result = await runChild(process.execPath, uvuArguments('test', pattern), {
     seconds: UNIT_SECONDS,
     env,
-    echo: true,
+    echo,
   });
+  heading(`${name}: ${result.seconds.toFixed(1)} s`);
+  if (!echo) process.stdout.write(withoutColour(result.output));
   if (result.timedOut) {
-    process.stdout.write(`\nthe unit tests did not end within ${UNIT_SECONDS} s\n`);
+    process.stdout.write(`\nthe ${name} did not end within ${UNIT_SECONDS} s\n`);
   }
 
   return totalsOf(result.output, result.timedOut ? null : result.status, 'unit');
@@ -181,9 +207,12 @@ function close(totals: Totals): number {
   return totals.failed === 0 ? 0 : 1;
 }
 
-function limitTotal(totals: Totals): void {
+function limitTotal(totals: Totals, running: ReadonlySet<string>): void {
   setTimeout(() => {
-    process.stdout.write(`\nthe whole run did not end within ${TOTAL_SECONDS} s\n`);
+    const rest = [...running].join(', ');
+    process.stdout.write(
+      `\nthe whole run did not end within ${TOTAL_SECONDS} s; still ran: ${rest}\n`,
+    );
     totals.failed += 1;
     process.exit(close(totals));
   }, TOTAL_SECONDS * 1000).unref();
