@@ -143,6 +143,8 @@ export interface ResourceFile {
   readonly logCapBytes?: number;
   /** So long log is kept for replicas which lag. Absent or 0: as long as log-cap allows. */
   readonly logAgeSeconds?: number;
+  /** systemd unit that runs where the resource is primary. Absent or null: none. */
+  readonly systemdUnit?: string | null;
   /** For what a flush waits (core/mode); absent: async, and the next ones have their defaults. */
   readonly mode?: ReplicationMode;
   readonly syncReplicas?: number;

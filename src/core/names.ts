@@ -6,6 +6,10 @@ export const NAME_LENGTH_MAX = 63;
 const RESERVED = new Set(['all', 'none', 'self', 'local']);
 const PATTERN = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/u;
 
+/** Full name of a systemd unit that can be started and stopped: systemd.unit(5). */
+export const UNIT_PATTERN =
+  /^[\w][\w@.:\\-]{0,200}\.(?:service|target|mount|automount|socket|path|timer|scope|slice)$/u;
+
 /**
  * Checks the name of a resource or node.
  *

@@ -26,6 +26,24 @@ export const ROLE_CODES = {
     meaning: 'The primary could not end its role; it goes on as primary, nothing has changed.',
     remedy: 'The message has the reason. Try again when it is gone.',
   },
+  HOOK_FAILED: {
+    exit: 'refused',
+    meaning:
+      'An executable in HOME/hooks failed, did not end in time, or cannot be run. One that runs ' +
+      'before a change of the role (before-...) refuses it; after one (after-...) nothing changes.',
+    remedy:
+      'The message has its path and its output. Mend it, or take it away, then try again; a ' +
+      'message of an after-... hook goes with the next one that succeeds.',
+  },
+  SERVICE_FAILED: {
+    exit: 'refused',
+    meaning:
+      'The systemd unit that is bound to the primary role did not stop, so the role stays where ' +
+      'it is and the unit was started again; or it did not start, and the disk is there without it.',
+    remedy:
+      'systemctl status UNIT says why. Then mars secondary NAME, or mars primary NAME, again; ' +
+      'mars resource set NAME systemd-unit=none unbinds it.',
+  },
   FETCH_STOPPED: {
     exit: 'refused',
     meaning:

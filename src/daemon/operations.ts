@@ -29,6 +29,13 @@ import {growLoop, loopOf} from './loop-devices.js';
 import {ASK_PEERS_MS, mayServeAgain, takePrimary} from './replication/roles.js';
 import {tellMode, withModeChange} from './replication/shared-mode.js';
 import type {Resource} from './resource.js';
+import {
+  afterPrimary,
+  afterSecondary,
+  beforePrimary,
+  beforeSecondary,
+  startUnit,
+} from './role-change.js';
 import {deferredKeys, parseSettings} from './settings.js';
 import {resourceView} from './views.js';
 import fs from 'node:fs';
@@ -57,12 +64,16 @@ export async function becomePrimary(
     throw new DiskError('RESOURCE_DETACHED', text, {resource: name});
   }
 
+  const wasServing = (await findDisk(resource.places)).kind === 'serving';
+  if (!wasServing) await beforePrimary(context, resource, deadlineOf(request));
   const {before, notes} = await takeRoleIfNeeded(context, resource, request);
   const file = resource.save({designatedRole: 'primary', withoutDevice: !request.device});
   try {
     const driver = request.driver ?? file.driver;
     const deadlineMs = deadlineOf(request);
     await bringUp(context, resource, {driver, acceptImage: request.force, deadlineMs});
+    // What did not start with the role is asked for again.
+    if (wasServing) await startUnit(context, resource);
   } catch (error) {
     // A disk that only needs longer goes on, and is primary when it is ready.
     if (!isDiskError(error, 'TIMEOUT')) resource.save({...before, forcedAt: before.forcedAt});
@@ -118,6 +129,7 @@ export async function bringUp(
     const text = `${file.name} is primary here: ${resource.places.image}`;
     context.tell('ROLE_PRIMARY', 'info', file.name, text);
     context.roles?.touch();
+    await afterPrimary(context, resource);
   }
 
   return activated;
@@ -152,16 +164,36 @@ export async function becomeSecondary(
   const found = await findDisk(resource.places);
   const serving = found.kind === 'serving' || found.kind === 'silent';
   if (serving || file.designatedRole === 'primary') {
-    const last = await deactivate(context, file.name, deadlineOf(request));
-    if (last === undefined) resource.noteLost();
-    else resource.noteEnd(last);
+    await endServing(context, resource, deadlineOf(request));
     resource.save({designatedRole: 'secondary', withoutDevice: false, forcedAt: undefined});
     noteDevice(resource, undefined);
     context.tell('ROLE_SECONDARY', 'info', file.name, `${file.name} is secondary here`);
+    await afterSecondary(context, resource);
   }
 
   await writeBack(context, resource);
   return resourceView(resource);
+}
+
+/**
+ * What is bound to the role is ended, then device and image go; the wish stays.
+ *
+ * @throws DiskError HOOK_FAILED, SERVICE_FAILED, and what `deactivate` throws; what was bound runs again
+ */
+export async function endServing(
+  context: Context,
+  resource: Resource,
+  deadlineMs: number,
+): Promise<void> {
+  const back = await beforeSecondary(context, resource, deadlineMs);
+  const last = await deactivate(context, resource.name, deadlineMs).catch(
+    async (error: unknown) => {
+      await back();
+      throw error;
+    },
+  );
+  if (last === undefined) resource.noteLost();
+  else resource.noteEnd(last);
 }
 
 /** Starts the write-back where a secondary may have records that are not in its image. */
@@ -232,6 +264,7 @@ export async function changeSettings(
   try {
     if (file.device !== before.device) await applyDevice(resource);
     if (file.modeChange !== before.modeChange) await applyMode(context, resource);
+    if (file.systemdUnit !== before.systemdUnit) await applyUnit(context, resource);
   } catch (error) {
     resource.save(before);
     throw error;
@@ -255,6 +288,12 @@ async function applyMode(context: Context, resource: Resource): Promise<void> {
   await resource.poll();
   await tellMode(resource);
   await resource.poll();
+}
+
+/** What is bound now is started where the resource is primary; what was bound is not touched. */
+async function applyUnit(context: Context, resource: Resource): Promise<void> {
+  await resource.poll();
+  if (resource.disk?.mode === 'serve') await startUnit(context, resource);
 }
 
 /** Brings the device in line with the wish, where the image is served. */

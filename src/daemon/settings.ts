@@ -10,6 +10,7 @@ import {
   SEGMENT_BYTES_MIN,
 } from '../core/limits.js';
 import {DiskError} from '../core/errors.js';
+import {UNIT_PATTERN} from '../core/names.js';
 import {
   DEGRADE_AFTER_SECONDS_MAX,
   modeOf,
@@ -27,6 +28,7 @@ type Settings = Pick<
   | 'device'
   | 'logCapBytes'
   | 'logAgeSeconds'
+  | 'systemdUnit'
   | 'mode'
   | 'syncReplicas'
   | 'degradeAfterSeconds'
@@ -87,6 +89,16 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     effect: 'now',
     parse: parseLogAge,
     show: ({logAgeSeconds = 0}) => (logAgeSeconds === 0 ? 'off' : formatDuration(logAgeSeconds)),
+  },
+  'systemd-unit': {
+    takes:
+      'the name of a unit such as web01.target, or none: what runs where the resource is primary',
+    effect: 'now',
+    parse: (text) => {
+      if (text === 'none') return {systemdUnit: null};
+      return UNIT_PATTERN.test(text) ? {systemdUnit: text} : undefined;
+    },
+    show: ({systemdUnit}) => systemdUnit ?? 'none',
   },
   mode: {
     takes: `${REPLICATION_MODES.join(', ')}: for what a flush waits`,
@@ -208,6 +220,7 @@ export const resourceSettingsKeys = [
   'device',
   'logCapBytes',
   'logAgeSeconds',
+  'systemdUnit',
   'mode',
   'syncReplicas',
   'degradeAfterSeconds',

@@ -22,6 +22,7 @@ import {
 } from '../cluster/shared-mode.js';
 import {HOME_SCHEMA, homePaths, resourcePaths} from '../core/home.js';
 import type {NodeFile, ResourceFile} from '../core/home.js';
+import {UNIT_PATTERN} from '../core/names.js';
 import {DiskError} from '../core/errors.js';
 import * as v from 'valibot';
 
@@ -78,6 +79,7 @@ const RESOURCE_FILE = v.strictObject({
   syncPaused: v.exactOptional(v.boolean()),
   connected: v.exactOptional(v.boolean()),
   logCapBytes: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(LOG_CAP_BYTES_MIN))),
+  systemdUnit: v.exactOptional(v.nullable(v.pipe(v.string(), v.regex(UNIT_PATTERN)))),
   logAgeSeconds: v.exactOptional(
     v.pipe(
       v.number(),

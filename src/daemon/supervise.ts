@@ -14,6 +14,7 @@ import {DiskError, isDiskError} from '../core/errors.js';
 import type {Context} from './context.js';
 import {deviceOf} from './device.js';
 import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
+import {beforePrimary, startUnit} from './role-change.js';
 import {noteForks, noteGrant} from './replication/role-notes.js';
 import {ASK_PEERS_MS, mayServeAgain} from './replication/roles.js';
 import type {Resource} from './resource.js';
@@ -144,6 +145,7 @@ export class Supervision {
         // The role may have changed while this waited for its turn.
         if (!this.#needsActivation()) return;
         if (!(await this.#mayServe())) return;
+        if (!hadDisk) await beforePrimary(this.#context, resource, deadlineMs);
         if (hadDisk) this.#context.log.warn({resource: resource.name}, 'holder and disk died');
         await bringUp(this.#context, resource, {
           driver: resource.file.driver,
@@ -220,7 +222,10 @@ export class Supervision {
   async #repairDevice(): Promise<void> {
     this.#nextDeviceMs = this.#context.clock.monotonicMs() + DEVICE_PAUSE_MS;
     try {
-      await this.#resource.run('device', () => applyDevice(this.#resource));
+      await this.#resource.run('device', async () => {
+        await applyDevice(this.#resource);
+        await startUnit(this.#context, this.#resource);
+      });
     } catch (error) {
       if (!(error instanceof DiskError) || !isErrorCode(error.code)) throw error;
       noteDevice(this.#resource, error);

@@ -3,7 +3,7 @@
  * All of it runs in the queue of the resource. In this order:
  *
  *   1. refuse: granted already, not the last primary, forked, in use over here (RESOURCE_BUSY)
- *   2. device and image go, the log is committed, the disk process has ended
+ *   2. what is bound to the role ends (role-change.ts), device and image go, the log is committed, the disk process has ended
  *   3. the end of the log is read back from its files: everything below it is durable
  *   4. forcedAt goes from resource.json: what a later start finds then speaks of one decision only
  *   5. grant.json is written durably: THE COMMIT POINT
@@ -44,6 +44,10 @@ export interface HandoverAnswer {
 }
 
 const TIMEOUT_SECONDS_MAX = 3600;
+/** Refusals that say by themselves what is to be done on which node. */
+const OWN_CODES: ReadonlySet<string> = new Set([
+  ...['RESOURCE_BUSY', 'HANDOVER_FAILED', 'HOOK_FAILED', 'SERVICE_FAILED'],
+]);
 
 const requestSchema = v.object({
   to: idSchema,
@@ -182,8 +186,7 @@ function requireLastPrimary({name, nodeId, nodeName, lineage, successor}: Handov
 }
 
 function asRefusal(error: unknown, {name, nodeName}: HandoverSteps): unknown {
-  if (!isDiskError(error) || error.code === 'RESOURCE_BUSY') return error;
-  if (error.code === 'HANDOVER_FAILED') return error;
+  if (!isDiskError(error) || OWN_CODES.has(error.code)) return error;
   return new DiskError(
     'HANDOVER_FAILED',
     `${nodeName} could not end its role and goes on with ${name}: ${error.message}`,

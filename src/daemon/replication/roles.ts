@@ -17,9 +17,10 @@ import {DiskError, isDiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
 import {readLogEnd, type LogEnd} from '../../log/log-end.js';
-import {deactivate, findDisk, startFollow, startReplay, stopReplay} from '../activate.js';
+import {findDisk, startFollow, startReplay, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
-import {bringUp} from '../operations.js';
+import {bringUp, endServing} from '../operations.js';
+import {afterSecondary} from '../role-change.js';
 import type {Resource} from '../resource.js';
 import {writeGrant} from './grant.js';
 import {
@@ -95,9 +96,7 @@ function handoverSteps(
       return (await findDisk(places)).kind === 'serving';
     },
     deactivate: async () => {
-      const last = await deactivate(context, name, deadlineMs);
-      if (last === undefined) resource.noteLost();
-      else resource.noteEnd(last);
+      await endServing(context, resource, deadlineMs);
     },
     settledEnd: () => settledEnd(context, resource, deadlineMs),
     isAbandoned: () => signal.aborted || performance.now() > deadlineMs,
@@ -113,6 +112,8 @@ function handoverSteps(
       if (resource.file.designatedRole === 'secondary') return;
       resource.save({designatedRole: 'secondary', withoutDevice: false});
       context.tell('ROLE_SECONDARY', 'info', name, `${name} is secondary here`);
+      // Nobody over there waits for it.
+      void afterSecondary(context, resource);
     },
     resume: async () => {
       const {driver} = resource.file;
