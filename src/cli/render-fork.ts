@@ -60,11 +60,10 @@ export function renderForkResult(result: ForkResult): string {
   const times = loss.firstTime === null ? '' : `, from ${loss.firstTime} to ${loss.lastTime ?? ''}`;
   const changed = `${loss.records} records that changed ${formatBytes(loss.changedBytes)} of the disk`;
   const partly = loss.complete ? '' : ' at least: its log is damaged';
-  const until = 'and InConsistent until that is done';
   const how = {
     cut: 'the image here holds nothing of it: only log is cut',
-    blocks: `the image here holds some of it: what it changed is copied from ${keep}, ${until}`,
-    compare: `the image here holds some of it, its log does not tell what: it is compared with that of ${keep}, ${until}`,
+    blocks: `the image here holds some of it: what it changed is fetched from ${keep}; until then it stays as it is`,
+    compare: `the image here holds some of it, its log does not tell what: it is compared with that of ${keep}, and InConsistent until that is done`,
   }[repair];
   const undo =
     noImage === null

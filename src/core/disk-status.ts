@@ -39,6 +39,22 @@ export interface DiskFollow {
     readonly begin: string;
     readonly end: string | null;
   };
+  /** A replica that is made beside this one, and takes its place when it is whole. */
+  readonly next?: DiskNext | null;
+}
+
+/** What takes the place of a replica that is still whole in itself. */
+export interface DiskNext {
+  /** `repair`: content for the blocks that differ. */
+  readonly kind: 'repair';
+  /** `copying`: content comes. `following`: the log to go with it. `switching`: it is put in place. */
+  readonly phase: 'copying' | 'following' | 'switching';
+  /** End of its log. */
+  readonly received: string;
+  /** Up to here the history that is given up may be told to others. */
+  readonly at: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
 }
 
 /** How flushes wait for replicas (core/mode). */

@@ -74,6 +74,10 @@ export interface ResourcePaths {
   readonly fifo: string;
   /** How far the first copy of the image is; missing where there is none. */
   readonly syncFile: string;
+  /** A replica that is made beside this one; missing where there is none. */
+  readonly nextFile: string;
+  /** A home of its own with the files of that replica, but for its image. */
+  readonly nextHome: string;
   /** Which log other nodes still need. */
   readonly slotsFile: string;
   /** Whom this node has granted the primary role. */
@@ -100,6 +104,8 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     fuseFile: `${run}.fuse`,
     fifo: `${run}.fifo`,
     syncFile: join(directory, 'sync.json'),
+    nextFile: join(directory, 'next.json'),
+    nextHome: join(directory, 'next'),
     slotsFile: join(directory, 'slots.json'),
     grantFile: join(directory, 'grant.json'),
     degradedFile: join(directory, 'degraded'),

@@ -28,6 +28,7 @@ import {LogWriter} from '../log/writer.js';
 import {segmentPlan, type DiskConfig} from './config.js';
 import {indexRecord} from './index-record.js';
 import {appendLineage} from './lineage.js';
+import {settleNext} from './next-switch.js';
 import {replayForRoom} from './replay-for-room.js';
 import {readySegment} from './ready-segment.js';
 import {retainedSegments, type RetainedSegment} from './retained.js';
@@ -77,6 +78,7 @@ export function activate(input: ActivationInput): ActiveDisk {
   const paths = resourcePaths(config.home, config.resource.name);
   const plan = segmentPlan(config);
   files.makeDirectory(paths.logDirectory);
+  settleNext(files, config);
   refuseCopy(input);
   const imageFd = openImage(files, config.resource.imagePath, 0);
   const {stateFile, state, identity} = openState(input, imageFd);

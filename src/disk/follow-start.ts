@@ -11,6 +11,7 @@ export function makeFollower(
   disk: DiskProcess,
   config: DiskConfig,
   onActive: (activated: Activated) => void,
+  onFatal: (error: unknown) => void,
 ): Follower {
   const {files, clock, acceptImage} = disk.options;
   const {shared, notices} = disk;
@@ -31,6 +32,7 @@ export function makeFollower(
     onStop: () => {
       void disk.stop();
     },
+    onFatal,
     onCommitFailed: (errno) => dieOfCommit(disk, errno),
   });
 }

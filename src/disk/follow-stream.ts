@@ -46,6 +46,8 @@ export interface FollowStreamOptions {
   readonly clock: Clock;
   readonly socket: Duplex;
   readonly nodeId: string;
+  /** false: what is received is no part of a replica yet, and nobody may rely on it. */
+  readonly confirms?: boolean;
   /** Once; `error` where the stream did not end in order. */
   readonly onEnd: (error: DiskError | undefined) => void;
 }
@@ -354,10 +356,12 @@ export class FollowStream {
   #sendAck(now: number): void {
     const {log, shared, socket} = this.#options;
     if (this.#state !== 'streaming' || socket.writableLength > ACK_BACKLOG_BYTES) return;
+    const from = shared.replayed.get();
+    const confirms = this.#options.confirms !== false;
     const ack: Ack = {
-      received: log.position,
-      durable: shared.durable.get(),
-      from: shared.replayed.get(),
+      received: confirms ? log.position : from,
+      durable: confirms ? shared.durable.get() : from,
+      from,
       to: shared.replayTo.get(),
     };
     const last = this.#ack;

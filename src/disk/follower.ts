@@ -9,11 +9,15 @@
  *   following  open     log       stopped, when the source allows no log
  *   stopped    open     log       following, when another source does
  *
+ * Where a replica is made beside the one here (next-replica.ts) the log is open and `stopped`: the
+ * streams are those of the new one, and nothing is replayed. When it is whole, this process ends, and
+ * the next one puts it in place before anything else.
+ *
  * sync.json is removed when replay has passed the end of the copy.
  */
 import type {Duplex} from 'node:stream';
 import type {Clock} from '../core/clock.js';
-import type {DiskFollow} from '../core/disk-status.js';
+import type {DiskFollow, DiskNext} from '../core/disk-status.js';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import type {EventInput} from '../core/events.js';
 import type {Files} from '../core/files.js';
@@ -27,6 +31,9 @@ import {FollowLog} from './follow-log.js';
 import {FollowStream} from './follow-stream.js';
 import {FollowView} from './follow-view.js';
 import type {Activated} from './messages.js';
+import {NextReplica} from './next-replica.js';
+import {dropNext, readNextState, repairInPlace, type NextState} from './next-state.js';
+import {commitNext, switchToNext} from './next-switch.js';
 import type {Notices} from './notices.js';
 import {WORD, type Shared} from './shared.js';
 import {emptySyncState, readSyncState, removeSyncState, writeSyncState} from './sync-state.js';
@@ -47,6 +54,8 @@ export interface FollowerOptions {
   readonly onReady: () => void;
   /** Nothing can go on in this process: it ends in order, and the next one begins anew. */
   readonly onStop: () => void;
+  /** What was to be put in place cannot be. */
+  readonly onFatal: (error: unknown) => void;
   /** An fdatasync failed: what it was about has to be written again, by the next process. */
   readonly onCommitFailed: (errno: string) => never;
 }
@@ -71,6 +80,9 @@ export class Follower {
   #isStopped = false;
   #isReady = false;
   #trouble: DiskError['code'] | undefined;
+  /** What takes the place of this replica, while it is made. */
+  #next: NextReplica | undefined;
+  #isSwitching = false;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -89,7 +101,20 @@ export class Follower {
    */
   start(): void {
     const {files, config, onReady} = this.#options;
-    const sync = readSyncState(files, config.home, config.resource.name);
+    const {home, resource} = config;
+    const sync = readSyncState(files, home, resource.name);
+    const next = readNextState(files, home, resource.name);
+    if (next?.state === 'switching') {
+      this.#switch();
+      return;
+    }
+
+    if (next !== undefined && sync === undefined) {
+      this.#makeNext(next);
+      return;
+    }
+
+    dropNext(files, home, resource.name);
     if (sync === undefined || sync.state === 'done') {
       this.#activate();
       return;
@@ -113,6 +138,7 @@ export class Follower {
    * @throws DiskError where none can be taken now
    */
   openLog(): (socket: Duplex) => void {
+    if (this.#next !== undefined) return this.#next.openLog();
     const {shared, clock, config} = this.#options;
     const log = this.#log;
     if (log === undefined || this.#isStopped) {
@@ -139,6 +165,7 @@ export class Follower {
 
   /** For a sync stream. @throws DiskError where the image is not to be copied */
   openSync(): (socket: Duplex) => void {
+    if (this.#next !== undefined) return this.#next.openSync();
     if (!this.#isReady || this.#log !== undefined || this.#isStopped) {
       throw new DiskError('DISK_UNREACHABLE', 'the image cannot be copied now: look at the status');
     }
@@ -152,16 +179,17 @@ export class Follower {
 
   status(): DiskFollow {
     const {shared} = this.#options;
-    const view = this.#view;
+    const next = this.#next;
+    const view = next?.view ?? this.#view;
     const position = this.#log?.position ?? this.#progress?.begin ?? 0;
     const kind = view.answer?.kind;
-    const isStopped =
-      !view.connected && (kind === 'forked' || kind === 'gone' || kind === 'unknown');
-    const copying = this.#isCopying ? 'syncing' : 'empty';
+    const isRefused = kind === 'forked' || kind === 'gone' || kind === 'unknown';
+    const isStopped = next !== undefined || (!view.connected && isRefused);
+    const copying = this.#isCopying || this.#isSwitching ? 'syncing' : 'empty';
     const isOpen = this.#log !== undefined;
     return {
       phase: isOpen ? (isStopped ? 'stopped' : 'following') : copying,
-      connected: isOpen ? view.connected : this.#isCopying,
+      connected: isOpen ? (next?.connected ?? view.connected) : this.#isCopying,
       received: formatPosition(position),
       originDurable: positionOrNull(view.originDurable),
       originEnd: positionOrNull(view.originEnd),
@@ -169,12 +197,18 @@ export class Follower {
       lagSeconds: view.lagSeconds(position, shared.replayed.get()),
       answer: view.answer,
       sync: this.#syncStatus(),
+      next: this.#isSwitching ? this.#switchStatus() : (next?.status() ?? null),
     };
   }
 
   /** To be called every TICK_MS. */
   tick(): void {
     if (this.#isStopped) return;
+    if (this.#next !== undefined) {
+      this.#next.tick();
+      return;
+    }
+
     this.#stream?.tick();
     this.#removeSync();
     this.#work();
@@ -192,6 +226,73 @@ export class Follower {
     this.#syncStream?.destroy();
     // Counts the chunks that are done.
     await this.#syncing;
+    await this.#next?.stop();
+  }
+
+  /** A little at a time, so that who asks for the status is answered. */
+  #switch(): void {
+    const {files, config, onReady, onFatal} = this.#options;
+    this.#isSwitching = true;
+    onReady();
+    const work = switchToNext(files, config);
+    const turn = (): void => {
+      if (this.#isStopped) return;
+      try {
+        if (work.next().done !== true) {
+          setImmediate(turn);
+          return;
+        }
+
+        this.#isSwitching = false;
+        this.#activate();
+      } catch (error) {
+        onFatal(error);
+      }
+    };
+    turn();
+  }
+
+  #switchStatus(): DiskNext {
+    const position = formatPosition(0);
+    const none = {received: position, at: position, doneBytes: 0, totalBytes: 0};
+    return {kind: 'repair', phase: 'switching', ...none};
+  }
+
+  #makeNext(state: NextState): void {
+    const {files, clock, config, event, onStop, onCommitFailed} = this.#options;
+    try {
+      this.#activate(false);
+      this.#next = new NextReplica({
+        ...{files, clock, config, state, onCommitFailed},
+        onTrouble: (error) => {
+          this.#noteWell();
+          if (error !== undefined) this.#noteError(error, false);
+        },
+        onNoRoom: (error) => {
+          this.#giveUpNext(error);
+        },
+        onWhole: (positions) => {
+          commitNext(files, config, state, positions);
+          const text = 'all that differs, and its log, is here: it is put in place';
+          event({code: 'SYNC_DONE', severity: 'info', text});
+          onStop();
+        },
+      });
+    } catch (error) {
+      // What is here is no replica that could be kept until the other one is whole.
+      const known = storeError(error, 'read what is here');
+      if (!(known instanceof DiskError)) throw error;
+      this.#giveUpNext(known);
+    }
+  }
+
+  /** The image is mended in place: it is no state of the disk until that is done. */
+  #giveUpNext(reason: DiskError): void {
+    const {files, config, event, onStop} = this.#options;
+    repairInPlace(files, config);
+    const text = `${reason.message}: what differs is copied into the image itself, which is of no use until that is done`;
+    event({code: 'SYNC_BEGUN', severity: 'warning', text});
+    onStop();
   }
 
   #syncStatus(): DiskFollow['sync'] {
@@ -201,7 +302,8 @@ export class Follower {
     return {doneBytes, totalBytes, begin: formatPosition(begin), end: positionOrNull(end)};
   }
 
-  #activate(): void {
+  /** @param replays false: the log is looked at, and nothing is done with it */
+  #activate(replays = true): void {
     const {files, clock, config, shared, acceptImage, onReady} = this.#options;
     const disk = activateFollow({files, config, shared, acceptImage});
     // The replay thread opens it for itself.
@@ -232,7 +334,7 @@ export class Follower {
       },
     });
     onReady();
-    if (disk.fromChain !== undefined) this.#beginReplay(disk.fromChain);
+    if (replays && disk.fromChain !== undefined) this.#beginReplay(disk.fromChain);
   }
 
   #beginReplay(fromChain: Chain): void {
@@ -317,7 +419,8 @@ export class Follower {
     return this.#isStopped;
   }
 
-  #noteError(error: DiskError): void {
+  /** @param isOwn false: it is about a replica that is made beside this one */
+  #noteError(error: DiskError, isOwn = true): void {
     const {notices, event, files, config, onStop} = this.#options;
     const {code, message, details} = error;
     this.#noteWell();
@@ -327,6 +430,7 @@ export class Follower {
       event({code, severity: 'critical', text: message, details});
     }
 
+    if (!isOwn) return;
     if (code === 'ORIGIN_LOST_DATA') {
       const position = String(details['position'] ?? '');
       this.#view.answer = {kind: 'forked', position, code, text: message};

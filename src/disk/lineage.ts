@@ -8,6 +8,7 @@ import {checkLineage, LINEAGE_ENTRIES_MAX, type LineageEntry} from '../log/linea
 import {formatChain} from '../log/record.js';
 import type {SegmentHeader} from '../log/segment.js';
 import type {DiskConfig} from './config.js';
+import {replaceFile} from './replace-file.js';
 
 /** Adds the epoch of `header`, durably, before anything is written in it. */
 export function appendLineage(config: DiskConfig, header: SegmentHeader, files: Files): void {
@@ -32,15 +33,7 @@ export function writeLineage(
 ): void {
   const {lineageFile, directory} = resourcePaths(config.home, config.resource.name);
   const entries = lineage.slice(-LINEAGE_ENTRIES_MAX);
-  const bytes = Buffer.from(`${JSON.stringify({schema: 1, entries}, null, 1)}\n`);
-  const temporary = `${lineageFile}.tmp`;
-  if (files.exists(temporary)) files.unlink(temporary);
-  const fd = files.open(temporary, 'exclusive');
-  files.write(fd, bytes, 0, bytes.length, 0);
-  files.sync(fd);
-  files.close(fd);
-  files.rename(temporary, lineageFile);
-  files.syncDirectory(directory);
+  replaceFile(files, directory, lineageFile, JSON.stringify({schema: 1, entries}, null, 1));
 }
 
 /**

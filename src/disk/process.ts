@@ -100,9 +100,14 @@ export class DiskProcess {
     if (mode === 'serve') this.synchronous = new Synchronous(this, this.config);
     this.#replay = this.#startThread('replay', input);
     if (mode === 'follow') {
-      this.follower = makeFollower(this, this.config, (activated) => {
-        this.#activate(activated);
-      });
+      this.follower = makeFollower(
+        this,
+        this.config,
+        (activated) => {
+          this.#activate(activated);
+        },
+        (error) => this.#fatal(error),
+      );
       this.#startThread('commit', input);
     } else if (front !== undefined) {
       this.#listen(front);

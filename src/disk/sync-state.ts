@@ -16,6 +16,7 @@ import {DiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition, parsePosition} from '../core/position.js';
+import {replaceFile} from './replace-file.js';
 import {
   chainSchema,
   idSchema,
@@ -151,19 +152,7 @@ export function writeSyncState(files: Files, home: string, name: string, state: 
     begin: formatPosition(state.begin),
     end: state.end === null ? null : formatPosition(state.end),
   });
-  const bytes = Buffer.from(`${text}\n`);
-  const temporary = `${syncFile}.tmp`;
-  if (files.exists(temporary)) files.unlink(temporary);
-  const fd = files.open(temporary, 'exclusive');
-  try {
-    files.write(fd, bytes, 0, bytes.length, 0);
-    files.sync(fd);
-  } finally {
-    files.close(fd);
-  }
-
-  files.rename(temporary, syncFile);
-  files.syncDirectory(directory);
+  replaceFile(files, directory, syncFile, text);
 }
 
 /** Removes the file durably: replay has passed `end`, image and log are a disk from now on. */

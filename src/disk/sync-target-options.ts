@@ -5,13 +5,20 @@ import type {Clock} from '../core/clock.js';
 import {isErrorCode} from '../core/codes.js';
 import {DiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
-import {parsePosition} from '../core/position.js';
+import {scanExtents} from '../core/extents.js';
+import {formatPosition, parsePosition} from '../core/position.js';
 import type {ReplayState} from '../image/replay-state.js';
+import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
 import type {Frame} from '../log/frame-reader.js';
-import {decodeEnd, FRAME} from '../log/frames.js';
+import {decodeEnd, DIGEST_BYTES, FRAME} from '../log/frames.js';
 import type {DiskConfig} from './config.js';
 import type {SyncState} from './sync-state.js';
-import type {ScanImage} from './target-image.js';
+import type {ScanImage, SyncImage} from './target-image.js';
+
+/** A chunk of zeros. */
+export const ZERO_DIGEST = Buffer.alloc(DIGEST_BYTES);
+/** A digest that no content has: the chunk is sent whole. */
+export const DISTRUST_DIGEST = Buffer.alloc(DIGEST_BYTES, 0xff);
 
 /** One copy over one stream. */
 export interface SyncTargetOptions {
@@ -19,6 +26,10 @@ export interface SyncTargetOptions {
   readonly clock: Clock;
   readonly config: DiskConfig;
   readonly stream: Duplex;
+  /** What is written to; default: the image of the resource. */
+  readonly image?: SyncImage;
+  /** Only what is known to differ (`only` in sync.json) is taken: a source that cannot is refused. */
+  readonly isPartial?: boolean;
   /** Called when sync.json says `copying`, before the image is touched: the old log goes now. */
   onBegin?(state: SyncState): void;
   onProgress?(progress: SyncProgress): void;
@@ -41,6 +52,12 @@ export interface SyncProgress {
   readonly dataBytes: number;
 }
 
+/** A question that is not answered yet. */
+export interface Asked {
+  readonly end: number;
+  readonly weight: number;
+}
+
 /** @throws DiskError with what the source ended the stream for */
 export async function nextFrame(frames: AsyncGenerator<Frame, void>): Promise<Frame> {
   const result = await frames.next();
@@ -58,4 +75,30 @@ export function positionOf(text: string): number {
   const position = parsePosition(text);
   assert(position !== undefined, 'the frame was checked');
   return position;
+}
+
+/** Where an image has data, as its file system says. */
+export const scanImage: ScanImage = (fd, sizeBytes, onExtent) =>
+  scanExtents(fd, sizeBytes, SYNC_CHUNK_BYTES, onExtent);
+
+/** Why a source is refused that cannot give only what differs; one that has less may later. */
+export function wholeOnly(begin: number, wanted: number): DiskError {
+  const [at, from] = [formatPosition(begin), formatPosition(wanted)];
+  return begin < wanted
+    ? new DiskError('SOURCE_BEHIND', `the image of the source is at ${at}, needed is ${from}`)
+    : new DiskError('LOG_GONE', `the source cannot tell what differs since ${from}`);
+}
+
+/** What of ranges [start, end) lies in [from, to). */
+export function partsWithin(
+  ranges: readonly (readonly [number, number])[],
+  from: number,
+  to: number,
+): {readonly offset: number; readonly length: number}[] {
+  return ranges
+    .filter(([start, end]) => start < to && end > from)
+    .map(([start, end]) => {
+      const offset = Math.max(start, from);
+      return {offset, length: Math.min(end, to) - offset};
+    });
 }

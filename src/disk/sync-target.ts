@@ -20,7 +20,7 @@
  */
 import {digestOf} from '../core/digest.js';
 import {storeError} from '../core/errors.js';
-import {ChunkMap, scanExtents} from '../core/extents.js';
+import {ChunkMap} from '../core/extents.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition} from '../core/position.js';
 import {MIB} from '../core/units.js';
@@ -36,7 +36,6 @@ import {
   decodeSyncBytes,
   decodeSyncData,
   decodeSyncEnd,
-  DIGEST_BYTES,
   encodeChunkRange,
   encodeSyncAsk,
   encodeSyncAskBytes,
@@ -48,9 +47,19 @@ import {
   type SyncHello,
   type SyncEnd,
 } from '../log/frames.js';
-import {nextFrame, positionOf, type SyncTargetOptions} from './sync-target-options.js';
+import {
+  nextFrame,
+  partsWithin,
+  positionOf,
+  scanImage,
+  DISTRUST_DIGEST,
+  wholeOnly,
+  ZERO_DIGEST,
+  type Asked,
+  type SyncTargetOptions,
+} from './sync-target-options.js';
 import {emptySyncState, readSyncState, writeSyncState, type SyncState} from './sync-state.js';
-import {TargetImage, type ScanImage} from './target-image.js';
+import {TargetImage, type SyncImage} from './target-image.js';
 
 /** The source says every 2 s that it lives. */
 const SILENCE_MS = 10_000;
@@ -58,9 +67,6 @@ const PERSIST_MS = 3000;
 /** A sync of the image holds up this thread: no longer than a disk takes for this much. */
 const DIRTY_BYTES_MAX = 64 * MIB;
 const GROUP_CHUNKS = 8;
-const ZERO_DIGEST = Buffer.alloc(DIGEST_BYTES);
-/** A digest that no content has: the chunk is sent whole. */
-const DISTRUST_DIGEST = Buffer.alloc(DIGEST_BYTES, 0xff);
 
 /**
  * `distrustEnd` by sync.json, for where that cannot be written either when a sync of the image has
@@ -74,14 +80,15 @@ const distrusted = new Map<string, number>();
  *
  * @returns the state `done`, which is durable
  * @throws DiskError PEER_PROTOCOL, PEER_SILENT, PEER_UNREACHABLE, IMAGE_TOO_SMALL, STORE_IO, or the
- *   code that the source ended with; what was done until then is kept
+ *   code that the source ended with; SOURCE_BEHIND or LOG_GONE where the source cannot give only what
+ *   differs, and nothing else is wanted. What was done until then is kept
  */
 export async function runSyncTarget(options: SyncTargetOptions): Promise<SyncState> {
   const {files, config, stream} = options;
-  const path = config.resource.imagePath;
+  const {imagePath} = config.resource;
   stream.on('error', () => undefined);
   try {
-    const image = new TargetImage(files, path, SYNC_CHUNK_BYTES);
+    const image = options.image ?? new TargetImage(files, imagePath, SYNC_CHUNK_BYTES);
     try {
       return await new SyncTarget(options, image).run();
     } finally {
@@ -92,15 +99,9 @@ export async function runSyncTarget(options: SyncTargetOptions): Promise<SyncSta
   }
 }
 
-/** A question that is not answered yet. */
-interface Asked {
-  readonly end: number;
-  readonly weight: number;
-}
-
 class SyncTarget {
   readonly #options: SyncTargetOptions;
-  readonly #image: TargetImage;
+  readonly #image: SyncImage;
   readonly #asked: Asked[] = [];
   readonly #syncFile: string;
   #state: SyncState;
@@ -123,7 +124,7 @@ class SyncTarget {
   #dataBytes = 0;
   #persistedMs = 0;
 
-  constructor(options: SyncTargetOptions, image: TargetImage) {
+  constructor(options: SyncTargetOptions, image: SyncImage) {
     this.#options = options;
     this.#image = image;
     const {files, config} = options;
@@ -201,6 +202,9 @@ class SyncTarget {
       throw protocolError('a SYNC_BEGIN that goes on elsewhere');
     }
 
+    // A disk of another size, or a copy from elsewhere: what was known does not hold.
+    const holds = isResumed && answer.ranges === true && old.sizeBytes === answer.sizeBytes;
+    if (this.#options.isPartial === true && !holds) throw wholeOnly(begin, old.begin);
     if (answer.sizeBytes === 0) throw protocolError('a SYNC_BEGIN of an empty disk');
     this.#chunkCount = Math.ceil(answer.sizeBytes / SYNC_CHUNK_BYTES);
     // The last chunk may have been a short one of a smaller disk, and one is asked for at any rate.
@@ -211,8 +215,6 @@ class SyncTarget {
     this.#end = isResumed ? old.end : null;
     this.#endChain = isResumed ? old.endChain : null;
     this.#image.setSize(answer.sizeBytes);
-    // A disk of another size, or a copy from elsewhere: what was known does not hold.
-    const holds = isResumed && answer.ranges === true && old.sizeBytes === answer.sizeBytes;
     this.#only = holds ? (old.only ?? null) : null;
     this.#persist({
       schema: 1,
@@ -273,10 +275,8 @@ class SyncTarget {
     const {stream} = this.#options;
     const start = first * SYNC_CHUNK_BYTES;
     const end = start + this.#image.lengthOf(first);
-    const here = only.filter((range) => range[0] < end && range[1] > start);
-    for (const range of here) {
-      const offset = Math.max(range[0], start);
-      const length = Math.min(range[1], end) - offset;
+    const here = partsWithin(only, start, end);
+    for (const {offset, length} of here) {
       this.#askedBytes.push({offset, length});
       await writeFrame(stream, encodeSyncAskBytes(offset, length));
     }
@@ -425,8 +425,11 @@ class SyncTarget {
     try {
       this.#image.sync();
     } catch (error) {
-      this.#distrust(Math.max(this.#distrustEnd, this.#answeredEnd));
-      this.#persist({...this.#state, distrustEnd: this.#distrustEnd});
+      if (this.#image.isReadBack) {
+        this.#distrust(Math.max(this.#distrustEnd, this.#answeredEnd));
+        this.#persist({...this.#state, distrustEnd: this.#distrustEnd});
+      }
+
       throw error;
     }
   }
@@ -495,6 +498,3 @@ class SyncTarget {
     });
   }
 }
-
-const scanImage: ScanImage = (fd, sizeBytes, onExtent) =>
-  scanExtents(fd, sizeBytes, SYNC_CHUNK_BYTES, onExtent);

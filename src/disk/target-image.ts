@@ -14,12 +14,32 @@ const PUNCH_AGAIN = new Set(['EAGAIN', 'ENOMEM', 'EIO', 'EROFS']);
 /** Tells where the open file `fd` may have data in its first `sizeBytes`. */
 export type ScanImage = (fd: number, sizeBytes: number, onExtent: OnExtent) => Promise<unknown>;
 
-/** An image that is open for a sync; errors are DiskErrors, and `hasFailed` tells of them. */
-export class TargetImage {
+/** What a copy writes to. Errors are DiskErrors, and `hasFailed` tells of them. */
+export interface SyncImage {
   /** Written since the last sync. */
-  dirtyBytes = 0;
+  readonly dirtyBytes: number;
   /** The image itself failed, not the peer. */
+  readonly hasFailed: boolean;
+  /** What was written is read again, to be compared. */
+  readonly isReadBack: boolean;
+  identify(): FileIdentity;
+  setSize(sizeBytes: number): void;
+  scan(scan: ScanImage): Promise<ChunkMap>;
+  lengthOf(chunk: number): number;
+  read(chunk: number, target: Buffer): Buffer;
+  isZero(bytes: Buffer): boolean;
+  write(chunk: number, bytes: Buffer, wasHole: boolean): void;
+  writeAt(offset: number, bytes: Buffer): void;
+  zero(first: number, count: number): void;
+  sync(): void;
+  close(): void;
+}
+
+/** An image that is open for a sync. */
+export class TargetImage implements SyncImage {
+  dirtyBytes = 0;
   hasFailed = false;
+  readonly isReadBack = true;
   readonly #files: Files;
   readonly #path: string;
   readonly #fd: number;

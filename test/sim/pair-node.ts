@@ -222,6 +222,9 @@ export class PairNode {
       onStop: () => {
         this.isDying = true;
       },
+      onFatal: (error) => {
+        throw error;
+      },
       onCommitFailed: failed,
     });
     follower.start();

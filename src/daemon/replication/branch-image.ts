@@ -71,7 +71,11 @@ export function imageBytes(path: string): number {
  */
 export async function whyNoRoom(source: string, directory: string): Promise<string | undefined> {
   if (await isShared(source, directory)) return undefined;
-  const bytes = imageBytes(source);
+  return whyTooFull(imageBytes(source), directory);
+}
+
+/** Why so many bytes have no room in a directory that exists; undefined where they have. */
+export async function whyTooFull(bytes: number, directory: string): Promise<string | undefined> {
   const space = await spaceOf(directory);
   if (space === null) return `the file system of ${directory} does not say what is free`;
   const reserve = Math.max(FREE_BYTES_MIN, space.totalBytes * FREE_PART_MIN);

@@ -48,7 +48,10 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
   // One that still reads its log has no positions yet, and tells zeros.
   const isRead = input.disk?.phase !== 'starting' && input.disk?.phase !== 'recovering';
   const disk = isRead ? input.disk : undefined;
-  const epoch = disk?.epoch ?? input.lineage.at(-1)?.epoch ?? null;
+  const told = disk === undefined ? undefined : toldPositions(disk);
+  const history = historyOf(input);
+  const isMade = disk?.follow?.next != null;
+  const epoch = (isMade ? undefined : disk?.epoch) ?? history.at(-1)?.epoch ?? null;
   const shared = sharedModeOf(file);
   const isServed = role === 'primary' || role === 'remainsPrimary' || role === 'forcedPrimary';
   return {
@@ -67,14 +70,12 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
     attached: file.attached,
     state: input.state,
     epoch: epoch !== null && EPOCH.test(epoch) ? epoch : null,
-    position: disk?.position ?? null,
-    chain: disk?.chain ?? null,
-    durable: disk?.durable ?? null,
-    replayed: disk?.replayed ?? null,
-    replayTo: disk?.replayingTo ?? null,
-    lineage: historyOf(input)
-      .slice(-FACTS_LINEAGE_MAX)
-      .map((entry) => ({...entry})),
+    position: told?.position ?? null,
+    chain: told?.chain ?? null,
+    durable: told?.durable ?? null,
+    replayed: told?.replayed ?? null,
+    replayTo: told?.replayingTo ?? null,
+    lineage: history.slice(-FACTS_LINEAGE_MAX).map((entry) => ({...entry})),
     openCount: input.openCount,
     granted:
       grant === undefined
@@ -104,12 +105,20 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
   };
 }
 
+/** Of a replica that gives up its history, and keeps it until another one is here, only what stays. */
+function toldPositions(
+  disk: DiskStatus,
+): Pick<DiskStatus, 'position' | 'chain' | 'durable' | 'replayed' | 'replayingTo'> {
+  const at = disk.follow?.next?.at;
+  return at === undefined ? disk : {position: at, durable: at, replayed: at, replayingTo: at};
+}
+
 /**
  * A replica that is copied anew has given up the epochs that it began itself: whoever still heard of
  * them, such as a primary that starts again, would take them for a fork.
  */
 function historyOf({nodeId, disk, lineage}: FactsInput): readonly LineageEntry[] {
   const phase = disk?.follow?.phase;
-  if (phase !== 'empty' && phase !== 'syncing') return lineage;
+  if (disk?.follow?.next == null && phase !== 'empty' && phase !== 'syncing') return lineage;
   return lineage.slice(0, lineage.findLastIndex(({node}) => node !== nodeId) + 1);
 }

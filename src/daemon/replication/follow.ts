@@ -21,6 +21,7 @@ import type {ResourceFile} from '../../core/home.js';
 import type {Duplex} from 'node:stream';
 import {chooseSource, isAhead, isFit, type Candidate, type Own} from './choose-source.js';
 import type {StreamProtocol} from './disk-stream.js';
+import {isCopying, nextOf} from './next-view.js';
 import {numberOf} from './replica-state.js';
 import {SourceRates} from './source-rates.js';
 import type {FolderSource, FolderStep} from './folder-source.js';
@@ -226,6 +227,10 @@ export class Follow {
       return {kind: 'wait', flow: null, reason: 'the disk process reads its log'};
     }
 
+    if (follow.next?.phase === 'switching') {
+      return {kind: 'wait', flow: null, reason: 'what was fetched is put in place'};
+    }
+
     const copying = isCopying(follow);
     const flow = copying ? 'sync' : 'fetch';
     const paused = copying ? wishes.syncPaused : wishes.fetchPaused;
@@ -319,8 +324,7 @@ export class Follow {
     }
 
     // A copy that ended is followed by the log at once.
-    const phase = after?.phase;
-    if (flow === 'sync' && (phase === 'following' || phase === 'stopped')) {
+    if (flow === 'sync' && after !== undefined && !isCopying(after)) {
       this.#isCopied = true;
       return 0;
     }
@@ -387,14 +391,16 @@ export class Follow {
     const {candidates, own, clock} = this.#ports;
     const follow = status.follow ?? undefined;
     if (follow === undefined) return;
-    const copying = follow.phase === 'empty' || follow.phase === 'syncing';
+    const copying = isCopying(follow);
     const here = {...own(status), copying};
     const fit = candidates().filter(
       (each) => each.linkUp && (copying ? isFit(here, each) : isAhead(here, each.facts)),
     );
     const ends = fit.map(({facts}) => facts.position ?? '');
-    const {sync} = follow;
-    const done = copying ? (sync?.doneBytes ?? 0) : numberOf(follow.received);
+    const next = nextOf(follow);
+    const sync = next ?? follow.sync;
+    const received = numberOf(next?.received ?? follow.received);
+    const done = copying ? (sync?.doneBytes ?? 0) : received;
     const end = copying
       ? (sync?.totalBytes ?? 0)
       : numberOf([...ends, follow.originEnd ?? ''].sort().at(-1) ?? '');
@@ -458,10 +464,6 @@ export class Follow {
 function waitForTurn({limit, ahead}: SyncWait): string {
   const names = ahead.join(', ');
   return `at most ${limit} ${limit === 1 ? 'image is' : 'images are'} copied at once on this node (mars sync limit): before it ${names}`;
-}
-
-function isCopying({phase}: DiskFollow): boolean {
-  return phase === 'empty' || phase === 'syncing';
 }
 
 /** What the source refused; undefined where it gives. */

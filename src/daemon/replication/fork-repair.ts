@@ -5,9 +5,9 @@
  * side from `begin` on: the fork, or below it where the image is not even that far.
  */
 import fs from 'node:fs';
-import {isDiskError} from '../../core/errors.js';
+import {isDiskError, type DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
-import {formatPosition} from '../../core/position.js';
+import {formatPosition, parsePosition} from '../../core/position.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
 import {readLineage} from '../../disk/lineage.js';
 import {emptySyncState, type SyncState} from '../../disk/sync-state.js';
@@ -57,4 +57,13 @@ export async function planRepair(
     if (isDiskError(error, 'LOG_CORRUPT')) return undefined;
     throw error;
   }
+}
+
+/** The same for a replica whose origin has lost what its image holds (hazard 8). */
+export async function planLostTail(
+  resource: Resource,
+  {code, details}: DiskError,
+): Promise<SyncState | undefined> {
+  const at = parsePosition(String(details['position'] ?? ''));
+  return code === 'ORIGIN_LOST_DATA' && at !== undefined ? planRepair(resource, at) : undefined;
 }

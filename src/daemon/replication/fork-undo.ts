@@ -9,6 +9,9 @@
  *   5. the replay state says that the image holds everything up to the end of the branch
  *   6. sync.json is removed: from here on this is the history of this node
  *
+ * Where the other history is not all here yet (disk/next-state), the branch is still what this node
+ * has: then what was fetched of the other one is removed, and that is all.
+ *
  * Died before 6: the replica is compared with the other node's and copied, as it was one of its
  * replicas before; the branch is still kept, and the undo can be asked for again.
  */
@@ -26,6 +29,7 @@ import {createNodeFiles} from '../../core/files.js';
 import {parsePosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
 import {readLineage, writeLineage} from '../../disk/lineage.js';
+import {dropNext, readNextState} from '../../disk/next-state.js';
 import {emptySyncState, removeSyncState, writeSyncState} from '../../disk/sync-state.js';
 import {replaceReplayState} from '../../image/replay-state.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
@@ -47,6 +51,7 @@ import {
   type Branch,
   type BranchFile,
 } from './branches.js';
+import {refuseSwitching} from './next-view.js';
 import {partingPoint} from './right.js';
 import {standingOf} from './standing.js';
 
@@ -68,16 +73,15 @@ export function undoFork(
   const {name, places} = resource;
   return resource.run('fork undo', async () => {
     const deadlineMs = performance.now() + request.timeoutSeconds * 1000;
+    refuseSwitching(context.paths.home, name);
     const branch = findBranch(places.paths, name, request.branch);
-    const file = requireWhole(name, branch);
+    // What gives way is still here, and whole: it only has to stay.
+    const isPending = readNextState(createNodeFiles(), context.paths.home, name) !== undefined;
+    const file = (isPending ? branch.file : undefined) ?? requireWhole(name, branch);
     refusePrimary(resource);
-    refuseOwnHistory(context, resource, branch);
-    const noRoom = await whyNoRoom(
-      join(branch.directory, 'image'),
-      dirname(resource.file.imagePath),
-    );
-    if (noRoom !== undefined && isFile(resource.file.imagePath)) {
-      throw new DiskError('STORE_FULL', `the image of the branch has no room: ${noRoom}`);
+    if (!isPending) {
+      refuseOwnHistory(context, resource, branch);
+      await refuseWithoutRoom(resource, branch);
     }
 
     const result: ForkUndoResult = {
@@ -91,7 +95,9 @@ export function undoFork(
     }
 
     try {
-      await bringBack(context, resource, branch, file, deadlineMs);
+      await (isPending
+        ? giveUpNext(context, resource)
+        : bringBack(context, resource, branch, file, deadlineMs));
     } catch (error) {
       throw storeError(error, `bring back the branch ${branch.id} of ${name}`);
     }
@@ -102,6 +108,23 @@ export function undoFork(
     resource.follow?.poke();
     return result;
   });
+}
+
+async function refuseWithoutRoom({file}: Resource, {directory}: Branch): Promise<void> {
+  const noRoom = await whyNoRoom(join(directory, 'image'), dirname(file.imagePath));
+  if (noRoom === undefined || !isFile(file.imagePath)) return;
+  throw new DiskError('STORE_FULL', `the image of the branch has no room: ${noRoom}`);
+}
+
+/** What was to take the place of the branch is not made any more. */
+async function giveUpNext(context: Context, {name, places}: Resource): Promise<void> {
+  const found = await findDisk(places);
+  if (found.kind !== 'absent') {
+    await stopReplay(places, name, performance.now() + STOP_TIMEOUT_MS);
+  }
+
+  refuseSwitching(context.paths.home, name);
+  dropNext(createNodeFiles(), context.paths.home, name);
 }
 
 function isFile(path: string): boolean {
@@ -165,6 +188,7 @@ async function bringBack(
   }
 
   writeSyncState(files, home, name, emptySyncState(resource.file.sizeBytes, SYNC_CHUNK_BYTES));
+  dropNext(files, home, name);
   resource.noteLost();
   for (const entry of files.list(paths.logDirectory)) {
     // Spares as well: records that were cut must not be found by a recovery of this log.

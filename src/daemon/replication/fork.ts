@@ -7,8 +7,9 @@
  *      forks/EPOCH-POSITION/ (branches.ts). It stays until somebody removes it
  *   3a. the image holds nothing of the branch (`to` at or below the fork): the lineage loses the
  *       epochs behind the fork, segments behind it are removed, the one with it is zeroed from there
- *   3b. it does: the image is compared with the other node's and copied where it differs; until that
- *       is done it is InConsistent
+ *   3b. it does: what its own records have changed is fetched beside it (begin-copy.ts), and put in
+ *       place when it is whole; or, where that has no room or is not known, the image is compared with
+ *       the other node's and copied where it differs: it is InConsistent until that is done
  *
  * Died between two steps: the resource is as forked as before, and resolve is asked again; a copy
  * that is not whole is made anew.
@@ -29,6 +30,7 @@ import {readDiskConfig} from '../../disk/config.js';
 import {zeroBehind} from '../../disk/follow-activation.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
 import {readLineage, writeLineage} from '../../disk/lineage.js';
+import {dropNext} from '../../disk/next-state.js';
 import type {SyncState} from '../../disk/sync-state.js';
 import {openReplayState} from '../../image/replay-state.js';
 import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
@@ -46,6 +48,7 @@ import {whyNoRoom} from './branch-image.js';
 import {describeBranch, keepBranch, listBranches, type Branch} from './branches.js';
 import {asLoss, ownChanges} from './fork-diff.js';
 import {planRepair} from './fork-repair.js';
+import {refuseSwitching} from './next-view.js';
 import {partingPoint} from './right.js';
 import type {KnownReplica} from './role-services.js';
 import {standingOf} from './standing.js';
@@ -123,6 +126,7 @@ export async function resolveFork(
   const {resource} = replica;
   const {name} = resource;
   const outcome = await resource.run('fork resolve', async () => {
+    refuseSwitching(context.paths.home, name);
     const {at, end} = findFork(context, resource, request.keep);
     const lostBytes = Math.max(0, end - at);
     const noImage = (await whyNoImage(resource, request)) ?? null;
@@ -306,6 +310,8 @@ async function giveWay(
 
   try {
     const files = createNodeFiles();
+    // Of an earlier answer, to another question: what is here has stayed as it was.
+    dropNext(files, context.paths.home, name);
     const listing = readLogDirectory(files, paths.logDirectory, file.id);
     const {effective} = withoutSuperseded(listing.segments);
     const {file: stateFile, state} = openReplayState(files, paths.replayFile);

@@ -5,6 +5,7 @@ import type {DiskStatus, Waiting} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
 import type {Candidate} from './choose-source.js';
 import type {Resource} from '../resource.js';
+import {nextOf} from './next-view.js';
 import type {FollowState} from './follow.js';
 
 /** What is known of a follower. */
@@ -33,6 +34,8 @@ export function followerState(input: FollowerInput): ResourceState | undefined {
     return follow.stage === 'open' && follow.flow === 'sync' ? 'Syncing' : 'InConsistent';
   }
 
+  // What is here is whole, and of a history that was given up, until the other one is here.
+  if (nextOf(says) !== undefined) return 'Forked';
   // The log up to the end of the copy, or of a broken batch, is not in the image yet.
   if (isMixture(disk)) return 'InConsistent';
   const answer = says.answer?.kind;
@@ -121,9 +124,15 @@ export function replicationOf(
 /** How far the copy of the image is; null where there is none to make. */
 export function progressOf(disk: DiskStatus | undefined): SyncProgress | null {
   const says = disk?.follow ?? undefined;
+  const next = nextOf(says);
+  if (next !== undefined) return percentOf(next);
   if (says?.phase !== 'empty' && says?.phase !== 'syncing') return null;
   const doneBytes = says.sync?.doneBytes ?? 0;
   const totalBytes = says.sync?.totalBytes ?? disk?.sizeBytes ?? 0;
+  return percentOf({doneBytes, totalBytes});
+}
+
+function percentOf({doneBytes, totalBytes}: Omit<SyncProgress, 'percent'>): SyncProgress {
   const percent = totalBytes === 0 ? 0 : Math.floor((doneBytes / totalBytes) * 1000) / 10;
   return {percent, doneBytes, totalBytes};
 }

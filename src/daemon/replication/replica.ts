@@ -19,21 +19,20 @@ import {modeOf} from '../../core/mode.js';
 import {formatPosition} from '../../core/position.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import {readLineage} from '../../disk/lineage.js';
-import {emptySyncState, writeSyncState, type SyncState} from '../../disk/sync-state.js';
-import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
+import type {SyncState} from '../../disk/sync-state.js';
+import {isSwitching, nextLineage} from './next-view.js';
 import {diskStatus} from '../../control/disk-client.js';
-import {stopReplay, findDisk} from '../activate.js';
 import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
 import type {Resource} from '../resource.js';
 import {roleOf, stateOf, isServed} from '../views.js';
-import type {Candidate} from './choose-source.js';
+import {copyAgain} from './begin-copy.js';
+import type {Candidate, Own} from './choose-source.js';
 import {FACTS_FRESH_MS, mayNeedLog, replicasElsewhere, type ClusterPort} from './cluster-port.js';
 import {openDiskStream} from './disk-stream.js';
 import {resourceFacts} from './facts.js';
 import {Follow} from './follow.js';
 import {findGrant} from './grant.js';
-import {keepLostTail} from './kept-branch.js';
 import {LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
 import {noteAnswer, noteFailure, noteFolder, noteLinks} from './notes.js';
@@ -56,7 +55,6 @@ import {SynchronousServing} from './synchronous.js';
 import type {SyncTurns} from './sync-turns.js';
 import {replicaStatus, keptFor, type Ack} from './views.js';
 
-const STOP_TIMEOUT_MS = 30_000;
 const OPEN_TIMEOUT_MS = 10_000;
 const DISK_TIMEOUT_MS = 5000;
 const POLL_FRESH_MS = 200;
@@ -138,7 +136,7 @@ export class Replica {
       candidates: () => this.candidates(),
       isReplicated: () => this.isReplicated,
       disk: (isFresh) => this.#disk(isFresh),
-      own: ({position}) => ({lineage: this.lineage(), position, copying: false}),
+      own: (status) => this.#own(status),
       openPeer: (nodeId, protocol) => {
         const member = cluster.members().find(({id}) => id === nodeId);
         if (member === undefined) {
@@ -272,37 +270,9 @@ export class Replica {
     this.resource.hush('REPLICA_DROPPED');
   }
 
-  /**
-   * The image is compared with a source's again, from its beginning; what is the same stays.
-   *
-   * @param known what is known of it, so that only a part has to be looked at
-   * @throws DiskError RESOURCE_PRIMARY, TIMEOUT, STORE_*
-   */
+  /** As copyAgain (begin-copy.ts). */
   async copyAgain(reason: DiskError, known?: SyncState): Promise<void> {
-    const {resource} = this;
-    await resource.run('copy again', async () => {
-      const {name, places, file} = resource;
-      const found = await findDisk(places);
-      if (file.designatedRole === 'primary' || found.kind === 'serving') {
-        const text = `${name} is primary here: mars secondary ${name} comes first`;
-        throw new DiskError('RESOURCE_PRIMARY', text, {resource: name});
-      }
-
-      if (found.kind !== 'absent') {
-        await stopReplay(places, name, performance.now() + STOP_TIMEOUT_MS);
-      }
-
-      const kept = keepLostTail(places.paths, file, reason);
-      // From here on no disk process takes this image for a whole one.
-      const state = known ?? emptySyncState(file.sizeBytes, SYNC_CHUNK_BYTES);
-      writeSyncState(createNodeFiles(), this.#context.paths.home, name, state);
-      resource.noteLost();
-      const text =
-        known?.only == null
-          ? `${name} is compared with another replica and copied where it differs: ${reason.message}`
-          : `${name} takes from another replica what its own log has changed: ${reason.message}`;
-      this.#context.tell('SYNC_BEGUN', 'warning', name, text + kept);
-    });
+    await copyAgain(this.#context, this.resource, this.candidates(), reason, known);
     this.follow.poke();
   }
 
@@ -322,7 +292,9 @@ export class Replica {
     if (own !== undefined) return own;
     // No disk process of a follower answers: what it would say is not known.
     if (!this.isReplicated) return general;
-    return existsSync(resource.places.paths.syncFile) ? 'InConsistent' : 'OutDated[FR]';
+    const {syncFile} = resource.places.paths;
+    const isMixture = existsSync(syncFile) || isSwitching(this.#context.paths.home, resource.name);
+    return isMixture ? 'InConsistent' : 'OutDated[FR]';
   }
 
   /** What replication adds to the status of a resource. */
@@ -420,6 +392,14 @@ export class Replica {
       this.#context.log.warn({resource: this.resource.name, err: error}, 'lineage not read');
       return [];
     }
+  }
+
+  /** What is asked for: of a replica that is made beside the one here, its own. */
+  #own({position, follow}: DiskStatus): Own {
+    const next = follow?.next ?? undefined;
+    if (next === undefined) return {lineage: this.lineage(), position, copying: false};
+    const lineage = nextLineage(this.#context.paths.home, this.resource.name);
+    return {lineage, position: next.received, copying: false};
   }
 
   #file(): Resource['file'] | undefined {

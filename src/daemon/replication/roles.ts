@@ -32,6 +32,7 @@ import {
 } from './handover.js';
 import {forceRole, takeRole, type PromoteSteps} from './promote.js';
 import {takeLongerTail} from './longer-tail.js';
+import {isSwitching} from './next-view.js';
 import {findRight, judgeAll, partingPoint, type Verdict} from './right.js';
 import {noteGrant} from './role-notes.js';
 import type {KnownReplica} from './role-services.js';
@@ -234,9 +235,16 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
     deadlineMs,
     mixture: async () => {
       await resource.poll();
-      return mixtureOf(resource);
+      return mixtureOf(context, resource);
     },
     fork: () => {
+      if (resource.disk?.follow?.next != null) {
+        return (
+          `${name} here gives up its history for that of another node, and has not all of that yet: ` +
+          `mars wait ${name} synced; mars primary ${name} --force takes what is here`
+        );
+      }
+
       const answer = resource.disk?.follow?.answer;
       // The disk process forgets what it was told when it asks again, or is started again.
       const isNoted = resource.messages.some(({code}) => code === 'SPLIT_BRAIN');
@@ -350,8 +358,9 @@ function isForkOver(context: Context, resource: Resource): boolean {
   return others.length > 0 && others.every((other) => agrees(other));
 }
 
-function mixtureOf({disk, places}: Resource): string | undefined {
+function mixtureOf(context: Context, {name, disk, places}: Resource): string | undefined {
   if (fs.existsSync(places.paths.syncFile)) return 'its copy is not complete';
+  if (isSwitching(context.paths.home, name)) return 'what was fetched is put in place just now';
   if (disk !== undefined && disk.position < disk.replayingTo) {
     return `its image has parts of up to ${disk.replayingTo}, its log ends at ${disk.position}`;
   }

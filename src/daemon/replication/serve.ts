@@ -171,7 +171,8 @@ async function syncPositions(replica: Replica): Promise<SyncPositions> {
   // Never one that was asked before: replay may have gone on before the chunk was read.
   const status = await sourceStatus(replica, -1);
   const phase = status.follow?.phase;
-  if (phase === 'empty' || phase === 'syncing' || replica.state === 'InConsistent') {
+  const isMade = status.follow?.next != null;
+  if (isMade || phase === 'empty' || phase === 'syncing' || replica.state === 'InConsistent') {
     const text = `the image of ${replica.resource.name} is being copied here itself`;
     throw new DiskError('SOURCE_BEHIND', text, {resource: replica.resource.name});
   }

@@ -5,6 +5,7 @@
  */
 import fs from 'node:fs';
 import {tmpdir} from 'node:os';
+import type {Duplex} from 'node:stream';
 import {join} from 'node:path';
 import * as assert from 'uvu/assert';
 import type {ResourceFacts} from '../../../src/cluster/facts.js';
@@ -15,6 +16,7 @@ import {writeJsonFile} from '../../../src/core/json-file.js';
 import {BLOCK_BYTES} from '../../../src/core/limits.js';
 import {formatPosition} from '../../../src/core/position.js';
 import type {Context} from '../../../src/daemon/context.js';
+import {beginCopy} from '../../../src/daemon/replication/begin-copy.js';
 import {replayOnto} from '../../../src/daemon/replication/branch-image.js';
 import {resolveFork} from '../../../src/daemon/replication/fork.js';
 import {partingPoint} from '../../../src/daemon/replication/right.js';
@@ -26,15 +28,10 @@ import {readDiskConfig} from '../../../src/disk/config.js';
 import {activateFollow, forgetLog} from '../../../src/disk/follow-activation.js';
 import {FollowLog} from '../../../src/disk/follow-log.js';
 import {readLineage} from '../../../src/disk/lineage.js';
+import {readNextState} from '../../../src/disk/next-state.js';
 import {createReplayHost} from '../../../src/disk/replay-host.js';
 import {Shared, SHARED_BYTES} from '../../../src/disk/shared.js';
-import {
-  emptySyncState,
-  readSyncState,
-  removeSyncState,
-  writeSyncState,
-  type SyncState,
-} from '../../../src/disk/sync-state.js';
+import {readSyncState, removeSyncState, type SyncState} from '../../../src/disk/sync-state.js';
 import {runSyncTarget} from '../../../src/disk/sync-target.js';
 import {openReplayState, replaceReplayState} from '../../../src/image/replay-state.js';
 import {Replayer} from '../../../src/image/replay.js';
@@ -48,16 +45,17 @@ import {withoutSuperseded} from '../../../src/log/recovery.js';
 import {SEGMENT_HEADER_BYTES} from '../../../src/log/segment.js';
 import {LogSource} from '../../../src/replica/log-source.js';
 import {openSourceImage} from '../../../src/replica/source-image.js';
-import {serveSync} from '../../../src/replica/sync-source.js';
+import {serveSync, type SourceProgress} from '../../../src/replica/sync-source.js';
 import {duplexPair} from '../../helpers/duplex-pair.js';
 import {blocksOf, epochOf, LogBuilder} from '../../log/log-builder.js';
 import {writeNode} from '../fake-node.js';
+import {repairLife} from './repair-life.js';
 import {roleContext} from './role-context.js';
 import {file as resourceFile} from './samples.js';
 
 export const SIZE_BYTES = 2 ** 20;
 const BLOCKS = SIZE_BYTES / BLOCK_BYTES;
-const NAME = 'web01';
+export const NAME = 'web01';
 const MEMORY = '/dev/shm';
 const RESOURCE_ID = 'b'.repeat(32);
 const FILE_BYTES = SEGMENT_HEADER_BYTES + 64 * 1024;
@@ -256,10 +254,9 @@ export class ForkNode {
     const replica = {
       resource: this.resource,
       state: 'Forked' as const,
-      copyAgain: (_: unknown, known?: SyncState) => {
-        const state = known ?? emptySyncState(SIZE_BYTES, SYNC_CHUNK_BYTES);
-        writeSyncState(createNodeFiles(), this.home, NAME, state);
-        return Promise.resolve();
+      copyAgain: async (_: unknown, known?: SyncState) => {
+        const {file} = this.resource;
+        await beginCopy({home: this.home, file, known, end: winner.position});
       },
     };
     // Nothing more is written here; what is read back may be damaged.
@@ -271,14 +268,33 @@ export class ForkNode {
 
   /** Copies the image where that is wanted, then fetches and replays all that `source` has. */
   async follow(source: ForkNode): Promise<void> {
+    if (readNextState(createNodeFiles(), this.home, NAME) !== undefined)
+      await repairLife(this, source);
     const sync = readSyncState(createNodeFiles(), this.home, NAME);
     if (sync !== undefined && sync.state !== 'done') await this.#copy(source);
     await this.#fetch(source);
   }
 
   async #copy(source: ForkNode): Promise<void> {
-    const {position, lineage} = source;
     const pair = duplexPair();
+    const [, progress] = await Promise.all([
+      runSyncTarget({
+        files: createNodeFiles(),
+        clock: systemClock,
+        config: readDiskConfig(this.home, NAME),
+        stream: pair.right,
+        onBegin: () => {
+          forgetLog(createNodeFiles(), readDiskConfig(this.home, NAME));
+        },
+      }),
+      this.serveCopy(source, pair.left),
+    ]);
+    this.copiedBytes = progress.dataBytes;
+  }
+
+  /** Gives the image of `source`. */
+  async serveCopy(source: ForkNode, stream: Duplex): Promise<SourceProgress> {
+    const {position, lineage} = source;
     const chainAt = async (at: number): Promise<string | undefined> => {
       const log = new LogSource(source.place);
       try {
@@ -290,26 +306,14 @@ export class ForkNode {
     };
     const {from, to} = source.replayed();
     assert.is(to, position, 'the image of the source is whole');
-    const [, progress] = await Promise.all([
-      runSyncTarget({
-        files: createNodeFiles(),
-        clock: systemClock,
-        config: readDiskConfig(this.home, NAME),
-        stream: pair.right,
-        onBegin: () => {
-          forgetLog(createNodeFiles(), readDiskConfig(this.home, NAME));
-        },
-      }),
-      serveSync({
-        stream: pair.left,
-        resourceId: RESOURCE_ID,
-        image: await openSourceImage(source.paths.image),
-        positions: () => Promise.resolve({from, to, sizeBytes: SIZE_BYTES, lineage}),
-        chainAt,
-        pin: () => Promise.resolve(),
-      }),
-    ]);
-    this.copiedBytes = progress.dataBytes;
+    return serveSync({
+      stream,
+      resourceId: RESOURCE_ID,
+      image: await openSourceImage(source.paths.image),
+      positions: () => Promise.resolve({from, to, sizeBytes: SIZE_BYTES, lineage}),
+      chainAt,
+      pin: () => Promise.resolve(),
+    });
   }
 
   get place() {
@@ -323,29 +327,8 @@ export class ForkNode {
     return state;
   }
 
-  async #fetch(source: ForkNode): Promise<void> {
-    const files = createNodeFiles();
-    const config = readDiskConfig(this.home, NAME);
-    const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
-    const disk = activateFollow({files, config, shared, acceptImage: false});
-    disk.stateFile.close();
-    const committer = new Committer({
-      ...{files, clock: systemClock, shared},
-      responder: {answer: () => undefined, answerWrite: () => undefined},
-      onFailure: (errno) => {
-        throw new Error(`commit failed: ${errno}`);
-      },
-    });
-    let fromChain = disk.fromChain;
-    const log = new FollowLog({
-      ...{files, config, shared, disk},
-      commit: () => {
-        assert.is(committer.commit(), 'done');
-      },
-      onFromChain: (chain) => {
-        fromChain = chain;
-      },
-    });
+  /** All that `source` has goes to a log. */
+  async feed(log: FollowLog, source: ForkNode): Promise<void> {
     const reader = new LogSource(source.place);
     try {
       const {lineage, position} = source;
@@ -373,11 +356,36 @@ export class ForkNode {
       }
 
       log.noteOriginDurable(position);
-      assert.is(committer.commit(), 'done');
     } finally {
       reader.close();
     }
+  }
 
+  async #fetch(source: ForkNode): Promise<void> {
+    const files = createNodeFiles();
+    const config = readDiskConfig(this.home, NAME);
+    const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
+    const disk = activateFollow({files, config, shared, acceptImage: false});
+    disk.stateFile.close();
+    const committer = new Committer({
+      ...{files, clock: systemClock, shared},
+      responder: {answer: () => undefined, answerWrite: () => undefined},
+      onFailure: (errno) => {
+        throw new Error(`commit failed: ${errno}`);
+      },
+    });
+    let fromChain = disk.fromChain;
+    const log = new FollowLog({
+      ...{files, config, shared, disk},
+      commit: () => {
+        assert.is(committer.commit(), 'done');
+      },
+      onFromChain: (chain) => {
+        fromChain = chain;
+      },
+    });
+    await this.feed(log, source);
+    assert.is(committer.commit(), 'done');
     const {from, to} = disk.state;
     if (from < source.position) {
       assert.ok(fromChain, 'it is known where replay begins');

@@ -1,0 +1,38 @@
+/** A replica that is made beside the one here (disk/next-state), as the daemon sees it. */
+import type {DiskFollow, DiskNext} from '../../core/disk-status.js';
+import {DiskError} from '../../core/errors.js';
+import {createNodeFiles} from '../../core/files.js';
+import {resourcePaths} from '../../core/home.js';
+import {readLineage} from '../../disk/lineage.js';
+import {readNextState} from '../../disk/next-state.js';
+import type {LineageEntry} from '../../log/lineage.js';
+
+/** true while content is copied, be it into the image or beside it: no log is fetched then. */
+export function isCopying({phase, next}: Pick<DiskFollow, 'phase' | 'next'>): boolean {
+  if (next != null) return next.phase === 'copying';
+  return phase === 'empty' || phase === 'syncing';
+}
+
+/** The replica that is made, while what is here is still whole. */
+export function nextOf(follow: DiskFollow | null | undefined): DiskNext | undefined {
+  const next = follow?.next ?? undefined;
+  return next?.phase === 'switching' ? undefined : next;
+}
+
+/** Epochs of a replica that is made; empty where it is not known. */
+export function nextLineage(home: string, name: string): LineageEntry[] {
+  const {nextHome} = resourcePaths(home, name);
+  return readLineage(createNodeFiles(), resourcePaths(nextHome, name).lineageFile);
+}
+
+/** The new replica is being put in the place of the old one: there is none to be used meanwhile. */
+export function isSwitching(home: string, name: string): boolean {
+  return readNextState(createNodeFiles(), home, name)?.state === 'switching';
+}
+
+/** @throws DiskError DISK_UNREACHABLE where no decision about the replica here can be made just now */
+export function refuseSwitching(home: string, name: string): void {
+  if (!isSwitching(home, name)) return;
+  const text = `what was fetched for ${name} is put in place just now: try again`;
+  throw new DiskError('DISK_UNREACHABLE', text, {resource: name});
+}

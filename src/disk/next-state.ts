@@ -1,0 +1,152 @@
+/**
+ * next.json: a replica that is made beside the one that is there, which stays whole and can be
+ * promoted meanwhile. The files of the new one are a home of their own (`next/`), with a log, a
+ * lineage, a replay state and a sync.json; its image is `repair` there: content for the blocks that
+ * differ (repair-segment.ts).
+ *
+ *   state      means                                                      next
+ *   fetching   content and log come; what is in `next/` is of no use yet  switching, or none
+ *   switching  the new replica is whole and durable; it is put in place   none: it is there
+ *   none       no file: what lies in `next/` is left over, and removed
+ *
+ * Whoever makes the old replica go on (disk/activation) drops one that is still `fetching`, and ends
+ * the work of one that is `switching`: for that nothing is needed but what lies here.
+ */
+import {dirname, join} from 'node:path';
+import * as v from 'valibot';
+import {DiskError} from '../core/errors.js';
+import type {Files} from '../core/files.js';
+import {resourcePaths} from '../core/home.js';
+import {formatPosition, parsePosition} from '../core/position.js';
+import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
+import {positionSchema} from '../log/lineage.js';
+import type {DiskConfig} from './config.js';
+import {replaceFile} from './replace-file.js';
+import {emptySyncState, readSyncState, writeSyncState, type SyncState} from './sync-state.js';
+
+export interface NextState {
+  readonly schema: 1;
+  readonly kind: 'repair';
+  readonly state: 'fetching' | 'switching';
+  /** The history here counts for others up to here only: the rest is given up. */
+  readonly at: number;
+  /** Once it is `switching`: replay positions of the new image, and the logfiles that go with it. */
+  readonly from: number;
+  readonly to: number;
+  readonly logFiles: readonly string[];
+}
+
+const position = v.pipe(
+  positionSchema,
+  v.transform((text) => parsePosition(text) ?? 0),
+);
+const schema = v.object({
+  schema: v.literal(1),
+  kind: v.literal('repair'),
+  state: v.picklist(['fetching', 'switching']),
+  at: position,
+  from: position,
+  to: position,
+  logFiles: v.array(v.pipe(v.string(), v.regex(/^log-[^/]+$/u, 'not the name of a logfile'))),
+});
+
+/**
+ * A replica is to be made beside the one that is there: durable when this returns. One that was being
+ * made before is dropped.
+ *
+ * @param sync state of its sync.json
+ */
+export function beginNext(files: Files, home: string, name: string, sync: SyncState): void {
+  dropNext(files, home, name);
+  const {directory, nextHome} = resourcePaths(home, name);
+  const there = resourcePaths(nextHome, name);
+  files.makeDirectory(there.logDirectory);
+  writeSyncState(files, nextHome, name, sync);
+  for (const path of [dirname(there.directory), nextHome, directory]) files.syncDirectory(path);
+  const none = {from: 0, to: 0, logFiles: []};
+  const {begin: at} = sync;
+  writeNextState(files, home, name, {schema: 1, kind: 'repair', state: 'fetching', at, ...none});
+}
+
+/**
+ * Reads next.json.
+ *
+ * @returns undefined where no replica is being made
+ * @throws DiskError STATE_UNREADABLE, or the error of the file system
+ */
+export function readNextState(files: Files, home: string, name: string): NextState | undefined {
+  const {nextFile} = resourcePaths(home, name);
+  if (!files.exists(nextFile)) return undefined;
+  const fd = files.open(nextFile, 'read');
+  try {
+    const bytes = Buffer.alloc(files.sizeOf(fd));
+    files.read(fd, bytes, 0, bytes.length, 0);
+    return v.parse(schema, JSON.parse(bytes.toString('utf8')));
+  } catch (error) {
+    if (!(error instanceof SyntaxError) && !(error instanceof v.ValiError)) throw error;
+    throw new DiskError('STATE_UNREADABLE', `${nextFile} is not valid: ${error.message}`, {
+      file: nextFile,
+    });
+  } finally {
+    files.close(fd);
+  }
+}
+
+/** Replaces next.json; durable when this returns. */
+export function writeNextState(files: Files, home: string, name: string, state: NextState): void {
+  const {nextFile, directory} = resourcePaths(home, name);
+  const text = JSON.stringify({
+    ...state,
+    at: formatPosition(state.at),
+    from: formatPosition(state.from),
+    to: formatPosition(state.to),
+  });
+  replaceFile(files, directory, nextFile, text);
+}
+
+/** The same resource with the files of the replica that is made. */
+export function nextConfig(config: DiskConfig): DiskConfig {
+  return {...config, home: resourcePaths(config.home, config.resource.name).nextHome};
+}
+
+/** Where the content for the blocks that differ is kept. */
+export function repairPath(home: string, name: string): string {
+  return join(resourcePaths(resourcePaths(home, name).nextHome, name).directory, 'repair');
+}
+
+/** Gives up the replica that is made: next.json first, so that what is left of it is nothing. */
+export function dropNext(files: Files, home: string, name: string): void {
+  const {nextFile, directory} = resourcePaths(home, name);
+  if (files.exists(nextFile)) {
+    files.unlink(nextFile);
+    files.syncDirectory(directory);
+  }
+
+  removeNextFiles(files, home, name);
+}
+
+/** Removes what lies in `next/`; its directories stay. */
+export function removeNextFiles(files: Files, home: string, name: string): void {
+  const {nextHome} = resourcePaths(home, name);
+  if (!files.exists(nextHome)) return;
+  const {directory, logDirectory} = resourcePaths(nextHome, name);
+  for (const place of [logDirectory, directory]) {
+    if (!files.exists(place)) continue;
+    for (const entry of files.list(place)) {
+      const path = join(place, entry);
+      if (path !== logDirectory) files.unlink(path);
+    }
+  }
+}
+
+/** What was to be repaired beside is repaired in the image itself: sync.json first, then the rest goes. */
+export function repairInPlace(files: Files, {home, resource}: DiskConfig): void {
+  const {name, sizeBytes} = resource;
+  const {nextHome} = resourcePaths(home, name);
+  const planned = readSyncState(files, nextHome, name);
+  const begun = {state: 'copying', doneChunks: 0, end: null, endChain: null} as const;
+  const state =
+    planned === undefined ? emptySyncState(sizeBytes, SYNC_CHUNK_BYTES) : {...planned, ...begun};
+  writeSyncState(files, home, name, state);
+  dropNext(files, home, name);
+}

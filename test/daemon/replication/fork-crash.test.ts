@@ -1,0 +1,204 @@
+/**
+ * Hazard 13: the loser of a fork is killed at every step of its repair, and its winner may be gone at
+ * any of them. What is on its disk then is one of two: the old branch, or the history of the winner;
+ * and what it takes to have it lies on that disk.
+ */
+import fs from 'node:fs';
+import {join} from 'node:path';
+import {test} from 'uvu';
+import * as assert from 'uvu/assert';
+import {createNodeFiles, type Files} from '../../../src/core/files.js';
+import {BLOCK_BYTES} from '../../../src/core/limits.js';
+import {systemClock} from '../../../src/core/clock.js';
+import {undoFork} from '../../../src/daemon/replication/fork-undo.js';
+import {replayOnto} from '../../../src/daemon/replication/branch-image.js';
+import {activate} from '../../../src/disk/activation.js';
+import {readDiskConfig} from '../../../src/disk/config.js';
+import {readNextState} from '../../../src/disk/next-state.js';
+import {Shared, SHARED_BYTES} from '../../../src/disk/shared.js';
+import {readSyncState} from '../../../src/disk/sync-state.js';
+import {ForkNode, NAME, SIZE_BYTES} from './fork-rig.js';
+import {repairLife} from './repair-life.js';
+
+class Killed extends Error {}
+
+/** Files of a process that is killed when it is about to make something durable for the `call`th time. */
+function killedAt(call: number): Files {
+  const durable = new Set<string>(['syncData', 'sync', 'syncDirectory', 'rename', 'unlink']);
+  let count = 0;
+  const inner = createNodeFiles();
+  return new Proxy(inner, {
+    get: (target, name: keyof Files) => {
+      const act = target[name] as (...args: unknown[]) => unknown;
+      return (...args: unknown[]) => {
+        if (durable.has(name)) count += 1;
+        if (count >= call && name !== 'close') throw new Killed(`killed at call ${call}`);
+        return act(...args);
+      };
+    },
+  });
+}
+
+interface World {
+  readonly winner: ForkNode;
+  readonly loser: ForkNode;
+  /** The disk of the loser at the end of its branch. */
+  readonly old: Buffer;
+}
+
+/** @param keepsImage the image of the branch is kept as well: takes its time */
+async function inWorld(run: (world: World) => Promise<void>, keepsImage = false): Promise<void> {
+  const alpha = new ForkNode('alpha');
+  const beta = new ForkNode('beta');
+  alpha.others = [beta];
+  beta.others = [alpha];
+  try {
+    alpha.begin(1, {position: 0, chain: {low: 0, high: 0}});
+    alpha.write(1, 2, 3, 4);
+    beta.receive(alpha);
+    const {common} = alpha;
+    alpha.write(6, 7, 3);
+    alpha.rotate();
+    alpha.write(8);
+    beta.begin(2, common);
+    beta.write(20, 2, 21);
+    beta.rotate();
+    beta.write(3, 22);
+    await alpha.replay(alpha.position);
+    await beta.replay(beta.position);
+    const old = Buffer.from(alpha.model);
+    await alpha.giveWayTo(beta, keepsImage);
+    await run({winner: beta, loser: alpha, old});
+  } finally {
+    alpha.dispose();
+    beta.dispose();
+  }
+}
+
+/** The disk as whoever starts here now has it, from what lies here alone; nothing is changed. */
+async function diskOf(node: ForkNode): Promise<Buffer> {
+  assert.is(readSyncState(createNodeFiles(), node.home, NAME), undefined, 'no mixture');
+  const image = join(node.home, 'judged');
+  fs.copyFileSync(node.paths.image, image);
+  const {from} = node.replayed();
+  const {segments, position: to} = node;
+  if (from < to) await replayOnto({segments, image, sizeBytes: SIZE_BYTES, from, to});
+  const content = fs.readFileSync(image);
+  fs.rmSync(image);
+  return content;
+}
+
+/** @returns which of both it is; undefined: the work has to be ended first */
+async function judge({loser, winner, old}: World, text: string) {
+  const state = readNextState(createNodeFiles(), loser.home, NAME)?.state;
+  if (state === 'switching') return undefined;
+  const disk = await diskOf(loser);
+  const isOld = disk.equals(old);
+  assert.ok(isOld || disk.equals(winner.model), `${text}: the old branch, or the new one`);
+  if (state === 'fetching') assert.ok(isOld, `${text}: the old one as long as it is fetched`);
+  return isOld ? 'old' : 'new';
+}
+
+test('hazard 13: killed at each step, it has the old branch or the new one, and the next life ends the work', async () => {
+  const seen = {old: 0, new: 0, switching: 0};
+  let isOver = false;
+  for (let call = 1; !isOver; call += 1) {
+    await inWorld(async (world) => {
+      const {loser, winner} = world;
+      const text = `call ${call}`;
+      try {
+        await repairLife(loser, winner, {files: killedAt(call)});
+        isOver = true;
+      } catch (error) {
+        if (!(error instanceof Killed)) throw error;
+      }
+
+      const found = await judge(world, text);
+      seen[found ?? 'switching'] += 1;
+      if (found === undefined) {
+        // The winner is gone for good: what is here is enough, also where it is killed once more.
+        await repairLife(loser, loser, {files: killedAt(1 + (call % 9))}).catch(
+          (error: unknown) => {
+            if (!(error instanceof Killed)) throw error;
+          },
+        );
+        await repairLife(loser, loser);
+        assert.is(await judge(world, text), 'new');
+      }
+
+      if (found === 'old') await repairLife(loser, winner);
+      await loser.follow(winner);
+      assert.ok(loser.image().equals(winner.model), `${text}: as the winner`);
+    });
+  }
+
+  assert.ok(seen.old > 10 && seen.switching > 5 && seen.new > 0, JSON.stringify(seen));
+});
+
+test('hazard 13: the winner dies in the middle: the old branch can be promoted by force, and has every byte', async () => {
+  for (const cut of [1, 3, 5, 8, 12]) {
+    await inWorld(async (world) => {
+      const {loser, winner, old} = world;
+      let count = 0;
+      const passing = (chunk: Buffer): Buffer | undefined =>
+        (count += 1) > cut ? undefined : chunk;
+      await assertBreaks(repairLife(loser, winner, {passing}));
+      assert.is(await judge(world, `cut ${cut}`), 'old');
+      const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
+      const files = createNodeFiles();
+      const config = readDiskConfig(loser.home, NAME);
+      const before = loser.position;
+      const disk = activate({
+        ...{files, clock: systemClock, config, shared, acceptImage: false, serve: true},
+      });
+      assert.is(disk.epochStart, before, 'its own history goes on');
+      assert.is(readNextState(files, loser.home, NAME), undefined, 'the other is given up');
+      assert.ok((await diskOf(loser)).equals(old));
+      assert.ok(loser.isForkedFrom(winner));
+    });
+  }
+});
+
+test('hazard 13: undo while it is repaired brings the branch back, and nothing of the other is left', async () => {
+  await inWorld(async (world) => {
+    const {loser, winner, old} = world;
+    let count = 0;
+    const passing = (chunk: Buffer): Buffer | undefined => ((count += 1) > 6 ? undefined : chunk);
+    await assertBreaks(repairLife(loser, winner, {passing}));
+    await undoFork(loser.context, loser.resource, {
+      dryRun: false,
+      confirmed: true,
+      timeoutSeconds: 30,
+    });
+    assert.is(readNextState(createNodeFiles(), loser.home, NAME), undefined);
+    assert.ok((await diskOf(loser)).equals(old));
+    assert.ok(loser.isForkedFrom(winner));
+    await loser.giveWayTo(winner, false);
+    await loser.follow(winner);
+    assert.ok(loser.image().equals(winner.model));
+  }, true);
+});
+
+test('hazard 13: what came before a cut is not fetched again', async () => {
+  await inWorld(async ({loser, winner}) => {
+    let bytes = 0;
+    const passing = (chunk: Buffer): Buffer | undefined => {
+      bytes += chunk.length;
+      return bytes > 4 * BLOCK_BYTES ? undefined : chunk;
+    };
+    await assertBreaks(repairLife(loser, winner, {passing}));
+    await repairLife(loser, winner);
+    await loser.follow(winner);
+    assert.ok(loser.image().equals(winner.model));
+  });
+});
+
+async function assertBreaks(work: Promise<void>): Promise<void> {
+  let isBroken = false;
+  await work.catch(() => {
+    isBroken = true;
+  });
+  assert.ok(isBroken, 'it breaks off');
+}
+
+test.run();

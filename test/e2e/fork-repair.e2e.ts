@@ -1,0 +1,118 @@
+/**
+ * Hazard 13 on two real nodes: what the loser of a fork needs is fetched beside what it has. While that
+ * goes on it is killed, its winner goes away, and it is promoted on its old branch.
+ */
+import {randomBytes} from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import {test} from 'uvu';
+import * as assert from 'uvu/assert';
+import type {ForkView} from '../../src/control/api.js';
+import {Cluster} from '../helpers/cluster.js';
+import {hashOf, imageBehind} from '../helpers/disk-io.js';
+import {run} from '../helpers/run.js';
+import type {TempHome} from '../helpers/temp-home.js';
+
+const MIB = 1024 * 1024;
+const SIZE_MIB = 32;
+const NAME = 'web01';
+const cluster = new Cluster(['alpha', 'beta']);
+let alpha: TempHome;
+let beta: TempHome;
+/** Hash of alpha's disk at the end of the branch that gives way. */
+let lost: string;
+
+test.before(async () => {
+  await cluster.start();
+  alpha = cluster.node('alpha');
+  beta = cluster.node('beta');
+  await cluster.createResource('alpha', NAME, `${SIZE_MIB}M`);
+  await write(alpha, 2, 0);
+  await cluster.joinResource('beta', NAME);
+});
+test.after(() => cluster.dispose());
+
+async function write(node: TempHome, mebibytes: number, at: number): Promise<void> {
+  const source = path.join(node.directory, 'source');
+  fs.writeFileSync(source, randomBytes(mebibytes * MIB));
+  const of = [`of=${node.device(NAME)}`, `seek=${at}`];
+  await run('dd', [`if=${source}`, ...of, 'bs=1M', 'oflag=direct', 'conv=fsync']);
+}
+
+function imageHash(node: TempHome): Promise<string> {
+  return hashOf(imageBehind(node, NAME), SIZE_MIB);
+}
+
+function nextFile(): string {
+  return path.join(alpha.home, 'resources', NAME, 'next.json');
+}
+
+/** Alpha gives way, slowly; resolves when some of what differs is there, and not all. */
+async function beginRepair(): Promise<void> {
+  await beta.mars('peer', 'set', 'alpha', 'bandwidth-limit=1M');
+  await cluster.wait('alpha to see the fork', 40_000, async () => {
+    return (await alpha.json<ForkView>('fork', 'show', NAME)).forked;
+  });
+  await alpha.mars('fork', 'resolve', NAME, '--keep', 'beta', '--yes');
+  await untilSomeIsHere(MIB);
+}
+
+async function untilSomeIsHere(bytes: number): Promise<void> {
+  await cluster.wait(`${bytes} bytes of what differs to be on alpha`, 60_000, async () => {
+    const next = (await alpha.diskStatus(NAME))?.follow?.next;
+    return next?.phase === 'copying' && next.doneBytes >= bytes;
+  });
+}
+
+test('hazard 13: while it is repaired the loser has its old branch, and says how far it is', async () => {
+  cluster.setLink('alpha', 'beta', 'cut');
+  await beta.mars('primary', NAME, '--force', '--timeout', '30');
+  await write(alpha, 12, 4);
+  await write(beta, 2, 10);
+  await cluster.wait('all of alpha to be in its image', 30_000, async () => {
+    const status = await alpha.diskStatus(NAME);
+    return status !== undefined && status.replayed === status.position;
+  });
+  lost = await imageHash(alpha);
+  cluster.setLink('alpha', 'beta', 'open');
+  await alpha.mars('secondary', NAME);
+  await beginRepair();
+  const status = await alpha.status(NAME);
+  assert.is(status.state, 'Forked');
+  assert.ok(status.follow?.sync && status.follow.sync.totalBytes === 12 * MIB);
+  assert.is(await imageHash(alpha), lost, 'the image is not touched');
+  const refused = await alpha.tryMars('primary', NAME, '--timeout', '5');
+  assert.match(refused.stderr, 'SPLIT_BRAIN');
+});
+
+test('hazard 13: the winner is gone in the middle: by force the loser is primary with every byte of its branch', async () => {
+  cluster.setLink('alpha', 'beta', 'cut');
+  await alpha.mars('primary', NAME, '--force', '--timeout', '30');
+  assert.not(fs.existsSync(nextFile()));
+  assert.is(await hashOf(alpha.imageFile(NAME), SIZE_MIB), lost);
+  await write(alpha, 1, 20);
+});
+
+test('hazard 13: killed in the middle it goes on where it was; then both images are those of the winner', async () => {
+  cluster.setLink('alpha', 'beta', 'open');
+  await alpha.mars('secondary', NAME);
+  await beginRepair();
+  await untilSomeIsHere(5 * MIB);
+  const pid = (await alpha.diskStatus(NAME))?.pid ?? 0;
+  assert.ok(pid > 0, 'it runs');
+  process.kill(pid, 'SIGKILL');
+  await cluster.wait('another process to go on', 30_000, async () => {
+    const status = await alpha.diskStatus(NAME);
+    return status !== undefined && status.pid !== pid && (status.follow?.next ?? null) !== null;
+  });
+  // What was counted before came every few seconds.
+  await untilSomeIsHere(2 * MIB);
+  await beta.mars('peer', 'set', 'alpha', 'bandwidth-limit=none');
+  await cluster.equalImages(NAME);
+  assert.not(fs.existsSync(nextFile()));
+  await alpha.mars('wait', NAME, 'synced', '--timeout', '30');
+  await write(beta, 1, 25);
+  await cluster.equalImages(NAME);
+});
+
+test.run();
