@@ -115,6 +115,7 @@ function takeLog(files: Files, from: string, to: string, names: ReadonlySet<stri
  */
 export function settleNext(files: Files, config: DiskConfig): void {
   const {home, resource} = config;
-  for (const step of switchToNext(files, config)) void step;
+  const work = switchToNext(files, config);
+  while (work.next().done !== true);
   dropNext(files, home, resource.name);
 }

@@ -29,6 +29,7 @@ test.before(async () => {
   await cluster.createResource('alpha', NAME, `${SIZE_MIB}M`);
   await write(alpha, 2, 0);
   await cluster.joinResource('beta', NAME);
+  await cluster.equalImages(NAME);
 });
 test.after(() => cluster.dispose());
 

@@ -225,6 +225,8 @@ export class Cluster {
 }
 
 function isReplayed(status: DiskStatus, position: string): boolean {
+  // One that is repaired beside stands where its old branch ended.
+  if ((status.follow?.next ?? null) !== null) return false;
   return status.position === position && status.replayed === position;
 }
 

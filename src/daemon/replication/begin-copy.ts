@@ -113,7 +113,8 @@ export async function copyAgain(
       known: known ?? (await planLostTail(resource, reason)),
       end: Math.max(0, ...others.map(({facts}) => parsePosition(facts.position ?? '') ?? 0)),
     });
-    resource.noteLost();
+    // One that is repaired beside is what it was.
+    if (plan.how !== 'beside') resource.noteLost();
     context.tell('SYNC_BEGUN', 'warning', name, describe(name, plan, reason) + kept);
   });
 }

@@ -333,7 +333,7 @@ async function giveWay(
     const isCut = isOnlyCut(effective, state.to, at);
     const repair = isCut ? undefined : await planRepair(resource, at);
     if (isCut) cutLog(context, resource, effective, at);
-    resource.noteLost();
+    if (isCut) resource.noteLost();
     return {kept, isCut, repair};
   } catch (error) {
     throw storeError(error, `set the branch of ${name} aside`);

@@ -109,7 +109,7 @@ export class Replica {
       slots: this.slots,
       logDirectory: paths.logDirectory,
       file: () => this.#file(),
-      replicas: () => this.candidates(),
+      replicas: () => (this.#isKnown ? this.candidates() : []),
       partsAt: (replica) => partingPoint(this.#standing(), replica),
       isMember: (nodeId) => mayNeedLog(cluster, context.clock, nodeId, this.candidates()),
       isRemoved: (nodeId) => cluster.isRemoved(nodeId),
@@ -442,6 +442,12 @@ export class Replica {
     if (resource.disk?.mode === 'serve') return resource.disk.position;
     const primary = this.candidates().find(({facts}) => facts.role === 'primary');
     return primary?.facts.position ?? null;
+  }
+
+  /** false: where the log here ends is not known yet, nor whether it parts from that of others. */
+  get #isKnown(): boolean {
+    const phase = this.resource.lastDisk?.phase;
+    return phase !== undefined && phase !== 'starting' && phase !== 'recovering';
   }
 
   /** What is here, without a look into the log. */

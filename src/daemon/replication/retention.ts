@@ -24,6 +24,7 @@ export interface RetentionPorts {
   readonly slots: Slots;
   readonly logDirectory: string;
   readonly file: () => ResourceFile | undefined;
+  /** None while it is not known what is here: a slot must not move beyond a fork. */
   readonly replicas: () => readonly Candidate[];
   /** Up to where the history of a replica is ours; undefined: all of what it has. */
   readonly partsAt: (replica: Candidate) => number | undefined;

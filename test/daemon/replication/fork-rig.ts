@@ -36,7 +36,6 @@ import {runSyncTarget} from '../../../src/disk/sync-target.js';
 import {openReplayState, replaceReplayState} from '../../../src/image/replay-state.js';
 import {Replayer} from '../../../src/image/replay.js';
 import {readLogDirectory} from '../../../src/log/directory.js';
-import {SYNC_CHUNK_BYTES} from '../../../src/log/frame-schemas.js';
 import {FrameReader} from '../../../src/log/frame-reader.js';
 import {decodeSegment, encodeSegment} from '../../../src/log/frames.js';
 import type {LineageEntry} from '../../../src/log/lineage.js';

@@ -24,7 +24,8 @@ export async function repairLife(
 ): Promise<void> {
   const state = readNextState(files, node.home, NAME);
   if (state?.state === 'fetching') await makeNext(node, source, files, state, passing);
-  for (const step of switchToNext(files, readDiskConfig(node.home, NAME))) void step;
+  const work = switchToNext(files, readDiskConfig(node.home, NAME));
+  while (work.next().done !== true);
 }
 
 async function makeNext(
@@ -36,7 +37,7 @@ async function makeNext(
 ): Promise<void> {
   const config = readDiskConfig(node.home, NAME);
   let nowMs = 0;
-  let trouble: unknown;
+  let trouble: Error | undefined;
   let isWhole = false;
   const next = new NextReplica({
     ...{files, config, state},
@@ -66,7 +67,7 @@ async function makeNext(
       const [served] = await Promise.allSettled([serving, next.settled]);
       await next.settled;
       if (trouble !== undefined) throw trouble;
-      if (served.status === 'rejected') throw served.reason;
+      if (served.status === 'rejected') throw new Error('not served', {cause: served.reason});
       node.copiedBytes = served.value.dataBytes;
     }
 
@@ -76,6 +77,6 @@ async function makeNext(
     for (let ticks = 0; !isWhole && ticks < 3; ticks += 1) next.tick();
     assert.ok(isWhole, 'it is whole when it has the log');
   } finally {
-    await next.stop().catch(() => undefined);
+    await next.stop();
   }
 }
