@@ -29,7 +29,7 @@ function killedAt(call: number): Files {
   const inner = createNodeFiles();
   return new Proxy(inner, {
     get: (target, name: keyof Files) => {
-      const act = target[name] as (...args: unknown[]) => unknown;
+      const act = Reflect.get(target, name) as (...given: unknown[]) => unknown;
       return (...args: unknown[]) => {
         if (durable.has(name)) count += 1;
         if (count >= call && name !== 'close') throw new Killed(`killed at call ${call}`);

@@ -37,20 +37,20 @@ async function makeNext(
 ): Promise<void> {
   const config = readDiskConfig(node.home, NAME);
   let nowMs = 0;
-  let trouble: Error | undefined;
-  let isWhole = false;
+  const troubles: Error[] = [];
+  const done = {isWhole: false};
   const next = new NextReplica({
     ...{files, config, state},
     // All that has its time is due at once.
     clock: {wallMs: () => 0, monotonicMs: () => (nowMs += 10_000)},
     onTrouble: (error) => {
-      trouble = error;
+      if (error !== undefined) troubles.push(error);
     },
     onNoRoom: (error) => {
       throw error;
     },
     onWhole: (positions) => {
-      isWhole = true;
+      done.isWhole = true;
       commitNext(files, config, state, positions);
     },
     onCommitFailed: (errno) => {
@@ -66,7 +66,7 @@ async function makeNext(
       const serving = node.serveCopy(source, pair.left);
       const [served] = await Promise.allSettled([serving, next.settled]);
       await next.settled;
-      if (trouble !== undefined) throw trouble;
+      for (const trouble of troubles) throw trouble;
       if (served.status === 'rejected') throw new Error('not served', {cause: served.reason});
       node.copiedBytes = served.value.dataBytes;
     }
@@ -74,8 +74,8 @@ async function makeNext(
     const {log} = next;
     assert.ok(log, 'the log is received');
     await node.feed(log, source);
-    for (let ticks = 0; !isWhole && ticks < 3; ticks += 1) next.tick();
-    assert.ok(isWhole, 'it is whole when it has the log');
+    for (let ticks = 0; !done.isWhole && ticks < 3; ticks += 1) next.tick();
+    assert.ok(done.isWhole, 'it is whole when it has the log');
   } finally {
     await next.stop();
   }
