@@ -111,6 +111,31 @@ test('a rate is kept, by all connections together', async () => {
   for (const {socket} of clients) socket.destroy();
 });
 
+test('a long wire is never empty while there is something to send', async () => {
+  const sink = net.createServer((socket) => socket.on('error', () => undefined).resume());
+  await new Promise<void>((resolve) => sink.listen(0, '127.0.0.1', resolve));
+  const wire = await Proxy.create((sink.address() as net.AddressInfo).port);
+  try {
+    wire.bytesPerSecond = 4 * MIB;
+    wire.delayMs = 200;
+    const client = await connect(wire.port);
+    const total = 6 * MIB;
+    client.socket.write(randomBytes(total));
+    const passed = (): number => wire.statistics().there;
+    await until(() => passed() >= wire.heldBytesMax / 2, 10_000, 'the wire to be full');
+    while (passed() < total / 2) {
+      const {held} = wire.statistics();
+      assert.ok(held > wire.heldBytesMax / 3, `${held} bytes are on the wire after ${passed()}`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+
+    client.socket.destroy();
+  } finally {
+    await wire.close();
+    await new Promise((resolve) => sink.close(resolve));
+  }
+});
+
 test('a cut resets what is there and what comes; healed, new connections work', async () => {
   const client = await connect(proxy.port);
   client.socket.write('x');

@@ -26,6 +26,8 @@ export interface ProxyStatistics {
   readonly back: number;
   /** Bytes that a half-open link took and did not pass on. */
   readonly swallowed: number;
+  /** Bytes that were taken and not passed on yet, both ways. */
+  readonly held: number;
   readonly flipped: number;
 }
 
@@ -68,6 +70,7 @@ export class Proxy {
   #connections = 0;
   #lost = 0;
   #swallowed = 0;
+  #held = 0;
   #flipped = 0;
 
   private constructor(target: {readonly host: string; readonly port: number}) {
@@ -110,6 +113,7 @@ export class Proxy {
       there: this.#lanes.there.passed,
       back: this.#lanes.back.passed,
       swallowed: this.#swallowed,
+      held: this.#held,
       flipped: this.#flipped,
     };
   }
@@ -181,6 +185,12 @@ export class Proxy {
     let timer: NodeJS.Timeout | undefined;
     const send = (): void => {
       timer = undefined;
+      passDue();
+      // Also while the rest is on its way: a wire that runs empty first is half as wide.
+      if (heldBytes < this.heldBytesMax - HELD_BYTES_MAX / 2) from.resume();
+      if (finished && held.length === 0 && this.#state === 'open') to.end();
+    };
+    const passDue = (): void => {
       for (let next = held[0]; next !== undefined && !to.destroyed; next = held[0]) {
         const waitMs = next.dueMs - performance.now();
         if (waitMs > 0) {
@@ -191,6 +201,7 @@ export class Proxy {
         if (to.writableNeedDrain) return; // The drain below goes on.
         held.shift();
         heldBytes -= next.bytes.length;
+        this.#held -= next.bytes.length;
         if (this.#state === 'half-open') {
           this.#swallowed += next.bytes.length;
         } else {
@@ -199,9 +210,6 @@ export class Proxy {
           to.write(next.bytes);
         }
       }
-
-      if (heldBytes < this.#heldBytesMax - HELD_BYTES_MAX / 2) from.resume();
-      if (finished && held.length === 0 && this.#state === 'open') to.end();
     };
     from.on('data', (data: Buffer) => {
       // Without delay and rate a piece is as large as it came: a proxy must not cost a core.
@@ -212,9 +220,10 @@ export class Proxy {
         const bytes = data.subarray(start, start + size);
         held.push({bytes, dueMs: this.#due(lane, bytes.length)});
         heldBytes += bytes.length;
+        this.#held += bytes.length;
       }
 
-      if (heldBytes >= this.#heldBytesMax) from.pause();
+      if (heldBytes >= this.heldBytesMax) from.pause();
       if (timer === undefined) send();
     });
     to.on('drain', () => {
@@ -235,8 +244,11 @@ export class Proxy {
     });
   }
 
-  /** A long wire holds much: without that a delay would be a limit of its own. */
-  get #heldBytesMax(): number {
+  /**
+   * How much a direction of a connection takes before it waits. A long wire holds much: without that a
+   * delay would be a limit of its own.
+   */
+  get heldBytesMax(): number {
     return HELD_BYTES_MAX + (this.bytesPerSecond * this.delayMs) / 1000;
   }
 
