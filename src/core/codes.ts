@@ -203,7 +203,16 @@ export const CODES = {
   LOG_CORRUPT: {
     exit: 'damage',
     meaning: 'A record below the durable position is missing or damaged.',
-    remedy: 'mars log verify NAME shows where. Fetch the good copy from a peer or a backup.',
+    remedy:
+      'mars log verify NAME shows where. A replica that has the same log and answers gives the good copy at ' +
+      'the next start of the disk: mars status NAME. Else bring the logfile back from a backup.',
+  },
+  LOG_MENDED: {
+    exit: 'damage',
+    meaning:
+      'A logfile was damaged where it was durable, and the good copy was taken from a replica. The damaged ' +
+      'file is kept as bad-NAME.damaged in the log directory.',
+    remedy: 'Look at the device below the log, then mars log prune NAME --purge removes the file.',
   },
   LOG_TORN: {
     exit: 'damage',

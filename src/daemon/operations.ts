@@ -27,6 +27,7 @@ import {ensureDevice, removeDevice} from './device.js';
 import {callDisk} from './disk-call.js';
 import {growLoop, loopOf} from './loop-devices.js';
 import {ASK_PEERS_MS, mayServeAgain, takePrimary} from './replication/roles.js';
+import {withMendedLog} from './replication/mend-log.js';
 import {tellMode, withModeChange} from './replication/shared-mode.js';
 import type {Resource} from './resource.js';
 import {
@@ -118,7 +119,9 @@ export async function bringUp(
   const {file} = resource;
   const device = file.device && file.withoutDevice !== true;
   resource.forgetEnd();
-  const activated = await activate(context, file, {...options, device});
+  const activated = await withMendedLog(context, resource, () =>
+    activate(context, file, {...options, device}),
+  );
   resource.noteStatus(activated.status);
   resource.hushFailure();
   resource.hush('DISK_UNREACHABLE');

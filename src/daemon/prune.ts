@@ -149,7 +149,14 @@ function planPurge({home, file}: PruneSubject, {purge}: PruneRequest): PlannedFi
     },
   });
   return [
-    ...bad.map((name) => entry(join(logDirectory, name), 'its device failed')),
+    ...bad.map((name) =>
+      entry(
+        join(logDirectory, name),
+        name.includes('.damaged')
+          ? 'it was damaged, and mended from a replica'
+          : 'its device failed',
+      ),
+    ),
     ...forks.map((name) => entry(join(directory, 'forks', name), 'a branch that was given up')),
   ];
 }

@@ -156,12 +156,14 @@ export class Resource {
     this.#messages.set(code, {code, severity, text, since});
   }
 
-  /** Shows what an operation waits for, and until when at most; undefined: nothing any more. */
-  wait(reason: string | undefined, until: string | undefined): void {
-    if (reason === undefined) this.#waiting = undefined;
-    else if (reason !== this.#waiting?.reason) {
-      this.#waiting = {reason, since: this.#now(), until: until ?? null};
-    }
+  /** Shows what an operation waits for, and until when at most: RFC 3339. */
+  wait(reason: string, until: string): void {
+    if (reason !== this.#waiting?.reason) this.#waiting = {reason, since: this.#now(), until};
+  }
+
+  /** The operation waits for nothing any more. */
+  waitIsOver(): void {
+    this.#waiting = undefined;
   }
 
   /** What an operation waits for. */

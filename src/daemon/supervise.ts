@@ -9,15 +9,17 @@
  *   secondary           write-back ended                      its end noted
  *   secondary, others   disk process is missing               replication/follow starts it
  *   any                 disk process started again            event; often: message DISK_FAILING
+ *   any                 its log is damaged                    mended from a replica (mend-log)
  */
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {Context} from './context.js';
 import {deviceOf} from './device.js';
 import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
-import {beforePrimary, startUnit} from './role-change.js';
+import {mendLog, noteDamagedFiles} from './replication/mend-log.js';
 import {noteForks, noteGrant} from './replication/role-notes.js';
 import {ASK_PEERS_MS, mayServeAgain} from './replication/roles.js';
 import type {Resource} from './resource.js';
+import {beforePrimary, startUnit} from './role-change.js';
 import {isErrorCode, type ErrorCode} from '../core/codes.js';
 
 export const SUPERVISE_INTERVAL_MS = 2000;
@@ -29,6 +31,8 @@ const RESTARTS_MANY = 3;
 const RESTARTS_WINDOW_MS = 600_000;
 /** A loop device that cannot be had is asked for again after this long. */
 const DEVICE_PAUSE_MS = 30_000;
+/** A log that nobody can mend now is looked at again after this long: peers may come back. */
+const MEND_PAUSE_MS = 30_000;
 
 /** What the supervision remembers of one resource; all of it may be forgotten. */
 export class Supervision {
@@ -41,6 +45,7 @@ export class Supervision {
   #hasAsked = false;
   #nextTryMs = 0;
   #nextDeviceMs = 0;
+  #nextMendMs = 0;
 
   constructor(context: Context, resource: Resource) {
     this.#context = context;
@@ -58,7 +63,9 @@ export class Supervision {
     if (this.#isBusy()) return;
     noteGrant(this.#context, this.#resource);
     noteForks(this.#context, this.#resource);
-    if (this.#needsActivation()) await this.#activateAgain(hadDisk);
+    noteDamagedFiles(this.#resource);
+    if (this.#needsMending()) await this.#mend();
+    else if (this.#needsActivation()) await this.#activateAgain(hadDisk);
     else if (this.#needsDevice()) await this.#repairDevice();
     else if (this.#needsWriteBack()) await this.#goOnWritingBack();
   }
@@ -128,6 +135,21 @@ export class Supervision {
     const cause = fatal === undefined ? '' : `; its last words: ${fatal.code}: ${fatal.message}`;
     const text = `the disk process does not answer; its holder starts it again${cause}`;
     resource.say('DISK_UNREACHABLE', 'warning', text);
+  }
+
+  /** A disk process that found its log damaged, and goes on without replay or cannot start. */
+  #needsMending(): boolean {
+    const {disk, silentSince} = this.#resource;
+    if (this.#context.clock.monotonicMs() < this.#nextMendMs) return false;
+    if (disk !== undefined) return disk.messages.some(({code}) => code === 'LOG_CORRUPT');
+    return silentSince !== undefined && this.#resource.lastWords()?.code === 'LOG_CORRUPT';
+  }
+
+  async #mend(): Promise<void> {
+    await this.#resource.run('mend', async () => {
+      await mendLog(this.#context, this.#resource);
+    });
+    this.#nextMendMs = this.#context.clock.monotonicMs() + MEND_PAUSE_MS;
   }
 
   #needsActivation(): boolean {

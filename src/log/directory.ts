@@ -7,7 +7,8 @@
  *   log-*    started, our resource       a segment
  *   log-*    ready, torn, other, short   a spare: nothing durable was ever in it
  *   spare-*  any                         a spare
- *   bad-*    any                         kept aside: the device failed under it; never used again
+ *   bad-*    any                         kept aside: the device failed under it, or it was damaged
+ *                                        and mended from a replica; never used again
  */
 import {join} from 'node:path';
 import type {Files} from '../core/files.js';

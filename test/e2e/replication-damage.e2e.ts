@@ -4,9 +4,15 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
+import {createNodeFiles} from '../../src/core/files.js';
 import {resourcePaths} from '../../src/core/home.js';
+import {readResource} from '../../src/daemon/state.js';
+import {readLogDirectory} from '../../src/log/directory.js';
+import {readLogEnd} from '../../src/log/log-end.js';
+import {withoutSuperseded} from '../../src/log/recovery.js';
+import {killAll} from '../helpers/chaos.js';
 import {Cluster} from '../helpers/cluster.js';
-import {randomFile, writeDisk} from '../helpers/disk-io.js';
+import {eventsOf, hashOf, randomFile, writeDisk} from '../helpers/disk-io.js';
 import {killAndWait} from '../helpers/temp-home.js';
 
 const MIB = 1024 * 1024;
@@ -138,6 +144,79 @@ test('a bit that rots in the middle of the log of the secondary is fetched again
   await cluster.node('beta').mars('replay', 'resume', NAME);
   await cluster.equalImages(NAME);
   await cluster.node('beta').mars('log', 'verify', NAME);
+});
+
+/** Flips a bit of the payload of the record in the middle of a logfile of the primary. */
+function rot(which: 'sealed' | 'last'): void {
+  const {home} = cluster.node('alpha');
+  const {logDirectory} = resourcePaths(home, NAME);
+  const files = createNodeFiles();
+  const {id} = readResource(home, NAME) ?? {id: ''};
+  const {effective} = withoutSuperseded(readLogDirectory(files, logDirectory, id).segments);
+  const segment = effective.at(which === 'sealed' ? -2 : -1) ?? effective[0];
+  assert.ok(segment);
+  const {path: file, header} = segment;
+  const end = (readLogEnd(files, logDirectory, id)?.position ?? 0) - header.start;
+  const offset = which === 'sealed' ? 2 * MIB + 5 : 4096 + Math.trunc(end / 2);
+  const fd = fs.openSync(file, 'r');
+  const byte = Buffer.alloc(1);
+  fs.readSync(fd, byte, 0, 1, offset);
+  fs.closeSync(fd);
+  overwrite(file, offset, Buffer.of((byte[0] ?? 0) ^ 8));
+}
+
+async function mended(times: number): Promise<void> {
+  const alpha = cluster.node('alpha');
+  await cluster.wait(`alpha to have mended its log ${times} times`, 60_000, async () => {
+    const count = eventsOf(alpha).filter(({code}) => code === 'LOG_MENDED').length;
+    return count >= times && (await alpha.diskStatus(NAME))?.phase === 'serving';
+  });
+}
+
+test('F11: rot in a logfile of the primary: the good copy comes from beta, and users only wait', async () => {
+  const alpha = cluster.node('alpha');
+  await cluster.equalImages(NAME);
+  await alpha.mars('replay', 'pause', NAME);
+  const source = randomFile(alpha, 'primary.bin', 14);
+  await writeDisk(source, device, ['seek=50', 'conv=notrunc,fsync']);
+  await cluster.caughtUp(NAME, 'alpha', 'beta', 20_000);
+  // The damaged block is neither read from the log nor known to be bad before replay comes to it.
+  rot('sealed');
+  const {restarts} = await alpha.diskProcesses(NAME);
+  await alpha.mars('replay', 'resume', NAME);
+  await mended(1);
+  await cluster.equalImages(NAME);
+  assert.is(await hashOf(device, 14, 50), await hashOf(source, 14));
+  assert.is((await alpha.diskProcesses(NAME)).restarts, restarts + 1);
+  const {messages} = await alpha.status(NAME);
+  assert.ok(messages.some(({code, text}) => code === 'LOG_MENDED' && text.includes('.damaged')));
+  await alpha.mars('log', 'verify', NAME);
+  await alpha.mars('log', 'prune', NAME, '--purge', '--yes');
+  await cluster.wait('the message to go with the file', 20_000, async () => {
+    return (await alpha.status(NAME)).messages.length === 0;
+  });
+});
+
+test('F11: rot at the end of the log of a primary that was killed: it starts with the copy of beta', async () => {
+  const alpha = cluster.node('alpha');
+  await alpha.mars('replay', 'pause', NAME);
+  await alpha.mars('log', 'rotate', NAME);
+  const source = randomFile(alpha, 'killed.bin', 2);
+  await writeDisk(source, device, ['seek=70', 'conv=notrunc,fsync']);
+  // Its record says that the ones before it were durable: so it is no torn tail.
+  await writeDisk(source, device, ['seek=78', 'count=1', 'conv=notrunc,fsync']);
+  await cluster.caughtUp(NAME, 'alpha', 'beta', 20_000);
+  await killAll(alpha, NAME);
+  rot('last');
+  await alpha.startDaemon();
+  await mended(2);
+  await alpha.mars('replay', 'resume', NAME);
+  await cluster.wait('the device', 60_000, async () => {
+    return (await cluster.status('alpha', NAME)).device !== null;
+  });
+  device = alpha.device(NAME);
+  await cluster.equalImages(NAME);
+  assert.is(await hashOf(device, 2, 70), await hashOf(source, 2));
 });
 
 test('the log of the secondary is gone from the disk: it says so or copies again, never lies', async () => {

@@ -107,7 +107,8 @@ export async function takeLongerTail(
   const peer = findLongerTail(own, context.roles?.replicas(resource.file.id) ?? []);
   if (peer === undefined || (await findDisk(resource.places)).kind !== 'absent') return;
   const wanted = formatPosition(peer.position);
-  resource.wait(`${peer.name} to give what it has more of the log, up to ${wanted}`, undefined);
+  const until = new Date(context.clock.wallMs() + START_TIMEOUT_MS + TAKE_MS).toISOString();
+  resource.wait(`${peer.name} to give what it has more of the log, up to ${wanted}`, until);
   let end: number | undefined;
   try {
     end = await takeTail(tailSteps(context, resource), peer);
@@ -115,7 +116,7 @@ export async function takeLongerTail(
     if (!isDiskError(error)) throw error;
     context.log.warn({resource: name, err: error}, 'a longer log is not to be had');
   } finally {
-    resource.wait(undefined, undefined);
+    resource.waitIsOver();
   }
 
   const isWhole = (end ?? 0) >= peer.position;

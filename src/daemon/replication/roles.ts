@@ -312,7 +312,8 @@ function promoteSteps(context: Context, resource: Resource, request: PrimaryRequ
       });
     },
     wait: (reason) => {
-      resource.wait(reason, until);
+      if (reason === undefined) resource.waitIsOver();
+      else resource.wait(reason, until);
     },
     now: () => new Date(context.clock.wallMs()).toISOString(),
   };
@@ -400,9 +401,10 @@ export async function mayServeAgain(
   const {roles} = context;
   if (roles === undefined || !roles.hasPeers()) return true;
   if (askMs > 0) {
-    resource.wait('the other nodes to say whether one of them is primary', undefined);
+    const until = new Date(context.clock.wallMs() + askMs).toISOString();
+    resource.wait('the other nodes to say whether one of them is primary', until);
     await roles.askPeers(askMs);
-    resource.wait(undefined, undefined);
+    resource.waitIsOver();
   }
 
   const own = standingOf(context, resource, undefined);

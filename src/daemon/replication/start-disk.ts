@@ -2,6 +2,7 @@ import type {DiskStatus} from '../../core/disk-status.js';
 import {startFollow} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
+import {withMendedLog} from './mend-log.js';
 
 const START_TIMEOUT_MS = 60_000;
 
@@ -13,7 +14,9 @@ const START_TIMEOUT_MS = 60_000;
 export async function startDisk(context: Context, resource: Resource): Promise<DiskStatus> {
   resource.forgetEnd();
   const deadlineMs = performance.now() + START_TIMEOUT_MS;
-  const status = await startFollow(context, resource.file, deadlineMs);
+  const status = await withMendedLog(context, resource, () =>
+    startFollow(context, resource.file, deadlineMs),
+  );
   resource.noteStatus(status);
   resource.hushFailure();
   resource.hush('DISK_UNREACHABLE');

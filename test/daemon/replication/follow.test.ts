@@ -325,4 +325,90 @@ test('F20: a primary that is slow gives way to a replica that has the log, and d
   assert.is(rig.opened.length, before);
 });
 
+const copying = (): DiskStatus => disk({}, {phase: 'empty', answer: null});
+/** Every way to wait, what its reason says, and whether a time ends it or somebody has to act. */
+const WAITS: readonly [string, (rig: Rig) => void, RegExp, 'a time' | 'somebody'][] = [
+  [
+    'the disk process starts',
+    (each) => (each.status = disk({phase: 'starting'})),
+    /the disk process reads its log/u,
+    'somebody',
+  ],
+  [
+    'disconnected by wish',
+    (each) => (each.wishes = file({connected: false})),
+    /mars connect web$/u,
+    'somebody',
+  ],
+  [
+    'fetch paused by wish',
+    (each) => (each.wishes = file({fetchPaused: true})),
+    /mars fetch resume web$/u,
+    'somebody',
+  ],
+  [
+    'sync paused by wish',
+    (each) => {
+      each.status = copying();
+      each.wishes = file({syncPaused: true});
+    },
+    /mars sync resume web$/u,
+    'somebody',
+  ],
+  [
+    'nobody is primary or ahead',
+    (each) => (each.others = [candidate('beta')]),
+    /no node is primary.*\(beta\)/u,
+    'somebody',
+  ],
+  [
+    'nobody has a whole image',
+    (each) => {
+      each.status = copying();
+      each.others = [candidate('beta', {state: 'Syncing'})];
+    },
+    /no replica can be copied: beta has none/u,
+    'somebody',
+  ],
+  [
+    'others are copied first',
+    (each) => {
+      each.status = copying();
+      each.turns.take('other');
+    },
+    /mars sync limit.*before it other$/u,
+    'somebody',
+  ],
+  [
+    'the source does not answer',
+    (each) => (each.peerError = new DiskError('PEER_UNREACHABLE', 'alpha is away')),
+    /PEER_UNREACHABLE: alpha is away/u,
+    'a time',
+  ],
+  [
+    'the disk process does not start',
+    (each) => (each.diskError = new DiskError('LOG_IO', 'the log cannot be read')),
+    /LOG_IO: the log cannot be read/u,
+    'a time',
+  ],
+];
+
+for (const [what, begin, reason, end] of WAITS) {
+  test(`P6: ${what}: it waits with a reason, since when, and until when or who ends it`, async () => {
+    begin(rig);
+    rig.run();
+    await until(stage('waiting'), 10_000, what);
+    const {waiting, since} = rig.follow.state;
+    assert.ok(waiting);
+    assert.match(waiting.reason, reason);
+    for (const time of [since, waiting.since]) {
+      assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000, time);
+    }
+
+    if (end === 'somebody') assert.is(waiting.until, null);
+    else
+      assert.ok(Date.parse(waiting.until ?? '') >= Date.parse(waiting.since), waiting.until ?? '');
+  });
+}
+
 test.run();
