@@ -4,6 +4,7 @@
  *   GET    /v1/peers                                  -> PeerList
  *   POST   /v1/peers/invite         InviteRequest     -> InviteDocument
  *   POST   /v1/peers/join           PeerJoinRequest   -> PeerJoinDocument
+ *   POST   /v1/peers/leave          PeerLeaveRequest  -> PeerRemoveDocument
  *   POST   /v1/peers/NAME/set       SetRequest        -> PeerView
  *   DELETE /v1/peers/NAME           PeerRemoveRequest -> PeerRemoveDocument
  *   GET    /peer, Upgrade: mars-peer                  -> a connection of a peer (mars peer-stdio)
@@ -73,6 +74,10 @@ export interface PeerList {
 export interface PeerRemoveRequest {
   /** Also where it has replicas. */
   readonly force: boolean;
+}
+
+export interface PeerLeaveRequest extends PeerRemoveRequest {
+  readonly confirmed: boolean;
 }
 
 export interface PeerRemoveDocument {

@@ -36,6 +36,11 @@ const JOIN = v.strictObject({
 });
 const REMOVE = v.strictObject({force: v.optional(v.boolean(), false)});
 
+const LEAVE = v.strictObject({
+  force: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+});
+
 type Change = Parameters<typeof setMember>[2];
 
 /**
@@ -58,6 +63,17 @@ export async function answerPeers(peers: Peers, request: Request): Promise<unkno
   if (method === 'POST' && verb === undefined && name === 'join') {
     const {token, timeoutSeconds} = parseBody(JOIN, body);
     return join(peers, token, timeoutSeconds);
+  }
+
+  if (method === 'POST' && verb === undefined && name === 'leave') {
+    const {force, confirmed} = parseBody(LEAVE, body);
+    const own = peers.context.node.name;
+    if (!confirmed) {
+      const text = `${own} would be no member of its cluster any more: say --yes`;
+      throw new DiskError('CONFIRM_NEEDED', text, {node: own});
+    }
+
+    return {schema: 1, name: own, untold: await peers.leave(force)} satisfies PeerRemoveDocument;
   }
 
   switch (route) {

@@ -264,10 +264,45 @@ export class Peers {
     return this.#tellMembers([...state.others(), member]);
   }
 
+  /**
+   * Takes this node out of its cluster: the others are told first, so that they know of it.
+   *
+   * @returns names of those that could not be told; they hear of it from others later
+   * @throws DiskError PEER_HAS_RESOURCES, PEER_UNREACHABLE, STORE_*; it is then as before
+   */
+  async leave(force: boolean): Promise<string[]> {
+    const {context, resources} = this.#options;
+    const {state} = this.#use();
+    const {name} = context.node;
+    const held = resources();
+    if (!force && held.length > 0) {
+      const text = `${name} has replicas of ${held.join(', ')}: mars resource leave comes first, or say --force`;
+      throw new DiskError('PEER_HAS_RESOURCES', text, {node: name});
+    }
+
+    const others = state.others();
+    // Alone it is in no cluster that anybody could leave.
+    if (others.length === 0) return [];
+    const left = removeMember(state.cluster, state.selfId);
+    const untold = await this.#tellMembers(others, left.members);
+    if (!force && untold.length === others.length) {
+      const text =
+        `none of ${untold.join(', ')} answers, and would go on to call ${name} a member: try again, say ` +
+        `--force, or type mars peer remove ${name} there`;
+      throw new DiskError('PEER_UNREACHABLE', text, {node: name});
+    }
+
+    state.apply((cluster) => removeMember(cluster, state.selfId));
+    return untold;
+  }
+
   /** Sends the list of members. @returns names of those that did not take it */
-  async #tellMembers(members: readonly Member[]): Promise<string[]> {
+  async #tellMembers(
+    members: readonly Member[],
+    list: readonly Member[] = this.#use().state.cluster.members,
+  ): Promise<string[]> {
     const {client, state} = this.#use();
-    const {id, members: list} = state.cluster;
+    const {id} = state.cluster;
     const told = await Promise.all(
       members.map(async (member) => {
         try {

@@ -6,7 +6,13 @@ import * as assert from 'uvu/assert';
 import {translateView} from '../../src/cli/run-cli.js';
 import {VIEW_VALUES, viewValue} from '../../src/cli/view-values.js';
 import type {ResourceStatus} from '../../src/control/api.js';
-import {fakeFollow, fakeReplica, fakeStatus, fakeStatusDocument} from '../helpers/fake-daemon.js';
+import {
+  fakeFollow,
+  fakeReplica,
+  fakeStatus,
+  fakeStatusDocument,
+  fakeView,
+} from '../helpers/fake-daemon.js';
 import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
 
 const ROOT = path.join(import.meta.dirname, '..', '..');
@@ -136,6 +142,41 @@ test('one value is one word; for all each line has the name; others are refused'
   const {exit, stderr} = await node.run('view-value', 'is-primry', 'web');
   assert.is(exit, 2);
   assert.match(stderr, /did you mean is-primary/u);
+});
+
+test('set-emergency-limit takes a size, and says so where it gets per cent', async ({node}) => {
+  node.daemon.answers.set('POST /v1/resources/web/set', fakeView('web'));
+  for (const word of ['80', '80%', 'much']) {
+    const {exit, stderr} = await node.run('set-emergency-limit', 'web', word);
+    assert.is(exit, 2, word);
+    assert.match(stderr, 'log-cap=20G');
+  }
+
+  assert.equal(node.daemon.requests, []);
+  assert.is((await node.run('set-emergency-limit', 'web', '20G')).exit, 0);
+  assert.equal(
+    node.daemon.requests.map(({body}) => body),
+    [{settings: {'log-cap': '20G'}}],
+  );
+});
+
+test('leave-cluster asks the daemon, with what was confirmed, and names who does not know yet', async ({
+  node,
+}) => {
+  const answer = {schema: 1, name: 'alpha', untold: ['gamma']};
+  node.daemon.answers.set('POST /v1/peers/leave', answer);
+  const {exit, stdout, stderr} = await node.run('peer leave', '--yes');
+  assert.is(exit, 0, stderr);
+  assert.match(stdout, 'alpha is no member any more');
+  assert.match(stderr, 'gamma');
+  await node.run('peer leave', '--force');
+  assert.equal(
+    node.daemon.requests.map(({body}) => body),
+    [
+      {force: false, confirmed: true},
+      {force: true, confirmed: false},
+    ],
+  );
 });
 
 test.run();

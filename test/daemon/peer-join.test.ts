@@ -216,6 +216,34 @@ test('a node with replicas is removed with --force only, and nobody removes itse
   assert.equal(names(alpha), []);
 });
 
+test('a node leaves: the others know it, and it joins again or elsewhere with a new token', async () => {
+  const [alpha, beta] = await startPair();
+  beta.resources.push('web01');
+  await rejectsWith('PEER_HAS_RESOURCES', beta.peers.leave(false));
+  beta.resources.pop();
+  assert.equal(await beta.peers.leave(false), []);
+  assert.ok(beta.peers.isRevoked());
+  assert.equal(alpha.peers.members(), []);
+  assert.ok(alpha.peers.isRemoved(beta.peers.selfId));
+  assert.ok(alpha.told.includes('PEER_REMOVED'));
+  const gamma = await startNode('gamma');
+  await beta.peers.join(gamma.peers.invite(60).text, 10_000);
+  assert.equal(
+    gamma.peers.members().map(({name}) => name),
+    ['beta'],
+  );
+  assert.not(beta.peers.isRevoked());
+});
+
+test('a node that reaches nobody leaves by force only, and is as before where it is refused', async () => {
+  const [alpha, beta] = await startPair();
+  await alpha.peers.close();
+  await rejectsWith('PEER_UNREACHABLE', beta.peers.leave(false));
+  assert.not(beta.peers.isRevoked());
+  assert.equal(await beta.peers.leave(true), ['alpha']);
+  assert.ok(beta.peers.isRevoked());
+});
+
 test('settings of a member are kept', async () => {
   const [alpha] = await startPair();
   const {address} = alpha.member('beta');

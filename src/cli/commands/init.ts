@@ -12,6 +12,7 @@ import {
 import {requireRoot} from '../root-user.js';
 
 export default class Init extends MarsCommand {
+  static override aliases = ['create-cluster'];
   static override description =
     'The node gets an id and a cluster of its own. Nothing is changed where there is a node ' +
     'already. Needs no daemon.';

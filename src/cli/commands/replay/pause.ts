@@ -6,7 +6,7 @@ import {renderReplay} from '../../render-resource.js';
 import type {TargetsDocument} from '../../targets.js';
 
 export default class ReplayPause extends MarsCommand {
-  static override aliases = ['pause-replay'];
+  static override aliases = ['pause-replay', 'pause-replay-local'];
   static override args = {name: targetArgument};
   static override description =
     'The log grows until mars replay resume NAME. The wish is kept over restarts.';

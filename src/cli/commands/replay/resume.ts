@@ -6,7 +6,7 @@ import {renderReplay} from '../../render-resource.js';
 import type {TargetsDocument} from '../../targets.js';
 
 export default class ReplayResume extends MarsCommand {
-  static override aliases = ['resume-replay'];
+  static override aliases = ['resume-replay', 'resume-replay-local'];
   static override args = {name: targetArgument};
   static override description = 'Undoes mars replay pause NAME.';
   static override examples = ['<%= config.bin %> <%= command.id %> web01'];
