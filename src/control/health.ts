@@ -38,7 +38,8 @@ const HEALTH_OF_STATE: Readonly<Record<ResourceState, Health>> = {
 
 /**
  * How well a replica is, as far as this node knows: one that is not heard of, stopped, or far
- * behind is a warning, as the resource works without it but has one copy less.
+ * behind is a warning, as the resource works without it but has one copy less. So is one of which its
+ * node says that something is critical, such as a full file system below its image.
  *
  * @param hasPrimary false: nobody is primary, so there is nothing that a replica could follow
  */
@@ -46,7 +47,8 @@ export function replicaHealth(replica: ReplicaStatus, hasPrimary = true): Health
   const byState = HEALTH_OF_STATE[replica.state];
   if (byState === 'critical') return byState;
   const follows = isPrimary(replica) || isFlowing(replica, hasPrimary);
-  return replica.link === 'down' || !follows ? 'warning' : byState;
+  const isIll = replica.messages?.some(({severity}) => severity === 'critical') === true;
+  return replica.link === 'down' || !follows || isIll ? 'warning' : byState;
 }
 
 /** What a secondary in this state is worth as a copy. */

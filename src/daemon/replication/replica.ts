@@ -122,6 +122,10 @@ export class Replica {
         resource.say('REPLICA_DROPPED', 'warning', text);
         context.log.warn({resource: resource.name, node: name}, text);
       },
+      onBack: () => {
+        // One message for all of them: it goes with the last.
+        if (this.slots.dropped.size === 0) resource.hush('REPLICA_DROPPED');
+      },
     });
     this.synchronous = new SynchronousServing(context.clock, {
       isWanted: () => {

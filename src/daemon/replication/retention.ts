@@ -36,6 +36,8 @@ export interface RetentionPorts {
   readonly lagMs: (position: number) => number;
   readonly tellDisk: (position: string | null) => Promise<void>;
   readonly onDropped: (name: string, text: string) => void;
+  /** One that was dropped needs no copy after all: it is near the end, and the log from there on is here. */
+  readonly onBack: (name: string) => void;
 }
 
 /** One per resource. */
@@ -77,7 +79,7 @@ export class Retention {
   }
 
   #followFacts(disk: DiskStatus | undefined): void {
-    const {slots, replicas, partsAt} = this.#ports;
+    const {slots, replicas, partsAt, onBack} = this.#ports;
     for (const replica of replicas()) {
       const {nodeId, name, facts} = replica;
       // One that is being copied has its slot from the stream; a fork's positions are not ours.
@@ -85,8 +87,11 @@ export class Retention {
       // Behind the fork the same numbers are other records: our own must stay, all of them.
       const replayed = Math.min(parsePosition(facts.replayed) ?? 0, partsAt(replica) ?? Infinity);
       if (slots.all.has(nodeId)) slots.advance(nodeId, replayed);
-      else if (!slots.isDropped(nodeId) && disk !== undefined) {
+      else if (disk !== undefined && !slots.isDropped(nodeId)) {
         slots.pin(nodeId, name, Math.max(replayed, parsePosition(disk.log.firstPosition) ?? 0));
+      } else if (disk !== undefined && partsAt(replica) === undefined && isNear(replayed, disk)) {
+        slots.pin(nodeId, name, replayed);
+        onBack(name);
       }
     }
   }
@@ -163,6 +168,12 @@ export class Retention {
     const wanted = retain === undefined ? null : formatPosition(retain);
     if ((disk.retainFrom ?? null) !== wanted) await tellDisk(wanted);
   }
+}
+
+/** It lacks less than a logfile, and all that it lacks is kept. */
+function isNear(position: number, {log, position: end}: DiskStatus): boolean {
+  const first = parsePosition(log.firstPosition) ?? Infinity;
+  return position >= first && (parsePosition(end) ?? 0) - position < log.segmentBytes;
 }
 
 function subjectOf(nodeId: string, name: string): string {

@@ -20,6 +20,7 @@ let members = new Set<string>();
 let removed = new Set<string>();
 let told: (string | null)[] = [];
 let dropped: string[] = [];
+let back: string[] = [];
 let ageLimitSeconds = 0;
 let lagMs = Infinity;
 let parts: number | undefined;
@@ -35,6 +36,7 @@ test.before.each(() => {
   removed = new Set();
   told = [];
   dropped = [];
+  back = [];
   ageLimitSeconds = 0;
   lagMs = Infinity;
   parts = undefined;
@@ -55,6 +57,9 @@ test.before.each(() => {
     },
     onDropped: (name) => {
       dropped.push(name);
+    },
+    onBack: (name) => {
+      back.push(name);
     },
   });
 });
@@ -115,6 +120,29 @@ test('who lags beyond the cap is let go, remembered, and gets no slot by its fac
   await retention.tick(serving({...far, retainFrom: formatPosition(1000)}));
   assert.is(told.at(-1), null);
   assert.is(slots.isDropped(BETA), true);
+});
+
+test('who was let go and has caught up all the same gets its slot back, and needs no copy', async () => {
+  await retention.tick(serving());
+  const end = 1000 + 65 * MIB;
+  const far = serving({position: formatPosition(end)});
+  await retention.tick(far);
+  assert.is(slots.isDropped(BETA), true);
+  others = [candidate('beta', {replayed: formatPosition(end - 5 * MIB)})];
+  await retention.tick(far);
+  assert.is(slots.isDropped(BETA), true, 'more than a logfile behind');
+  others = [candidate('beta', {replayed: formatPosition(end - MIB)})];
+  parts = end - 2 * MIB;
+  await retention.tick(far);
+  assert.is(slots.isDropped(BETA), true, 'its history is another one');
+  parts = undefined;
+  const given = formatPosition(end - MIB / 2);
+  await retention.tick({...far, log: {...far.log, firstPosition: given}});
+  assert.is(slots.isDropped(BETA), true, 'what it needs next is not kept');
+  await retention.tick(far);
+  assert.is(slots.isDropped(BETA), false);
+  assert.is(slots.retainFrom, end - MIB);
+  assert.equal([dropped, back], [['beta'], ['beta']]);
 });
 
 test('a node that is no member any more is forgotten, but not at once', async () => {
