@@ -172,7 +172,7 @@ async function mendFrom(
   );
   if (stream === undefined) throw new DiskError('PEER_UNKNOWN', 'this node has no cluster');
   const asked = {resourceId: file.id, nodeId: context.node.id, lineage, damage};
-  const copy = join(places.paths.logDirectory, `mend-${segment.name}`);
+  const copy = join(places.paths.logDirectory, `mend-${segment.name}.tmp`);
   try {
     const before = fs.statSync(segment.path, {bigint: true});
     const end = await copyWithRecords(files, stream, asked, copy);

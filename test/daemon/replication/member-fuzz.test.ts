@@ -22,7 +22,6 @@ import {
   encodeEnd,
   encodeHello,
   encodeMark,
-  encodeRecordsHead,
   encodeSegment,
   encodeSyncAsk,
   encodeSyncAskBytes,
@@ -43,7 +42,7 @@ import {ForkNode, SIZE_BYTES} from './fork-rig.js';
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 60);
 /** Runs that once failed come first, always. */
-const SEEDS = [...Array.from({length: RUNS}, (_, seed) => seed)];
+const SEEDS = [258, ...Array.from({length: RUNS}, (_, seed) => seed)];
 const DEADLINE_MS = 30_000;
 const SILENCE_MS = 400;
 const MEMORY_BYTES_MAX = 200 * 1024 * 1024;
@@ -306,7 +305,9 @@ test('a source that says anything to who mends a log: only records of this histo
     if (chance(random, 0.3)) parts.push(anyFrame(random));
     const records = spoiled(random, good);
     const at = chance(random, 0.8) ? 0 : number(random);
-    parts.push(encodeRecordsHead(at, records), records);
+    const head = Buffer.alloc(8);
+    head.writeBigUInt64LE(BigInt(Math.max(0, at)));
+    parts.push(frame(FRAME.records, Buffer.concat([head, records])));
     parts.push(encodeMark({durable: 0, end: number(random), timeMs: 0, recordMs: 0}));
     if (chance(random, 0.5)) parts.push(encodeEnd({code: 'DONE', text: ''}));
     const taken = Buffer.alloc(good.length);
