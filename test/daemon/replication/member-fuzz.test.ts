@@ -213,7 +213,10 @@ async function campaign(work: (random: Random) => Promise<unknown>): Promise<voi
       await Promise.race([work(createRandom(seed)), late]);
     } catch (error) {
       if (!isDiskError(error) || isDiskError(error, 'BUG')) {
-        throw new Error(`seed ${seed}: ${error instanceof Error ? (error.stack ?? '') : String(error)}`, {cause: error});
+        throw new Error(
+          `seed ${seed}: ${error instanceof Error ? (error.stack ?? '') : String(error)}`,
+          {cause: error},
+        );
       }
     } finally {
       clearTimeout(timer);
