@@ -45,14 +45,14 @@ export interface DiskFollow {
 
 /** What takes the place of a replica that is still whole in itself. */
 export interface DiskNext {
-  /** `repair`: content for the blocks that differ. */
-  readonly kind: 'repair';
+  /** `repair`: content for the blocks that differ. `beside`: a whole image. */
+  readonly kind: 'repair' | 'beside';
   /** `copying`: content comes. `following`: the log to go with it. `switching`: it is put in place. */
   readonly phase: 'copying' | 'following' | 'switching';
   /** End of its log. */
   readonly received: string;
-  /** Up to here the history that is given up may be told to others. */
-  readonly at: string;
+  /** Up to here only the history here is told to others, as the rest is given up; null: all of it. */
+  readonly at: string | null;
   readonly doneBytes: number;
   readonly totalBytes: number;
 }

@@ -58,7 +58,9 @@ const STATES = {
   Orphan: {
     kind: 'state',
     meaning: 'The log that this replica needs next is on no node any more.',
-    action: 'mars invalidate NAME copies the image again.',
+    action:
+      'Nothing, where mars status shows a progress: a new image is made beside this one, which mars ' +
+      'primary NAME --force still takes. Else mars invalidate NAME copies the image again.',
   },
   EmergencyMode: {
     kind: 'state',

@@ -16,6 +16,7 @@ import {HOME_SCHEMA, resourcePaths, type ResourceFile, type ResourcePaths} from 
 import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import {SEGMENT_BYTES_DEFAULT} from '../core/limits.js';
 import {checkName} from '../core/names.js';
+import {nextImagePath} from '../disk/next-state.js';
 import {emptySyncState, writeSyncState} from '../disk/sync-state.js';
 import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
 import type {Context} from './context.js';
@@ -196,6 +197,7 @@ export async function removeResource(
     syncDirectory(context.paths.resourcesDirectory);
     removeRunFiles(paths);
     removeDeviceLink(link);
+    fs.rmSync(nextImagePath(file.imagePath), {force: true});
     if (file.imageOwned) await fs.promises.rm(file.imagePath, {force: true});
     await fs.promises.rm(work, {recursive: true, force: true});
   } catch (error) {

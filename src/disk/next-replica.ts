@@ -3,7 +3,7 @@
  * mode `follow`. What is here is not touched, and can be promoted until the other one is whole.
  *
  *   phase      streams  next
- *   copying    sync     following, when content for all that differs is here and has been read back
+ *   copying    sync     following, when content for all that differs, or all of an image, is here
  *   following  log      done, when the log is durable here up to the end of the copy
  *   done       none     the owner puts it in place (next-switch.ts)
  *
@@ -14,12 +14,13 @@
 import type {Duplex} from 'node:stream';
 import type {Clock} from '../core/clock.js';
 import type {DiskNext} from '../core/disk-status.js';
-import {DiskError, storeError} from '../core/errors.js';
+import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition} from '../core/position.js';
 import {bytesIn} from '../log/changes.js';
 import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
+import {BesideImage} from './beside-image.js';
 import {Committer} from './committer.js';
 import type {DiskConfig} from './config.js';
 import {activateFollow, forgetLog, type FollowedDisk} from './follow-activation.js';
@@ -29,7 +30,7 @@ import {FollowView} from './follow-view.js';
 import {nextConfig, repairPath, type NextState} from './next-state.js';
 import {isWholeRepair, RepairSegment} from './repair-segment.js';
 import {Shared, SHARED_BYTES} from './shared.js';
-import {readSyncState, writeSyncState, type SyncState} from './sync-state.js';
+import {emptySyncState, readSyncState, writeSyncState, type SyncState} from './sync-state.js';
 import {runSyncTarget} from './sync-target.js';
 
 export interface NextReplicaOptions {
@@ -65,16 +66,20 @@ export class NextReplica {
   #isStopped = false;
   #received = 0;
   #doneBytes = 0;
-  #totalBytes: number;
+  #totalBytes = 0;
 
   constructor(options: NextReplicaOptions) {
     this.#options = options;
-    this.#config = nextConfig(options.config);
+    this.#config = nextConfig(options.config, options.state);
     this.#view = new FollowView(options.clock);
+    const {files, state} = options;
+    if (state.image !== null && !files.exists(state.image)) this.restart();
     const sync = this.#sync();
-    this.#totalBytes = bytesIn(sync.only ?? []);
+    const {sizeBytes, doneChunks, chunkBytes} = sync;
+    const isPartial = state.image === null;
+    this.#totalBytes = isPartial ? bytesIn(sync.only ?? []) : sizeBytes;
     this.#received = sync.begin;
-    this.#doneBytes = doneIn(sync);
+    this.#doneBytes = isPartial ? doneIn(sync) : Math.min(sizeBytes, doneChunks * chunkBytes);
     if (sync.state === 'done') this.#openLog();
   }
 
@@ -93,11 +98,12 @@ export class NextReplica {
   }
 
   status(): DiskNext {
+    const {kind, at} = this.#options.state;
     return {
-      kind: this.#options.state.kind,
+      kind,
       phase: this.#log === undefined ? 'copying' : 'following',
       received: formatPosition(this.#log?.position ?? this.#received),
-      at: formatPosition(this.#options.state.at),
+      at: at === null ? null : formatPosition(at),
       doneBytes: this.#doneBytes,
       totalBytes: this.#totalBytes,
     };
@@ -161,15 +167,18 @@ export class NextReplica {
   /** Begins with nothing: what is here is not, or not any more, a part of one history. */
   restart(): void {
     const {files} = this.#options;
+    const {image} = this.#options.state;
     this.#stream?.end(undefined);
     this.#close();
     this.#log = undefined;
-    const {name} = this.#config.resource;
-    const path = repairPath(this.#options.config.home, name);
-    const state = {state: 'copying', doneChunks: 0, end: null, endChain: null} as const;
-    writeSyncState(files, this.#config.home, name, {...this.#sync(), ...state});
+    const {name, sizeBytes} = this.#config.resource;
+    const begun = {state: 'copying', doneChunks: 0, end: null, endChain: null} as const;
+    const state =
+      image === null ? {...this.#sync(), ...begun} : emptySyncState(sizeBytes, SYNC_CHUNK_BYTES);
+    writeSyncState(files, this.#config.home, name, state);
     forgetLog(files, this.#config);
-    if (files.exists(path)) files.unlink(path);
+    if (files.exists(this.#segmentPath)) files.unlink(this.#segmentPath);
+    if (image !== null) files.close(files.open(image, 'create'));
     this.#view = new FollowView(this.#options.clock);
   }
 
@@ -179,36 +188,60 @@ export class NextReplica {
       return;
     }
 
-    const {files, clock, onTrouble} = this.#options;
-    const {name, imagePath} = this.#config.resource;
-    let segment: RepairSegment | undefined;
+    const {files, clock, state, onTrouble} = this.#options;
+    let image: RepairSegment | BesideImage | undefined;
     this.#isCopying = true;
     try {
-      const path = repairPath(this.#options.config.home, name);
-      const image = identityOf(files, imagePath);
       const before = this.#sync();
-      segment = new RepairSegment(files, path, image, SYNC_CHUNK_BYTES);
+      const isPartial = state.kind === 'repair';
+      image = isPartial ? this.#openSegment() : this.#openImage(before);
       const sync = await runSyncTarget({
-        ...{files, clock, config: this.#config, stream, image: segment, isPartial: true},
+        ...{files, clock, config: this.#config, stream, image, isPartial},
         onBegin: () => {
           forgetLog(files, this.#config);
         },
-        onProgress: ({dataBytes}) => {
-          this.#doneBytes = Math.min(this.#totalBytes, doneIn(before) + dataBytes);
+        onProgress: ({dataBytes, doneBytes, totalBytes}) => {
+          if (!isPartial) this.#totalBytes = totalBytes;
+          const done = isPartial ? doneIn(before) + dataBytes : doneBytes;
+          this.#doneBytes = Math.min(this.#totalBytes, done);
         },
       });
       onTrouble(undefined);
-      if (await isWholeRepair(files, path, sync.only ?? [])) this.#openLog();
+      if (await this.#isWhole(sync)) this.#openLog();
       else this.restart();
     } catch (error) {
       const known = storeError(error, 'take what differs');
       if (!(known instanceof DiskError)) throw error;
-      this.#takeCopyError(known, segment?.hasFailed === true);
+      this.#takeCopyError(known, image?.hasFailed === true);
     } finally {
       this.#isCopying = false;
       // Where it was never taken over.
       stream.destroy();
     }
+  }
+
+  get #segmentPath(): string {
+    return repairPath(this.#options.config.home, this.#config.resource.name);
+  }
+
+  #openSegment(): RepairSegment {
+    const {files, config} = this.#options;
+    const image = identityOf(files, config.resource.imagePath);
+    return new RepairSegment(files, this.#segmentPath, image, SYNC_CHUNK_BYTES);
+  }
+
+  #openImage({doneChunks}: SyncState): BesideImage {
+    const {files, config} = this.#options;
+    const {imagePath: oldPath} = config.resource;
+    const {imagePath: path} = this.#config.resource;
+    return new BesideImage({files, path, oldPath, chunkBytes: SYNC_CHUNK_BYTES, doneChunks});
+  }
+
+  /** What was copied beside the image is read back; digests have told what an image lacks. */
+  #isWhole({only}: SyncState): Promise<boolean> {
+    const {files, state} = this.#options;
+    if (state.image !== null) return Promise.resolve(true);
+    return isWholeRepair(files, this.#segmentPath, only ?? []);
   }
 
   #takeCopyError(error: DiskError, isOurs: boolean): void {
@@ -234,7 +267,11 @@ export class NextReplica {
   }
 
   #openLog(): void {
-    const {files, clock, onCommitFailed} = this.#options;
+    const {files, clock, state, onCommitFailed} = this.#options;
+    if (state.image !== null && state.preallocate) {
+      reserve(files, state.image, this.#sync().sizeBytes);
+    }
+
     const shared = new Shared(new SharedArrayBuffer(SHARED_BYTES));
     shared.retain(0);
     const disk = activateFollow({files, config: this.#config, shared, acceptImage: false});
@@ -302,6 +339,18 @@ function identityOf(files: Files, path: string): ReturnType<Files['identify']> {
   const fd = files.open(path, 'read');
   try {
     return files.identify(fd);
+  } finally {
+    files.close(fd);
+  }
+}
+
+function reserve(files: Files, path: string, sizeBytes: number): void {
+  const fd = files.open(path, 'write');
+  try {
+    files.allocate(fd, sizeBytes);
+    files.sync(fd);
+  } catch (error) {
+    if (errnoOf(error) !== 'EOPNOTSUPP') throw storeError(error, `reserve the space of ${path}`);
   } finally {
     files.close(fd);
   }

@@ -1,8 +1,10 @@
 /**
  * next.json: a replica that is made beside the one that is there, which stays whole and can be
  * promoted meanwhile. The files of the new one are a home of their own (`next/`), with a log, a
- * lineage, a replay state and a sync.json; its image is `repair` there: content for the blocks that
- * differ (repair-segment.ts).
+ * lineage, a replay state and a sync.json. Its image is, by `kind`:
+ *
+ *   repair   `repair` there: content for the blocks that differ (repair-segment.ts)
+ *   beside   a file of its own beside the image (beside-image.ts)
  *
  *   state      means                                                      next
  *   fetching   content and log come; what is in `next/` is of no use yet  switching, or none
@@ -12,9 +14,10 @@
  * Whoever makes the old replica go on (disk/activation) drops one that is still `fetching`, and ends
  * the work of one that is `switching`: for that nothing is needed but what lies here.
  */
-import {dirname, join} from 'node:path';
+import {basename, dirname, join} from 'node:path';
 import * as v from 'valibot';
-import {DiskError} from '../core/errors.js';
+import type {DiskNext} from '../core/disk-status.js';
+import {DiskError, isDiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition, parsePosition} from '../core/position.js';
@@ -26,10 +29,14 @@ import {emptySyncState, readSyncState, writeSyncState, type SyncState} from './s
 
 export interface NextState {
   readonly schema: 1;
-  readonly kind: 'repair';
+  readonly kind: DiskNext['kind'];
   readonly state: 'fetching' | 'switching';
-  /** The history here counts for others up to here only: the rest is given up. */
-  readonly at: number;
+  /** The history here counts for others up to here only, as the rest is given up; null: all of it. */
+  readonly at: number | null;
+  /** Path of the new image, in the directory of the old one; null for `repair`. */
+  readonly image: string | null;
+  /** Space for all of it is reserved when it is whole, as the old one has it. */
+  readonly preallocate: boolean;
   /** Once it is `switching`: replay positions of the new image, and the logfiles that go with it. */
   readonly from: number;
   readonly to: number;
@@ -42,13 +49,18 @@ const position = v.pipe(
 );
 const schema = v.object({
   schema: v.literal(1),
-  kind: v.literal('repair'),
+  kind: v.picklist(['repair', 'beside']),
   state: v.picklist(['fetching', 'switching']),
-  at: position,
+  at: v.nullable(position),
+  image: v.nullable(v.string()),
+  preallocate: v.boolean(),
   from: position,
   to: position,
   logFiles: v.array(v.pipe(v.string(), v.regex(/^log-[^/]+$/u, 'not the name of a logfile'))),
 });
+
+/** What is wanted of a replica that is to be made. */
+export type NextWishes = Pick<NextState, 'kind' | 'at' | 'image' | 'preallocate'>;
 
 /**
  * A replica is to be made beside the one that is there: durable when this returns. One that was being
@@ -56,16 +68,26 @@ const schema = v.object({
  *
  * @param sync state of its sync.json
  */
-export function beginNext(files: Files, home: string, name: string, sync: SyncState): void {
+export function beginNext(
+  files: Files,
+  home: string,
+  name: string,
+  sync: SyncState,
+  wishes: NextWishes,
+): void {
   dropNext(files, home, name);
   const {directory, nextHome} = resourcePaths(home, name);
   const there = resourcePaths(nextHome, name);
   files.makeDirectory(there.logDirectory);
   writeSyncState(files, nextHome, name, sync);
   for (const path of [dirname(there.directory), nextHome, directory]) files.syncDirectory(path);
+  if (wishes.image !== null) {
+    files.close(files.open(wishes.image, 'create'));
+    files.syncDirectory(dirname(wishes.image));
+  }
+
   const none = {from: 0, to: 0, logFiles: []};
-  const {begin: at} = sync;
-  writeNextState(files, home, name, {schema: 1, kind: 'repair', state: 'fetching', at, ...none});
+  writeNextState(files, home, name, {schema: 1, state: 'fetching', ...wishes, ...none});
 }
 
 /**
@@ -97,7 +119,7 @@ export function writeNextState(files: Files, home: string, name: string, state: 
   const {nextFile, directory} = resourcePaths(home, name);
   const text = JSON.stringify({
     ...state,
-    at: formatPosition(state.at),
+    at: state.at === null ? null : formatPosition(state.at),
     from: formatPosition(state.from),
     to: formatPosition(state.to),
   });
@@ -105,8 +127,19 @@ export function writeNextState(files: Files, home: string, name: string, state: 
 }
 
 /** The same resource with the files of the replica that is made. */
-export function nextConfig(config: DiskConfig): DiskConfig {
-  return {...config, home: resourcePaths(config.home, config.resource.name).nextHome};
+export function nextConfig(config: DiskConfig, {image}: Pick<NextState, 'image'>): DiskConfig {
+  const {home, resource} = config;
+  const imagePath = image ?? resource.imagePath;
+  return {
+    ...config,
+    home: resourcePaths(home, resource.name).nextHome,
+    resource: {...resource, imagePath},
+  };
+}
+
+/** Where a whole image is made: in the directory of the old one, whose name it takes. */
+export function nextImagePath(imagePath: string): string {
+  return join(dirname(imagePath), `.${basename(imagePath)}.next`);
 }
 
 /** Where the content for the blocks that differ is kept. */
@@ -118,11 +151,24 @@ export function repairPath(home: string, name: string): string {
 export function dropNext(files: Files, home: string, name: string): void {
   const {nextFile, directory} = resourcePaths(home, name);
   if (files.exists(nextFile)) {
+    const image = imageOf(files, home, name);
+    // First, as nothing else names it; without it what is `fetching` is begun anew.
+    if (image !== null && files.exists(image)) files.unlink(image);
     files.unlink(nextFile);
     files.syncDirectory(directory);
   }
 
   removeNextFiles(files, home, name);
+}
+
+function imageOf(files: Files, home: string, name: string): string | null {
+  try {
+    return readNextState(files, home, name)?.image ?? null;
+  } catch (error) {
+    // What cannot be read is dropped all the same.
+    if (isDiskError(error, 'STATE_UNREADABLE')) return null;
+    throw error;
+  }
 }
 
 /** Removes what lies in `next/`; its directories stay. */
@@ -146,7 +192,7 @@ export function repairInPlace(files: Files, {home, resource}: DiskConfig): void 
   const planned = readSyncState(files, nextHome, name);
   const begun = {state: 'copying', doneChunks: 0, end: null, endChain: null} as const;
   const state =
-    planned === undefined ? emptySyncState(sizeBytes, SYNC_CHUNK_BYTES) : {...planned, ...begun};
+    planned?.only == null ? emptySyncState(sizeBytes, SYNC_CHUNK_BYTES) : {...planned, ...begun};
   writeSyncState(files, home, name, state);
   dropNext(files, home, name);
 }

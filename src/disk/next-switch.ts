@@ -4,7 +4,8 @@
  * each step durable before the next, and all of it may be done again:
  *
  *   1. next.json `switching`: what is in `next/` is whole, and takes the place of what is here
- *   2. the replay state says {from, to} of the new image
+ *   2. an image that was made beside takes the name of the old one; the replay state says {from, to}
+ *      of it
  *   3. content for the blocks that differ is written to the image, which is synced
  *   4. logfiles of the new replica take their names here; all other logfiles and spares are removed
  *   5. the lineage of the new replica
@@ -12,7 +13,7 @@
  *
  * Between 1 and 6 there is no replica that could be used; whoever starts here next ends the work.
  */
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {DiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
@@ -42,7 +43,7 @@ export function commitNext(
   positions: {readonly from: number; readonly to: number},
 ): void {
   const {name} = config.resource;
-  const {logDirectory} = resourcePaths(nextConfig(config).home, name);
+  const {logDirectory} = resourcePaths(nextConfig(config, state).home, name);
   const logFiles = files
     .list(logDirectory)
     .filter((entry) => entry.startsWith('log-') && !entry.endsWith('.idx'));
@@ -61,6 +62,11 @@ export function* switchToNext(files: Files, config: DiskConfig): Generator<void,
   if (next?.state !== 'switching') return;
   const paths = resourcePaths(home, name);
   const there = resourcePaths(paths.nextHome, name);
+  if (next.image !== null && files.exists(next.image)) {
+    files.rename(next.image, imagePath);
+    files.syncDirectory(dirname(imagePath));
+  }
+
   const fd = files.open(imagePath, 'read');
   const image = files.identify(fd);
   files.close(fd);

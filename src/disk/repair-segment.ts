@@ -98,6 +98,10 @@ export class RepairSegment implements SyncImage {
     throw new DiskError('PEER_PROTOCOL', 'a repair takes no whole chunks');
   }
 
+  keep(): void {
+    return undefined;
+  }
+
   zero(): void {
     throw new DiskError('PEER_PROTOCOL', 'a repair takes no whole chunks');
   }

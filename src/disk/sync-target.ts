@@ -172,8 +172,8 @@ class SyncTarget {
       this.#distrust(0);
     }
 
-    const {epoch, begin, chain, doneChunks, end, endChain} = this.#state;
-    const canResume = this.#state.state !== 'empty' && this.#state.chunkBytes === SYNC_CHUNK_BYTES;
+    const {epoch, begin, chain, doneChunks, end, endChain, chunkBytes} = this.#state;
+    const canResume = this.#state.state !== 'empty' && chunkBytes === SYNC_CHUNK_BYTES;
     const resume = {
       epoch,
       begin: formatPosition(begin),
@@ -214,7 +214,7 @@ class SyncTarget {
     this.#answeredEnd = done;
     this.#end = isResumed ? old.end : null;
     this.#endChain = isResumed ? old.endChain : null;
-    this.#image.setSize(answer.sizeBytes);
+    this.#image.setSize(answer.sizeBytes, done);
     this.#only = holds ? (old.only ?? null) : null;
     this.#persist({
       schema: 1,
@@ -337,7 +337,7 @@ class SyncTarget {
         const isAhead =
           (this.#askedBytes[0]?.offset ?? Infinity) < (first + count) * SYNC_CHUNK_BYTES;
         if (isAhead) throw protocolError('an answer before the bytes that were asked for');
-        if (frame.type === FRAME.syncZero) this.#image.zero(first, count);
+        this.#image[frame.type === FRAME.syncZero ? 'zero' : 'keep'](first, count);
         this.#answered(first + count);
         break;
       }

@@ -23,7 +23,8 @@ export interface SyncImage {
   /** What was written is read again, to be compared. */
   readonly isReadBack: boolean;
   identify(): FileIdentity;
-  setSize(sizeBytes: number): void;
+  /** @param doneChunks that count already, as the source agrees */
+  setSize(sizeBytes: number, doneChunks: number): void;
   scan(scan: ScanImage): Promise<ChunkMap>;
   lengthOf(chunk: number): number;
   read(chunk: number, target: Buffer): Buffer;
@@ -31,6 +32,8 @@ export interface SyncImage {
   write(chunk: number, bytes: Buffer, wasHole: boolean): void;
   writeAt(offset: number, bytes: Buffer): void;
   zero(first: number, count: number): void;
+  /** Chunks are as the source has them. */
+  keep(first: number, count: number): void;
   sync(): void;
   close(): void;
 }
@@ -145,6 +148,17 @@ export class TargetImage implements SyncImage {
     }
 
     if (this.#ranges.length >= 2 * RANGES_MAX) this.#punch();
+  }
+
+  keep(): void {
+    return undefined;
+  }
+
+  /** Gives up all behind. */
+  truncate(sizeBytes: number): void {
+    this.#guard('cut', () => {
+      this.#files.truncate(this.#fd, sizeBytes);
+    });
   }
 
   /** All that was written and zeroed is durable when this returns. */

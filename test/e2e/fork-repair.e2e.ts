@@ -8,6 +8,7 @@ import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import type {ForkView} from '../../src/control/api.js';
+import {nextImagePath} from '../../src/disk/next-state.js';
 import {Cluster} from '../helpers/cluster.js';
 import {hashOf, imageBehind} from '../helpers/disk-io.js';
 import {run} from '../helpers/run.js';
@@ -65,6 +66,17 @@ async function untilSomeIsHere(bytes: number): Promise<void> {
   });
 }
 
+/** Kills the process of alpha; resolves when another one goes on. */
+async function killAlpha(): Promise<void> {
+  const pid = (await alpha.diskStatus(NAME))?.pid ?? 0;
+  assert.ok(pid > 0, 'it runs');
+  process.kill(pid, 'SIGKILL');
+  await cluster.wait('another process to go on', 30_000, async () => {
+    const status = await alpha.diskStatus(NAME);
+    return status !== undefined && status.pid !== pid && (status.follow?.next ?? null) !== null;
+  });
+}
+
 test('hazard 13: while it is repaired the loser has its old branch, and says how far it is', async () => {
   cluster.setLink('alpha', 'beta', 'cut');
   await beta.mars('primary', NAME, '--force', '--timeout', '30');
@@ -98,22 +110,40 @@ test('hazard 13: killed in the middle it goes on where it was; then both images 
   cluster.setLink('alpha', 'beta', 'open');
   await alpha.mars('secondary', NAME);
   await beginRepair();
-  await untilSomeIsHere(5 * MIB);
-  const pid = (await alpha.diskStatus(NAME))?.pid ?? 0;
-  assert.ok(pid > 0, 'it runs');
-  process.kill(pid, 'SIGKILL');
-  await cluster.wait('another process to go on', 30_000, async () => {
-    const status = await alpha.diskStatus(NAME);
-    return status !== undefined && status.pid !== pid && (status.follow?.next ?? null) !== null;
-  });
+  await untilSomeIsHere(4 * MIB);
+  await killAlpha();
   // What was counted before came every few seconds.
-  await untilSomeIsHere(2 * MIB);
+  await untilSomeIsHere(MIB);
   await beta.mars('peer', 'set', 'alpha', 'bandwidth-limit=none');
   await cluster.equalImages(NAME);
   assert.not(fs.existsSync(nextFile()));
   await alpha.mars('wait', NAME, 'synced', '--timeout', '30');
   await write(beta, 1, 25);
   await cluster.equalImages(NAME);
+});
+
+test('a replica that lost its slot is copied beside its old image, which stays until the new one is whole', async () => {
+  const old = await imageHash(alpha);
+  await beta.mars('resource', 'set', NAME, 'log-cap=64M');
+  cluster.setLink('alpha', 'beta', 'cut');
+  for (let round = 0; round < 3; round += 1) await write(beta, 30, 1);
+  await cluster.wait('beta to let the slot of alpha go', 40_000, async () => {
+    return (await beta.status(NAME)).messages.some(({code}) => code === 'REPLICA_DROPPED');
+  });
+  await beta.mars('peer', 'set', 'alpha', 'bandwidth-limit=2M');
+  cluster.setLink('alpha', 'beta', 'open');
+  await untilSomeIsHere(3 * MIB);
+  const status = await alpha.status(NAME);
+  assert.is(status.state, 'Orphan');
+  assert.is(status.follow?.sync?.totalBytes, SIZE_MIB * MIB);
+  assert.is(await imageHash(alpha), old, 'the image is not touched');
+  await killAlpha();
+  assert.is(await imageHash(alpha), old);
+  await beta.mars('peer', 'set', 'alpha', 'bandwidth-limit=none');
+  await cluster.equalImages(NAME);
+  assert.is.not(await imageHash(alpha), old);
+  assert.not(fs.existsSync(nextFile()));
+  assert.not(fs.existsSync(nextImagePath(imageBehind(alpha, NAME))));
 });
 
 test.run();

@@ -3,11 +3,13 @@
  * is fetched beside it (disk/next-state), so that what is here stays whole until the rest is here,
  * or it is compared and copied in place. The disk process has ended.
  */
+import fs from 'node:fs';
+import {dirname} from 'node:path';
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {resourcePaths, type ResourceFile} from '../../core/home.js';
 import {parsePosition} from '../../core/position.js';
-import {beginNext, dropNext, readNextState} from '../../disk/next-state.js';
+import {beginNext, dropNext, nextImagePath, readNextState} from '../../disk/next-state.js';
 import {emptySyncState, writeSyncState, type SyncState} from '../../disk/sync-state.js';
 import {bytesIn} from '../../log/changes.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
@@ -28,11 +30,15 @@ export interface CopyWishes {
   readonly known: SyncState | undefined;
   /** The end of the log of the other replicas, as far as it is known. */
   readonly end: number;
+  /** What is here of the history behind this position is given up; null: nothing is. */
+  readonly at: number | null;
+  /** What is here is worth nothing. */
+  readonly isGarbage: boolean;
 }
 
 /** What is done, and where it is not what one would wish, why. */
 export interface CopyPlan {
-  readonly how: 'beside' | 'blocks' | 'compare';
+  readonly how: 'repair' | 'beside' | 'blocks' | 'compare';
   readonly whyNotBeside: string | undefined;
 }
 
@@ -42,14 +48,23 @@ export interface CopyPlan {
  * @throws the error of the file system
  */
 export async function beginCopy(wishes: CopyWishes): Promise<CopyPlan> {
-  const {home, file, known} = wishes;
+  const {home, file, known, isGarbage} = wishes;
   const {name, sizeBytes} = file;
   const files = createNodeFiles();
+  const before = readNextState(files, home, name);
   // Of one that was being put in place nothing is left to go on with.
-  const isTorn = readNextState(files, home, name)?.state === 'switching';
-  const whyNotBeside = isTorn ? 'what is here is no state of the disk' : await whyNot(wishes);
-  if (known?.only != null && !isTorn && whyNotBeside === undefined) {
-    beginNext(files, home, name, known);
+  const isTorn = before?.state === 'switching';
+  const isUsable = !isGarbage && !isTorn && !fs.existsSync(resourcePaths(home, name).syncFile);
+  const whyNotBeside = isUsable ? await whyNot(wishes) : undefined;
+  const at = wishes.at ?? before?.at ?? null;
+  if (isUsable && whyNotBeside === undefined) {
+    if (known?.only != null) {
+      const next = {kind: 'repair', at: known.begin, image: null, preallocate: false} as const;
+      beginNext(files, home, name, known, next);
+      return {how: 'repair', whyNotBeside};
+    }
+
+    beginBeside(wishes, at);
     return {how: 'beside', whyNotBeside};
   }
 
@@ -60,15 +75,35 @@ export async function beginCopy(wishes: CopyWishes): Promise<CopyPlan> {
   return {how: state.only == null ? 'compare' : 'blocks', whyNotBeside};
 }
 
+function beginBeside({home, file}: CopyWishes, at: number | null): void {
+  const {name, sizeBytes, imagePath} = file;
+  const old = fs.statSync(imagePath);
+  const image = nextImagePath(imagePath);
+  // What was reserved stays so: foreign files must not take its room.
+  const preallocate = old.blocks * 512 >= old.size;
+  const sync = emptySyncState(sizeBytes, SYNC_CHUNK_BYTES);
+  beginNext(createNodeFiles(), home, name, sync, {kind: 'beside', at, image, preallocate});
+  fs.chmodSync(image, old.mode);
+  fs.chownSync(image, old.uid, old.gid);
+}
+
+/** Why what is here cannot stay until the rest is here; undefined: it can. */
 async function whyNot({home, file, known, end}: CopyWishes): Promise<string | undefined> {
-  if (known?.only == null) return undefined;
   if (file.followFolder !== undefined) return 'a folder is followed';
-  const log = Math.max(0, end - known.begin) + 2 * file.segmentBytes;
-  return whyTooFull(bytesIn(known.only) + log, resourcePaths(home, file.name).directory);
+  const spare = 2 * file.segmentBytes;
+  if (known?.only != null) {
+    const log = Math.max(0, end - known.begin) + spare;
+    return whyTooFull(bytesIn(known.only) + log, resourcePaths(home, file.name).directory);
+  }
+
+  if (!fs.lstatSync(file.imagePath).isFile()) return `${file.imagePath} is not a file of its own`;
+  // Of a sparse image nobody knows how much of it the other one has.
+  return whyTooFull(file.sizeBytes + spare, dirname(file.imagePath));
 }
 
 const HOW_TOLD: Readonly<Record<CopyPlan['how'], string>> = {
-  beside: 'fetches what its own log has changed, and stays as it is until all of that is here',
+  repair: 'fetches what its own log has changed, and stays as it is until all of that is here',
+  beside: 'is copied from another replica to a new image, and stays as it is until that is whole',
   blocks: 'takes from another replica what its own log has changed',
   compare: 'is compared with another replica and copied where it differs',
 };
@@ -85,6 +120,7 @@ function describe(name: string, plan: CopyPlan, reason: Error): string {
  * The image of a secondary is brought to the history of another replica, whatever it holds.
  *
  * @param others that a source will be chosen from
+ * @param reason REPLICA_INCONSISTENT: what is here is worth nothing, and is not kept meanwhile
  * @param known what is known of the image, so that only a part has to be looked at
  * @throws DiskError RESOURCE_PRIMARY, TIMEOUT, STORE_*
  */
@@ -111,10 +147,16 @@ export async function copyAgain(
     const plan = await beginCopy({
       ...{home: context.paths.home, file},
       known: known ?? (await planLostTail(resource, reason)),
+      ...{at: givenUpFrom(reason), isGarbage: reason.code === 'REPLICA_INCONSISTENT'},
       end: Math.max(0, ...others.map(({facts}) => parsePosition(facts.position ?? '') ?? 0)),
     });
     // One that is repaired beside is what it was.
-    if (plan.how !== 'beside') resource.noteLost();
+    if (plan.how !== 'repair' && plan.how !== 'beside') resource.noteLost();
     context.tell('SYNC_BEGUN', 'warning', name, describe(name, plan, reason) + kept);
   });
+}
+
+function givenUpFrom({code, details}: DiskError): number | null {
+  if (code !== 'SPLIT_BRAIN' && code !== 'ORIGIN_LOST_DATA') return null;
+  return parsePosition(String(details['position'] ?? '')) ?? null;
 }

@@ -50,7 +50,7 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
   const disk = isRead ? input.disk : undefined;
   const told = disk === undefined ? undefined : toldPositions(disk);
   const history = historyOf(input);
-  const isMade = disk?.follow?.next != null;
+  const isMade = disk?.follow?.next?.at != null;
   const epoch = (isMade ? undefined : disk?.epoch) ?? history.at(-1)?.epoch ?? null;
   const shared = sharedModeOf(file);
   const isServed = role === 'primary' || role === 'remainsPrimary' || role === 'forcedPrimary';
@@ -110,7 +110,7 @@ function toldPositions(
   disk: DiskStatus,
 ): Pick<DiskStatus, 'position' | 'chain' | 'durable' | 'replayed' | 'replayingTo'> {
   const at = disk.follow?.next?.at;
-  return at === undefined ? disk : {position: at, durable: at, replayed: at, replayingTo: at};
+  return at == null ? disk : {position: at, durable: at, replayed: at, replayingTo: at};
 }
 
 /**
@@ -119,6 +119,7 @@ function toldPositions(
  */
 function historyOf({nodeId, disk, lineage}: FactsInput): readonly LineageEntry[] {
   const phase = disk?.follow?.phase;
-  if (disk?.follow?.next == null && phase !== 'empty' && phase !== 'syncing') return lineage;
+  const isGivenUp = disk?.follow?.next?.at != null;
+  if (!isGivenUp && phase !== 'empty' && phase !== 'syncing') return lineage;
   return lineage.slice(0, lineage.findLastIndex(({node}) => node !== nodeId) + 1);
 }

@@ -164,7 +164,8 @@ export async function resolveFork(
   });
   if (outcome.copies) {
     const text = `the image of ${name} here holds records that ${request.keep} does not have`;
-    const reason = new DiskError('SPLIT_BRAIN', text, {resource: name});
+    const position = outcome.result.position ?? '';
+    const reason = new DiskError('SPLIT_BRAIN', text, {resource: name, position});
     await replica.copyAgain(reason, outcome.repair);
   }
 

@@ -34,10 +34,11 @@ export function followerState(input: FollowerInput): ResourceState | undefined {
     return follow.stage === 'open' && follow.flow === 'sync' ? 'Syncing' : 'InConsistent';
   }
 
-  // What is here is whole, and of a history that was given up, until the other one is here.
-  if (nextOf(says) !== undefined) return 'Forked';
   // The log up to the end of the copy, or of a broken batch, is not in the image yet.
   if (isMixture(disk)) return 'InConsistent';
+  // What is here is whole, and of a history that nobody goes on with, until the other one is here.
+  const next = nextOf(says);
+  if (next !== undefined) return next.at === null ? 'Orphan' : 'Forked';
   const answer = says.answer?.kind;
   if (answer === 'forked') return 'Forked';
   if (answer === 'unknown' || answer === 'gone') return 'Orphan';

@@ -15,13 +15,13 @@ function entry(digit: string, node: string): LineageEntry {
 
 const LINEAGE = [entry('1', BETA), entry('2', ALPHA), entry('3', BETA), entry('4', BETA)];
 
-function told(phase: DiskFollow['phase']): string[] {
-  const facts = resourceFacts({
+function factsOf(follow: Partial<DiskFollow>) {
+  return resourceFacts({
     nodeId: BETA,
     file: file(),
     role: 'secondary',
     state: 'Syncing',
-    disk: disk({}, {phase}),
+    disk: disk({}, follow),
     lineage: LINEAGE,
     openCount: null,
     grant: undefined,
@@ -32,7 +32,10 @@ function told(phase: DiskFollow['phase']): string[] {
     since: null,
     waiting: null,
   });
-  return facts.lineage.map(({epoch}) => epoch.slice(0, 1));
+}
+
+function told(phase: DiskFollow['phase']): string[] {
+  return factsOf({phase}).lineage.map(({epoch}) => epoch.slice(0, 1));
 }
 
 test('a replica tells the epochs that its log has', () => {
@@ -42,6 +45,22 @@ test('a replica tells the epochs that its log has', () => {
 test('one that is copied anew does not tell the branch that it gave up, but what others began', () => {
   assert.equal(told('empty'), ['1', '2']);
   assert.equal(told('syncing'), ['1', '2']);
+});
+
+test('one that is repaired beside tells only what stays of its history, and one that fell behind all of it', () => {
+  const next = {kind: 'repair', phase: 'copying', received: '1'.repeat(16)} as const;
+  const progress = {doneBytes: 0, totalBytes: 1};
+  const at = '0'.repeat(15) + '1';
+  const givenUp = factsOf({phase: 'stopped', next: {...next, ...progress, at}});
+  assert.equal(
+    givenUp.lineage.map(({epoch}) => epoch.slice(0, 1)),
+    ['1', '2'],
+  );
+  assert.equal([givenUp.position, givenUp.replayed, givenUp.chain], [at, at, null]);
+  assert.is(givenUp.epoch, '2'.repeat(32));
+  const behind = factsOf({phase: 'stopped', next: {...next, ...progress, at: null}});
+  assert.is(behind.lineage.length, 4);
+  assert.is(behind.position, disk().position);
 });
 
 test.run();

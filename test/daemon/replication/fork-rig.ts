@@ -255,7 +255,8 @@ export class ForkNode {
       state: 'Forked' as const,
       copyAgain: async (_: unknown, known?: SyncState) => {
         const {file} = this.resource;
-        await beginCopy({home: this.home, file, known, end: winner.position});
+        const at = null;
+        await beginCopy({home: this.home, file, known, end: winner.position, at, isGarbage: false});
       },
     };
     // Nothing more is written here; what is read back may be damaged.
@@ -339,7 +340,7 @@ export class ForkNode {
         assert.ok(log.cut(to, parseChain(answer.chain ?? '')), 'nobody is in the way of the cut');
       } else assert.is(answer.kind, 'follow', `${this.name} of ${source.name}`);
       log.beginStream(answer.lineage ?? []);
-      for (let count = 0; log.position < position; count += 1) {
+      for (let count = 0; log.position < position || log.currentName === null; count += 1) {
         assert.ok(count < STEPS_MAX, 'the log ends');
         while (log.step());
         const batch = reader.read(end);
