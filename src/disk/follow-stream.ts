@@ -57,6 +57,11 @@ export const TICK_MS = 50;
 const SILENCE_MS = 8_000;
 const IDLE_ACK_MS = 1000;
 const END_MS = 1000;
+/**
+ * So old is the newest durable position at most while the stream goes on without a rest: what is here
+ * but not durable is not replayed, and does not count for who asks how far behind this replica is.
+ */
+const COMMIT_LATEST_MS = 150;
 /** A source that does not read gets no more ACKs meanwhile. */
 const ACK_BACKLOG_BYTES = 64 * 1024;
 
@@ -76,6 +81,8 @@ export class FollowStream {
   #ack: Ack | undefined;
   #ackMs = 0;
   #isMoving = false;
+  /** Since when something has been here that is not durable and not asked for; -1: nothing. */
+  #dirtySinceMs = -1;
   #hasReceived = false;
   #limit = -1;
   /** The source waits until everything below is durable here. */
@@ -134,7 +141,7 @@ export class FollowStream {
       return;
     }
 
-    this.#requestCommit();
+    this.#requestCommit(now);
     this.#signalReplay();
     this.#sendAck(now);
   }
@@ -335,11 +342,18 @@ export class FollowStream {
   }
 
   /** When the stream rests nothing more is gathered: the origin is told soon what is safe here. */
-  #requestCommit(): void {
+  #requestCommit(now: number): void {
     const {shared} = this.#options;
     const isMoving = this.#isMoving;
     this.#isMoving = false;
-    if (isMoving || shared.appended.get() <= shared.durable.get()) return;
+    if (shared.appended.get() <= shared.durable.get()) {
+      this.#dirtySinceMs = -1;
+      return;
+    }
+
+    if (this.#dirtySinceMs < 0) this.#dirtySinceMs = now;
+    if (isMoving && now - this.#dirtySinceMs < COMMIT_LATEST_MS - TICK_MS) return;
+    this.#dirtySinceMs = -1;
     if (shared.get(WORD.commitWanted) !== 0) return;
     shared.set(WORD.commitWanted, 1);
     shared.signal(WORD.commitSignal);

@@ -19,7 +19,7 @@ import {
 } from '../../src/log/frames.js';
 import type {SourceRecord} from './follow-rig.js';
 
-/** A source that answers `answer` and sends all it has. */
+/** A source that answers `answer` and sends all it has, or the first `atOnce` records and the rest by `send`. */
 export class Source {
   hello: Hello | undefined;
   end: End | undefined;
@@ -28,13 +28,19 @@ export class Source {
   readonly #socket: Duplex;
   readonly #records: readonly SourceRecord[];
   readonly #answer: (hello: Hello) => Answer;
+  readonly #atOnce: number;
+  /** What is to be sent, in order. */
+  #waiting: SourceRecord[] = [];
+  #segment: SourceRecord['segment'] | undefined;
 
   constructor(
     socket: Duplex,
     records: readonly SourceRecord[],
     answer: (hello: Hello) => Answer = ({position}) => ({kind: 'follow', position}),
+    atOnce = Infinity,
   ) {
     this.#socket = socket;
+    this.#atOnce = atOnce;
     this.#records = records;
     this.#answer = answer;
     socket.on('error', () => undefined);
@@ -65,13 +71,19 @@ export class Source {
     this.#socket.write(encodeAnswer(answer));
     if (answer.kind !== 'follow' && answer.kind !== 'cut') return;
     const from = parsePosition(answer.position ?? '') ?? 0;
-    let segment: SourceRecord['segment'] | undefined;
-    for (const record of this.#records.filter(({end}) => end > from)) {
-      if (record.segment !== segment) {
+    this.#waiting = this.#records.filter(({end}) => end > from);
+    this.#segment = undefined;
+    this.send(this.#atOnce);
+  }
+
+  /** Sends the next `count` records. */
+  send(count: number): void {
+    for (const record of this.#waiting.splice(0, count)) {
+      if (record.segment !== this.#segment) {
         this.#socket.write(encodeSegment(record.position, record.segment.bytes));
       }
 
-      segment = record.segment;
+      this.#segment = record.segment;
       this.#socket.write(encodeRecordsHead(record.position, record.bytes));
       this.#socket.write(record.bytes);
     }

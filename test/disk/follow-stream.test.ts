@@ -96,6 +96,33 @@ test('HELLO comes first; then what is received is written, committed, replayed a
   assert.is(view.connected, false);
 });
 
+test('a stream that never rests is made durable several times a second', async () => {
+  const rig = primaryWith(30);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  const {stream, pair} = open(follower);
+  const source = new Source(pair.left, records, undefined, 1);
+  let oldestMs = 0;
+  for (let at = 1; at < records.length; at += 1) {
+    await comes(() => follower.log.position === records[at - 1]?.end);
+    source.send(1);
+    await comes(() => follower.log.position === records[at]?.end);
+    follower.clock.advance(50);
+    stream.tick();
+    follower.committer.step();
+    if (follower.shared.durable.get() === follower.log.position) {
+      oldestMs = 0;
+      continue;
+    }
+
+    oldestMs += 50;
+    assert.ok(oldestMs <= 200, `what came ${oldestMs} ms ago is not durable`);
+  }
+
+  stream.end(undefined);
+  await comes(() => source.end !== undefined);
+});
+
 test('who asks is told at once: what is received, or when it is durable', async () => {
   const rig = primaryWith(3);
   const records = recordsOf(rig);
