@@ -10,9 +10,9 @@
  *      copy takes its name
  *
  * Replay may find a damage that the start did not, as index files spare it the reading. Then the disk
- * goes on, and for step 4 its process is ended (SIGKILL) when the lock is waited for: the next one opens
- * the mended file, users only wait. Where the kernel would answer them with errors (before 6.9), nothing
- * is done before the next start.
+ * goes on, and for step 4 its process is renewed when the lock is waited for: the next one opens the
+ * mended file, users only wait. One that cannot come to rest, as its log is full, is killed, unless the
+ * kernel would then answer its users with errors (before 6.9).
  *
  * Dies at any step: the name has the damaged file or the mended one. A damage that nobody can mend
  * stays: LOG_CORRUPT, as it was.
@@ -33,6 +33,7 @@ import {fileOffset, findDamage, goodEnd, type LogDamage} from '../../log/damage.
 import type {LineageEntry} from '../../log/lineage.js';
 import {isSameChain} from '../../log/record.js';
 import type {Context} from '../context.js';
+import {callDisk} from '../disk-call.js';
 import {tryLock} from '../file-lock.js';
 import type {Resource} from '../resource.js';
 import type {KnownReplica} from './role-services.js';
@@ -43,6 +44,8 @@ const TAKE_MS = 120_000;
 const LOCK_SECONDS = 30;
 /** So long it takes at most until a lock is waited for. */
 const QUEUE_MS = 500;
+/** So long users may wait for the process to come to rest. */
+const REST_MS = 5000;
 /** More damaged places than this are no accident of a few sectors. */
 const DAMAGES_MAX = 64;
 const KEPT = /^bad-.*\.damaged(?:-\d+)?$/u;
@@ -96,10 +99,9 @@ export async function mendLog(context: Context, resource: Resource): Promise<boo
   return false;
 }
 
-/** false: users of the disk would get errors when its process ends. */
-function mayBeEnded({disk, places}: Resource): boolean {
-  if (disk?.mode !== 'serve') return true;
-  return disk.driver === 'kernel' && loadInit(places.paths.fuseFile)?.canResend === true;
+/** false: the mount of the disk ends with its process. */
+function mayBeEnded({disk}: Resource): boolean {
+  return disk?.mode !== 'serve' || disk.driver === 'kernel';
 }
 
 /** Up to where the image is, and so the log was durable. */
@@ -242,13 +244,14 @@ async function swap(
 ): Promise<string> {
   const {generationLock, logDirectory} = resource.places.paths;
   const locking = tryLock(generationLock, LOCK_SECONDS);
-  await endGeneration(resource);
+  const obstacle = await endGeneration(resource).catch((error: unknown) => error);
   const lock = await locking;
   if (lock === undefined) {
     throw new DiskError('RESOURCE_LOCKED', `a disk process holds ${generationLock}`);
   }
 
   try {
+    if (obstacle instanceof Error) throw obstacle;
     // One that lived meanwhile has gone on behind what was copied.
     if (fs.statSync(path, {bigint: true}).mtimeNs !== mtimeNs) {
       throw new DiskError('RESOURCE_LOCKED', `${path} has changed while it was mended`);
@@ -264,12 +267,26 @@ async function swap(
   }
 }
 
-/** The next generation comes after who waits for the lock already. */
+/**
+ * The next generation comes after who waits for the lock already.
+ *
+ * @throws DiskError RENEW_REFUSED where the process goes on
+ */
 async function endGeneration(resource: Resource): Promise<void> {
   await resource.poll();
-  const {disk} = resource;
+  const {disk, places} = resource;
   if (disk === undefined) return;
   await sleep(QUEUE_MS);
+  if (disk.mode === 'serve') {
+    try {
+      await callDisk(places.paths.socket, '/renew', 2 * REST_MS, {timeoutMs: REST_MS});
+      resource.noteRenewed(disk);
+      return;
+    } catch (error) {
+      if (loadInit(places.paths.fuseFile)?.canResend !== true) throw error;
+    }
+  }
+
   try {
     process.kill(disk.pid, 'SIGKILL');
   } catch {
