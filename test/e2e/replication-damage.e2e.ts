@@ -188,7 +188,10 @@ test('F11: rot in a logfile of the primary: the good copy comes from beta, and u
   await cluster.equalImages(NAME);
   assert.is(await hashOf(device, 14, 50), await hashOf(source, 14));
   assert.is((await alpha.diskProcesses(NAME)).restarts, restarts + 1);
-  assert.not(eventsOf(alpha).some(({code}) => code === 'DISK_RESTARTED'), 'renewed, not killed');
+  assert.not(
+    eventsOf(alpha).some(({code}) => code === 'DISK_RESTARTED'),
+    'renewed, not killed',
+  );
   const {messages} = await alpha.status(NAME);
   assert.ok(messages.some(({code, text}) => code === 'LOG_MENDED' && text.includes('.damaged')));
   await alpha.mars('log', 'verify', NAME);
