@@ -1,6 +1,7 @@
 /** One resource, its log and its replay, for people. */
 import type {DeleteResult, LogList, ReplayView, ResourceView} from '../control/api.js';
 import {formatBytes} from '../core/units.js';
+import type {MoveDocument} from './move.js';
 import {renderTable} from './table.js';
 import {formatTime} from './times.js';
 import {wrapText} from './wrap-text.js';
@@ -93,4 +94,12 @@ export function renderReplay(one: ReplayView): string {
   const behind = one.backlogBytes === null ? 'unknown' : formatBytes(one.backlogBytes);
   const paused = one.paused ? ' (pause wished)' : '';
   return `${one.name}: replay ${one.state}${paused}, ${behind} to replay`;
+}
+
+/** The steps of a move, and how far it is. */
+export function renderMove({name, from, to, steps}: MoveDocument): string {
+  const rows = steps.map(({step, state, text}) => [step, state === 'todo' ? 'to do' : state, text]);
+  return [`move ${name} from ${from} to ${to}:`, ...renderTable(['STEP', 'STATE', ''], rows)].join(
+    '\n',
+  );
 }

@@ -41,6 +41,7 @@
  *
  * Housekeeping, `log/prune` and `/v1/care`: control/care-api.ts.
  * Branches of a fork: control/fork-api.ts. Restarts and the port for metrics: control/daemon-api.ts.
+ * Moving to another node: control/move-api.ts.
  * Members of the cluster, `/v1/peers`: control/peer-api.ts.
  */
 import type {FuseDriverWish} from '../core/home.js';

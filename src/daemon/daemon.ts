@@ -130,6 +130,6 @@ function joinReplication(context: Context, node: MarsNode, peers: Peers): void {
   if (peers.fault !== undefined) return;
   const replication = new Replication(context, peers);
   node.replicate(replication);
-  peers.serve(new PeerService(context, replication));
+  peers.serve(new PeerService(node, replication));
   peers.setOwnFacts(() => Promise.resolve(replication.facts()));
 }

@@ -48,6 +48,10 @@ export const IMPORT = v.strictObject({
 
 export const RESTART = v.strictObject({program: v.exactOptional(v.string())});
 
+export const MOVE_JOIN = v.strictObject({to: v.string(), image: v.exactOptional(v.string())});
+
+export const MOVE_PRIMARY = v.strictObject({to: v.string(), timeoutSeconds: TIMEOUT});
+
 export const FOLLOW_FOLDER = v.strictObject({folder: v.exactOptional(v.string())});
 
 export const LEAVE = v.strictObject({

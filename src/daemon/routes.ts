@@ -33,6 +33,7 @@ import {forkDiff} from './replication/fork-diff.js';
 import {extractFork, forgetFork, undoFork} from './replication/fork-undo.js';
 import {exportFolder} from './replication/export.js';
 import {forkView, invalidate, resolveFork} from './replication/fork.js';
+import {askToBecomePrimary, askToJoin} from './replication/move.js';
 import type {Replica} from './replication/replica.js';
 import {setWish, flowView} from './replication/switches.js';
 import {followFolder, importFiles} from './replication/take-files.js';
@@ -49,6 +50,8 @@ import {
   JOIN,
   LEAVE,
   METRICS_LISTEN,
+  MOVE_JOIN,
+  MOVE_PRIMARY,
   NOTHING,
   PRIMARY,
   PRUNE,
@@ -299,6 +302,11 @@ async function answerFlows(
       return resource.run(route, () => followFolder(node.context, replica, folder));
     }
 
+    // Not in the queue of the resource: the other node asks this one for the role meanwhile.
+    case 'POST move/join':
+      return askToJoin(node.context, resource, parseBody(MOVE_JOIN, request.body));
+    case 'POST move/primary':
+      return askToBecomePrimary(node.context, resource, parseBody(MOVE_PRIMARY, request.body));
     default:
       return answerReplication(node, resource, request, route);
   }

@@ -18,6 +18,8 @@ export interface RoleServices {
   readonly nodeId: string;
   /** Other nodes with a replica, from the facts. */
   readonly replicas: (resourceId: string) => readonly KnownReplica[];
+  /** Id of another member; undefined where none has this name. */
+  readonly memberId: (name: string) => string | undefined;
   /** true where there are other members, whether they were heard of or not. */
   readonly hasPeers: () => boolean;
   /**
@@ -73,6 +75,7 @@ export function createRoleServices(
           heardAt: heard ? new Date(clock.wallMs() - ageMs).toISOString() : null,
         };
       }),
+    memberId: (name) => cluster.members().find((member) => member.name === name)?.id,
     hasPeers: () => cluster.members().length > 0,
     call: async (nodeId, path, body, timeoutMs) =>
       caller.call<unknown>(memberOf(nodeId), 'POST', path, body, timeoutMs),

@@ -27,6 +27,8 @@ import {
 } from '../../replica/sync-source.js';
 import type {Context} from '../context.js';
 import {answerChanges} from './fork-diff.js';
+import type {MarsNode} from '../node.js';
+import {answerJoin, answerPrimary} from './move.js';
 import {numberOf} from './replica-state.js';
 import type {Replica} from './replica.js';
 import type {Replication} from './replication.js';
@@ -47,11 +49,13 @@ export interface PeerStream {
 /** Members ask and follow; this answers. */
 export class PeerService implements PeerRoutes {
   readonly #context: Context;
+  readonly #node: MarsNode;
   readonly #replication: Replication;
   readonly #bandwidths = new Map<string, Bandwidth>();
 
-  constructor(context: Context, replication: Replication) {
-    this.#context = context;
+  constructor(node: MarsNode, replication: Replication) {
+    this.#context = node.context;
+    this.#node = node;
     this.#replication = replication;
   }
 
@@ -69,8 +73,11 @@ export class PeerService implements PeerRoutes {
       return {};
     }
 
+    if (route === 'POST join') return answerJoin(this.#node, caller, id, body);
     const replica = this.#replica(id);
     switch (route) {
+      case 'POST primary':
+        return answerPrimary(this.#node, caller, replica.resource, body);
       case 'GET':
         return describe(replica);
       case 'POST changes':

@@ -28,6 +28,7 @@ export function roleContext({home, told, roles}: RoleContextInput): Context {
     },
     roles: {
       nodeId: node.id,
+      memberId: () => undefined,
       hasPeers: () => true,
       call: () => Promise.reject(new Error('nobody is called')),
       open: () => Promise.reject(new Error('nobody is called')),
