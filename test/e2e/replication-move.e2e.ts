@@ -5,6 +5,7 @@ import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import type {StatusDocument} from '../../src/control/api.js';
+import type {UpgradeDocument} from '../../src/cli/upgrade.js';
 import {Cluster} from '../helpers/cluster.js';
 import {hashOf} from '../helpers/disk-io.js';
 import {run, until} from '../helpers/run.js';
@@ -114,6 +115,21 @@ test('back in one go, and a hook over there that refuses the role keeps it where
   fs.rmSync(hook);
   await beta.mars('resource', 'move', NAME, '--to', 'alpha');
   assert.is(await hashOf(alpha.imageFile(NAME), MIBS), before);
+});
+
+test('the disk process of a secondary is renewed as well, and follows on', async () => {
+  await cluster.joinResource('beta', NAME);
+  const before = await beta.diskProcesses(NAME);
+  const {daemon, disks} = await beta.json<UpgradeDocument>('daemon', 'upgrade', '--timeout', '60');
+  assert.equal(
+    disks.map(({name, mode, after}) => [name, mode, after !== null]),
+    [[NAME, 'follow', true]],
+  );
+  assert.is.not(daemon.after.pid, daemon.before.pid);
+  assert.is.not((await beta.diskProcesses(NAME)).pid, before.pid);
+  const device = alpha.device(NAME);
+  await run('dd', ['if=/dev/urandom', `of=${device}`, 'bs=1M', 'count=8', 'oflag=direct']);
+  await cluster.equalImages(NAME);
 });
 
 test.run();
