@@ -25,7 +25,7 @@ export function performanceOf(
   return [
     ...(follow == null ? [] : lagValues(`${name}/${node}`, follow, thresholds)),
     ...followers.flatMap((one) => lagValues(`${name}/${one.node}`, one, thresholds)),
-    ...(state === 'NotJoined' ? [] : logValues(resource, thresholds.space)),
+    ...(state === 'NotJoined' ? [] : logValues(resource, thresholds)),
   ];
 }
 
@@ -42,17 +42,27 @@ function lagValues(
   ];
 }
 
-function logValues({name, log}: ResourceStatus, limits: Limits): PerformanceValue[] {
+function logValues({name, log}: ResourceStatus, {space, fullIn}: Thresholds): PerformanceValue[] {
   const totalBytes = log.fileSystem?.totalBytes ?? null;
   const none = {warn: null, crit: null};
   return [
     {label: `${name}/log`, value: log.bytes, unit: 'B', ...none, max: log.capBytes},
     {
       ...{label: `${name}/log_free`, value: log.fileSystem?.freeBytes ?? null, unit: 'B'},
-      ...(totalBytes === null ? none : rangesBelow(limits, totalBytes)),
+      ...(totalBytes === null ? none : rangesBelow(space, totalBytes)),
       max: totalBytes,
     },
+    ...fullValue(name, log.fileSystem?.fullInSeconds ?? null, fullIn),
   ];
+}
+
+/** Only where it fills up: nothing is full in `U` seconds. */
+function fullValue(name: string, value: number | null, {warn, crit}: Limits): PerformanceValue[] {
+  if (value === null) return [];
+  const range = (limit: number | undefined): string | null =>
+    limit === undefined ? null : `${limit}:`;
+  const ranges = {warn: range(warn), crit: range(crit)};
+  return [{label: `${name}/log_full_in`, value, unit: 's', ...ranges, max: null}];
 }
 
 type Ranges = Pick<PerformanceValue, 'warn' | 'crit'>;

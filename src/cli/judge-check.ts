@@ -28,6 +28,8 @@ export interface Thresholds {
   readonly lagBytes: Limits;
   /** Percent that are free. */
   readonly space: Limits;
+  /** Seconds until nothing is free, at the present growth. */
+  readonly fullIn: Limits;
 }
 
 export interface Problem {
@@ -91,7 +93,7 @@ function judgeResource(
   const problems = [
     ...judgeMessages(resource).map(([health, text]) => own(health, text)),
     ...judgeFollow(resource, thresholds).map(([health, text]) => own(health, text, node)),
-    ...judgeSpace(resource, thresholds.space).map(([health, text]) => own(health, text)),
+    ...judgeSpace(resource, thresholds).map(([health, text]) => own(health, text)),
     ...resource.replicas.flatMap((one) =>
       judgeReplica(one, hasPrimary(resource), thresholds).map(([health, text]) =>
         own(health, text, one.node),
@@ -174,7 +176,7 @@ function judgeLag(lag: Lag, {lagSeconds, lagBytes}: Thresholds, mustKnow: boolea
   ];
 }
 
-function judgeSpace({state, health, log}: ResourceStatus, limits: Limits): Reason[] {
+function judgeSpace({state, health, log}: ResourceStatus, {space, fullIn}: Thresholds): Reason[] {
   // Without a replica here there is no log here.
   if (state === 'NotJoined') return [];
   const {fileSystem} = log;
@@ -185,7 +187,12 @@ function judgeSpace({state, health, log}: ResourceStatus, limits: Limits): Reaso
   const {freeBytes, totalBytes} = fileSystem;
   const percent = (freeBytes / totalBytes) * 100;
   const text = `${formatBytes(freeBytes)} (${percent.toFixed(1)} %) free for its log`;
-  return reasons(below(percent, limits), text);
+  const seconds = fileSystem.fullInSeconds;
+  const soon = seconds == null ? 'ok' : below(seconds, fullIn);
+  return [
+    ...reasons(below(percent, space), text),
+    ...reasons(soon, `room for its log is gone in ${formatSeconds(seconds ?? 0)}`),
+  ];
 }
 
 function reasons(health: Health, text: string): Reason[] {

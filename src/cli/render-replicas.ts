@@ -6,10 +6,10 @@ import type {
   FollowStatus,
   ReplicaStatus,
   ResourceStatus,
-  SlotStatus,
   StatusDocument,
   SyncProgress,
 } from '../control/api.js';
+import type {SlotStatus} from '../control/space-api.js';
 import {hasPrimary, replicaHealth} from '../control/health.js';
 import {findState} from '../core/states.js';
 import {formatBytes} from '../core/units.js';

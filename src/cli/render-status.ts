@@ -17,7 +17,7 @@ import {CODES} from '../core/codes.js';
 import type {Message} from '../core/disk-status.js';
 import {parsePosition} from '../core/position.js';
 import {findState} from '../core/states.js';
-import {formatBytes} from '../core/units.js';
+import {formatBytes, formatDuration} from '../core/units.js';
 import type {Paint} from './paint.js';
 import {
   describeSlot,
@@ -208,11 +208,34 @@ function renderDetails(one: ResourceStatus): string[] {
     ['durable', one.durable],
     ['replayed', one.replayed],
     ['log', `${formatBytes(one.log.bytes)} in files: ${one.log.files}, ${formatCap(one)}`],
+    ...describeRoom(one),
     ['log from', one.log.firstPosition],
     ['restorable from', one.restorableFrom === null ? null : formatTime(one.restorableFrom)],
   ];
   const own = fields.map(([name, value]) => `  ${name.padEnd(16)} ${value ?? '-'}`);
   return [one.name, ...own, ...renderSwitches(one), ...renderPositions(one)];
+}
+
+/** The file system of the log, and what happens when it is full. */
+function describeRoom({log}: ResourceStatus): [string, string][] {
+  const {fileSystem, whenFull, priority, slowed} = log;
+  const rows: [string, string][] = [];
+  if (fileSystem != null) {
+    const {freeBytes, totalBytes, reserveBytes = 0, fullInSeconds} = fileSystem;
+    const words = [
+      `${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free`,
+      ...(reserveBytes === 0 ? [] : [`reserve ${formatBytes(reserveBytes)}`]),
+      ...(fullInSeconds == null ? [] : [`full in ${formatDuration(fullInSeconds)}`]),
+    ];
+    rows.push(['log room', words.join(', ')]);
+  }
+
+  if (whenFull !== undefined) rows.push(['when full', `${whenFull}, priority ${priority ?? '-'}`]);
+  if (slowed != null) {
+    rows.push(['writes slowed', `to ${formatBytes(slowed.bytesPerSecond)}/s, ${slowed.reason}`]);
+  }
+
+  return rows;
 }
 
 /** For whom flushes wait; nothing where they wait for nobody. */

@@ -48,6 +48,7 @@ import type {FuseDriverWish} from '../core/home.js';
 import type {ForkBranch, ForkLoss} from './fork-api.js';
 import type {DiskStatus, Message, Waiting} from '../core/disk-status.js';
 import type {ModeSettings, ReplicationMode} from '../core/mode.js';
+import type {LogStatus} from './space-api.js';
 
 export interface DaemonStatus {
   readonly schema: 1;
@@ -425,25 +426,6 @@ export interface SynchronousStatus extends Omit<ModeSettings, 'mode'> {
   readonly flushesWaiting: number | null;
 }
 
-export interface FileSystemSpace {
-  /** What programs may still take: without what is reserved. */
-  readonly freeBytes: number;
-  readonly totalBytes: number;
-}
-
-/** From where on log is kept for a replica on another node. */
-export interface SlotStatus {
-  readonly node: string;
-  /** null: it was let go as it lagged too far, and has to be copied again. */
-  readonly position: string | null;
-  /** Log at or above the position. */
-  readonly bytes: number | null;
-  /** For how long the log has been beyond the position. */
-  readonly ageSeconds: number | null;
-  /** When the position was last heard of, or since when it is let go. */
-  readonly at: string;
-}
-
 export interface ResourceStatus {
   readonly name: string;
   readonly sizeBytes: number;
@@ -462,18 +444,7 @@ export interface ResourceStatus {
   readonly position: string | null;
   readonly durable: string | null;
   readonly replayed: string | null;
-  readonly log: {
-    readonly files: number;
-    readonly bytes: number;
-    readonly capBytes: number | null;
-    readonly firstPosition: string | null;
-    /** Of the file system where the log lies; null where it does not answer. */
-    readonly fileSystem?: FileSystemSpace | null;
-    /** Longest time for which log is kept for a replica; null or absent: no limit. */
-    readonly ageLimitSeconds?: number | null;
-    /** What is kept for others here; absent where this node has no replica, or no cluster. */
-    readonly slots?: readonly SlotStatus[];
-  };
+  readonly log: LogStatus;
   readonly restorableFrom: string | null;
   /** The other replicas. */
   readonly replicas: readonly ReplicaStatus[];

@@ -5,6 +5,7 @@
 import {PEER_CODES} from './peer-codes.js';
 import {REPLICA_CODES} from './replica-codes.js';
 import {ROLE_CODES} from './role-codes.js';
+import {SPACE_CODES} from './space-codes.js';
 
 /** Exit status of commands, as documented for users. */
 export const EXIT = {
@@ -304,6 +305,7 @@ export const CODES = {
   ...PEER_CODES,
   ...REPLICA_CODES,
   ...ROLE_CODES,
+  ...SPACE_CODES,
   LOG_GONE: {
     exit: 'refused',
     meaning: 'The log from the wanted position on is not kept any more.',

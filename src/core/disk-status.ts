@@ -1,6 +1,7 @@
 /** What a disk process answers on its socket `run/disks/NAME.sock`: HTTP and JSON. */
 import type {ErrorCode} from './codes.js';
 import type {ModeSettings} from './mode.js';
+import type {Slowed, WhenFull} from './space.js';
 
 export type Severity = 'info' | 'warning' | 'critical';
 
@@ -130,6 +131,8 @@ export interface DiskStatus {
   readonly follow?: DiskFollow | null;
   /** Of a disk that serves and whose flushes wait for replicas; null: async. */
   readonly synchronous?: DiskSynchronous | null;
+  /** Of a disk that serves: what it does when the log runs out of room, and whether it does. */
+  readonly space?: {readonly whenFull: WhenFull; readonly slowed: Slowed | null} | undefined;
   /** Chain value at `position`. */
   readonly chain?: string;
   readonly waiting: Waiting | null;
@@ -159,6 +162,7 @@ export type DiskCounter = (typeof DISK_COUNTERS)[number];
  *   POST /replay/pause, resume  -> {}
  *   POST /resize {"sizeBytes"}  -> {"sizeBytes": number}; the image has grown and the record is durable
  *   POST /retain {"position"}    -> {}; null: nothing is kept for others any more
+ *   POST /space SpaceWish        -> {}; good for 5 s, see below
  *   POST /commit                -> {"durable": string}
  *   POST /mode ModeSettings     -> {}; counts for every flush from the answer on
  *   POST /renew {"timeoutMs"}    -> {}; in mode serve: it ends with nothing unanswered, and its holder
@@ -170,6 +174,15 @@ export type DiskCounter = (typeof DISK_COUNTERS)[number];
  * and in mode serve:
  *   POST /confirm                  mars-confirm/1: lines of JSON, see core/confirm-lines
  */
+
+/** What a daemon tells a disk process that serves of the room for its log. */
+export interface SpaceWish {
+  readonly whenFull: WhenFull;
+  /** How far the slowest replica is that fetches now; null: none does. */
+  readonly fetch: {readonly position: string; readonly capBytes: number} | null;
+  /** Give back files that the log would only use again: others need the room. */
+  readonly trim: boolean;
+}
 
 export interface ErrorBody {
   readonly code: ErrorCode;

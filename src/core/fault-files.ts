@@ -143,6 +143,7 @@ export function createFaultFiles(inner: Files, planPath: string): Files {
       meet('syncDirectory', path);
       inner.syncDirectory(path);
     },
+    freeBytes: (path) => inner.freeBytes(path),
   };
 }
 

@@ -59,6 +59,8 @@ export interface Files {
   makeDirectory(path: string): void;
   /** fsync of a directory: makes names in it durable. */
   syncDirectory(path: string): void;
+  /** statfs(2): what may still be written to the file system of a path. */
+  freeBytes(path: string): number;
 }
 
 const {constants} = fs;
@@ -128,6 +130,10 @@ export function createNodeFiles(children: readonly number[] = [], helper?: Range
       } finally {
         fs.closeSync(fd);
       }
+    },
+    freeBytes: (path) => {
+      const {bavail, bsize} = fs.statfsSync(path);
+      return bavail * bsize;
     },
   };
 }

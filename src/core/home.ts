@@ -1,5 +1,6 @@
 import {join} from 'node:path';
 import type {ModeChange, ReplicationMode} from './mode.js';
+import type {WhenFull} from './space.js';
 
 /** Default home of the node; its mounts and device links are below /run/mars and /dev/mars. */
 export const HOME_DEFAULT = '/var/lib/mars';
@@ -151,6 +152,10 @@ export interface ResourceFile {
   readonly logAgeSeconds?: number;
   /** systemd unit that runs where the resource is primary. Absent or null: none. */
   readonly systemdUnit?: string | null;
+  /** What happens when the log runs out of room (core/space); absent: block. */
+  readonly whenFull?: WhenFull;
+  /** Who gives way first where resources share a file system: the lowest. Absent: 50. */
+  readonly priority?: number;
   /** For what a flush waits (core/mode); absent: async, and the next ones have their defaults. */
   readonly mode?: ReplicationMode;
   readonly syncReplicas?: number;

@@ -5,6 +5,7 @@ import type {ErrorCode} from '../core/codes.js';
 import type {Severity} from '../core/disk-status.js';
 import type {ErrorDetails} from '../core/errors.js';
 import type {RoleServices} from './replication/role-services.js';
+import type {SpaceServices} from './space/space-watch.js';
 import type {HomePaths, NodeFile} from '../core/home.js';
 
 /** What starts a disk: the holder script, and the node program that it runs again and again. */
@@ -33,4 +34,6 @@ export interface Context {
   readonly tell: Tell;
   /** What roles need of the cluster; absent while the node has none. */
   roles?: RoleServices;
+  /** The room for logs; absent before it is looked at. */
+  space?: SpaceServices;
 }

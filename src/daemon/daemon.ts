@@ -14,6 +14,7 @@ import {takeDaemonLock, waitForCare} from './daemon-lock.js';
 import {tellEvent} from './event-log.js';
 import {MarsNode} from './node.js';
 import {Peers} from './peers.js';
+import {SpaceWatch} from './space/space-watch.js';
 import {MetricsPort} from './metrics-port.js';
 import {metricsOf, serveControl} from './server.js';
 import {Replication} from './replication/replication.js';
@@ -93,6 +94,7 @@ async function openDaemon(
   const peers = new Peers({context, version, resources});
   joinReplication(context, node, peers);
   const care = new Housekeeping(node);
+  const space = new SpaceWatch(node);
   const metricsPort = new MetricsPort(context, () => metricsOf(node, {version, startedAt}));
   const more = {peers, care, metricsPort};
   let successor: Successor | undefined;
@@ -109,6 +111,7 @@ async function openDaemon(
   await peers.start();
   node.supervise();
   care.start();
+  space.start();
   metricsPort.start();
   const ended = stopped.then(async () => {
     await watch.close();
@@ -117,6 +120,7 @@ async function openDaemon(
     await server.close();
     await metricsPort.close();
     await care.close();
+    await space.close();
     await node.close();
     context.tell('DAEMON_STOPPED', 'info', null, 'the daemon stopped', {pid: process.pid});
     fs.rmSync(context.paths.daemonSocket, {force: true});

@@ -1,6 +1,6 @@
 /** How much space there is, for the status and who watches it. */
 import fs from 'node:fs/promises';
-import type {FileSystemSpace} from '../control/api.js';
+import type {FileSystemSpace} from '../control/space-api.js';
 
 /** A file system that needs longer is not waited for: a status must not hang on it. */
 const ANSWER_TIMEOUT_MS = 1000;

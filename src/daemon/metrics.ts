@@ -117,6 +117,12 @@ function addLog(metrics: Metrics, one: ResourceStatus): void {
   metrics.set('mars_log_filesystem_free_bytes', free, labels, fileSystem?.freeBytes);
   const size = 'Size of the file system of the log';
   metrics.set('mars_log_filesystem_size_bytes', size, labels, fileSystem?.totalBytes);
+  const full = 'When the file system of the log is full at the present growth';
+  metrics.set('mars_log_filesystem_full_seconds', full, labels, fileSystem?.fullInSeconds);
+  const reserve = 'Space that is held back for logs on that file system';
+  metrics.set('mars_log_reserve_bytes', reserve, labels, fileSystem?.reserveBytes);
+  const limit = 'Speed that writes are slowed to; absent: they are not';
+  metrics.set('mars_write_limit_bytes_per_second', limit, labels, one.log.slowed?.bytesPerSecond);
 }
 
 function unreplayedBytes({position, replayed}: ResourceStatus): number | null {

@@ -181,7 +181,10 @@ export class MarsNode {
       cluster: readClusterId(paths.home),
       resources: [
         ...resources.map((resource, index) => {
-          const status = resourceStatus(resource, node.name, spaces[index] ?? null);
+          const space = spaces[index] ?? null;
+          const known = this.context.space?.spaceOf(resource.name);
+          const shown = space && {...known, ...space};
+          const status = resourceStatus(resource, node.name, shown);
           return this.#replication?.replica(resource.name)?.completed(status) ?? status;
         }),
         ...elsewhere,

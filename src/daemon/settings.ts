@@ -17,6 +17,7 @@ import {
   REPLICATION_MODES,
   SYNC_REPLICAS_MAX,
 } from '../core/mode.js';
+import {PRIORITY_MAX, spacePolicyOf, WHEN_FULL} from '../core/space.js';
 import {formatBytes, formatDuration, parseDuration, parseSize} from '../core/units.js';
 
 type Settings = Pick<
@@ -29,6 +30,8 @@ type Settings = Pick<
   | 'logCapBytes'
   | 'logAgeSeconds'
   | 'systemdUnit'
+  | 'whenFull'
+  | 'priority'
   | 'mode'
   | 'syncReplicas'
   | 'degradeAfterSeconds'
@@ -99,6 +102,24 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
       return UNIT_PATTERN.test(text) ? {systemdUnit: text} : undefined;
     },
     show: ({systemdUnit}) => systemdUnit ?? 'none',
+  },
+  'when-full': {
+    takes: `${WHEN_FULL.join(' or ')}: what writes do when the log runs out of room`,
+    effect: 'now',
+    parse: (text) => {
+      const whenFull = WHEN_FULL.find((each) => each === text);
+      return whenFull && {whenFull};
+    },
+    show: (file) => spacePolicyOf(file).whenFull,
+  },
+  priority: {
+    takes: `a number from 0 to ${PRIORITY_MAX}: the lowest gives way first when room is short`,
+    effect: 'now',
+    parse: (text) => {
+      const isValid = /^\d{1,3}$/u.test(text) && Number(text) <= PRIORITY_MAX;
+      return isValid ? {priority: Number(text)} : undefined;
+    },
+    show: (file) => String(spacePolicyOf(file).priority),
   },
   mode: {
     takes: `${REPLICATION_MODES.join(', ')}: for what a flush waits`,
@@ -221,6 +242,8 @@ export const resourceSettingsKeys = [
   'logCapBytes',
   'logAgeSeconds',
   'systemdUnit',
+  'whenFull',
+  'priority',
   'mode',
   'syncReplicas',
   'degradeAfterSeconds',

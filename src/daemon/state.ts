@@ -24,6 +24,7 @@ import {HOME_SCHEMA, homePaths, resourcePaths} from '../core/home.js';
 import type {NodeFile, ResourceFile} from '../core/home.js';
 import {UNIT_PATTERN} from '../core/names.js';
 import {DiskError} from '../core/errors.js';
+import {PRIORITY_MAX, WHEN_FULL} from '../core/space.js';
 import * as v from 'valibot';
 
 const ID = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/u, 'is not 32 hex digits'));
@@ -87,6 +88,10 @@ const RESOURCE_FILE = v.strictObject({
       v.maxValue(LOG_AGE_SECONDS_MAX),
       v.check((seconds) => seconds === 0 || seconds >= LOG_AGE_SECONDS_MIN, 'is too short'),
     ),
+  ),
+  whenFull: v.exactOptional(v.picklist(WHEN_FULL)),
+  priority: v.exactOptional(
+    v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(PRIORITY_MAX)),
   ),
   mode: v.exactOptional(modeSchema),
   syncReplicas: v.exactOptional(syncReplicasSchema),

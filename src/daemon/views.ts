@@ -1,6 +1,5 @@
 /** The documents of the control API, from what is known of a resource. Nothing here changes it. */
 import type {
-  FileSystemSpace,
   ReplayView,
   ResourceState,
   ResourceStatus,
@@ -8,9 +7,11 @@ import type {
   Role,
   SynchronousStatus,
 } from '../control/api.js';
+import type {FileSystemSpace} from '../control/space-api.js';
 import type {DiskStatus, Message} from '../core/disk-status.js';
 import type {ResourceFile} from '../core/home.js';
 import {modeOf} from '../core/mode.js';
+import {spacePolicyOf} from '../core/space.js';
 import {deviceOf} from './device.js';
 import {listMounts, mountAt} from './mounts.js';
 import type {Resource} from './resource.js';
@@ -91,6 +92,8 @@ export function resourceStatus(
       capBytes: null,
       firstPosition: lastDisk?.log.firstPosition ?? null,
       fileSystem,
+      ...spacePolicyOf(file),
+      slowed: disk?.space?.slowed ?? null,
     },
     restorableFrom: null,
     replicas: [],
@@ -161,6 +164,7 @@ const STATE_OF_MESSAGE: readonly (readonly [Message['code'], ResourceState])[] =
   ['LOG_IO', 'DefectiveLog'],
   ['LOG_FORMAT', 'DefectiveLog'],
   ['IMAGE_IO', 'DefectiveImage'],
+  ['LOG_SPACE', 'EmergencyMode'],
 ];
 
 /** The one word for how a resource is; see core/states for what each means. */

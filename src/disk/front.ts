@@ -80,7 +80,7 @@ export class Front implements DiskHandler {
   readonly #inline: InlineCommit | undefined;
   readonly #statusJson: () => string;
   readonly #notify: (notice: FrontNotice) => void;
-  readonly #parking = new ParkingLot();
+  readonly #parking: ParkingLot;
   /** For ragged ends of discards and for parked requests. */
   readonly #scratch = Buffer.alloc(WRITE_HEADROOM_BYTES + BLOCK_BYTES + WRITE_TAILROOM_BYTES);
   readonly #positions = new Float64Array(WRITE_BATCH_COUNT_MAX);
@@ -99,6 +99,7 @@ export class Front implements DiskHandler {
     this.#notify = options.notify;
     this.#sizeBytes = options.disk.diskSizeBytes;
     this.log = new FrontLog(options);
+    this.#parking = new ParkingLot(options.shared, options.clock);
   }
 
   sizeBytes(): number {
@@ -136,7 +137,7 @@ export class Front implements DiskHandler {
   ): number {
     if (offset + length > this.#sizeBytes) return ERRNO.ENOSPC;
     this.#inline?.noteRequest(this.#shared.waitingCount);
-    if (this.#parking.count > 0) {
+    if (this.#parking.holdsBack) {
       return this.#parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
     }
 
@@ -150,7 +151,7 @@ export class Front implements DiskHandler {
   }
 
   writeBatch(batch: WriteBatch): boolean {
-    if (this.#durableWrites || this.#parking.count > 0) return false;
+    if (this.#durableWrites || this.#parking.holdsBatchesBack) return false;
     if (this.#shared.get(WORD.logDefective) !== 0) return false;
     if (this.#shared.get(WORD.commitFailed) !== 0) return false;
     const {count, offsets, lengths} = batch;
@@ -192,16 +193,15 @@ export class Front implements DiskHandler {
     const end = Math.min(offset + length, this.#sizeBytes);
     if (end <= offset) return 0;
     const kind = discard ? 'discard' : 'zero';
-    const parked = {kind, offset, length: end - offset, bytes: NOTHING, uniqueLow, uniqueHigh};
     if (this.#parking.count > 0) {
-      this.#parking.park({...parked, kind});
+      this.#parking.parkZero(kind, offset, end - offset, uniqueLow, uniqueHigh);
       return PENDING;
     }
 
     const result = this.#tryZero(offset, end, discard);
     if (result === NO_ROOM) {
       this.#beginParking();
-      this.#parking.park({...parked, kind});
+      this.#parking.parkZero(kind, offset, end - offset, uniqueLow, uniqueHigh);
       return PENDING;
     }
 
@@ -308,6 +308,7 @@ export class Front implements DiskHandler {
       return this.#refusal();
     }
 
+    this.#parking.notePassed(length);
     this.#disk.index.put(diskOffset / BLOCK_BYTES, storedLength / BLOCK_BYTES, position);
     this.#count(COUNTER.writes, 1);
     this.#count(COUNTER.writtenBytes, length);
@@ -421,6 +422,7 @@ export class Front implements DiskHandler {
 
   #unpark(): void {
     for (let first = this.#parking.first(); first; first = this.#parking.first()) {
+      if (!this.#restWanted && !this.#parking.mayPass(first)) return;
       const {kind, offset, length, bytes, uniqueLow, uniqueHigh} = first;
       const result =
         kind === 'write'
@@ -489,7 +491,6 @@ export class Front implements DiskHandler {
 
 /** Result of an attempt that found no room in log or index. */
 const NO_ROOM = -2;
-const NOTHING = Buffer.alloc(0);
 
 assert(
   WRITE_HEADROOM_BYTES >= LEAD_BYTES_MAX + RECORD_HEADER_BYTES + BLOCK_BYTES &&

@@ -26,6 +26,8 @@ const SPARES_MAX = 40;
 const SPARES_CALM = 4;
 const CALM_MS = 30_000;
 const RETRY_MS = 500;
+/** Spares are not kept for so long after others needed the room. */
+const TRIM_MS = 10_000;
 /** The log is busy while its last rotation is younger. */
 const BUSY_MS = 2000;
 
@@ -61,6 +63,7 @@ export class Keeper {
   #numberSeen = -1;
   #rotatedAt = -Infinity;
   #retryAt = 0;
+  #trimUntil = -Infinity;
   #troubled = false;
 
   constructor(options: KeeperOptions) {
@@ -228,9 +231,19 @@ export class Keeper {
     return true;
   }
 
+  /** Others need the room: spares are given back, now and for a while. */
+  trim(): void {
+    this.#trimUntil = this.#clock.monotonicMs() + TRIM_MS;
+  }
+
+  #sparesMax(): number {
+    const now = this.#clock.monotonicMs();
+    if (now < this.#trimUntil) return 0;
+    return now - this.#rotatedAt >= CALM_MS ? SPARES_CALM : SPARES_MAX;
+  }
+
   #trim(): boolean {
-    const isCalm = this.#clock.monotonicMs() - this.#rotatedAt >= CALM_MS;
-    const most = isCalm ? SPARES_CALM : SPARES_MAX;
+    const most = this.#sparesMax();
     if (this.#spares.length <= most) return false;
     const spare = this.#spares.pop();
     if (spare !== undefined) this.#files.unlink(spare);

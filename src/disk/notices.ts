@@ -3,6 +3,8 @@ import type {Clock} from '../core/clock.js';
 import type {ErrorCode} from '../core/codes.js';
 import type {Message, Severity, Waiting} from '../core/disk-status.js';
 import type {EventInput} from '../core/events.js';
+import type {Slowed} from '../core/space.js';
+import {formatBytes} from '../core/units.js';
 import type {ThreadMessage} from './messages.js';
 
 type Report = (input: Omit<EventInput, 'node' | 'resource'>) => void;
@@ -17,6 +19,8 @@ export class Notices {
   #parkedSince: number | undefined;
   #confirmWaiting: Waiting | undefined;
   #logErrno: string | undefined;
+  #slowed: Slowed | undefined;
+  #parkedBySlowing = false;
   /** The log was given up: from here on that is what is said of it. */
   #defective = false;
 
@@ -35,11 +39,12 @@ export class Notices {
 
   parked(): void {
     this.#parkedSince ??= this.#clock.wallMs();
+    this.#parkedBySlowing = this.#slowed !== undefined;
   }
 
-  /** @returns true where somebody was told of the waiting */
+  /** @returns true where somebody was told of the waiting, and it was for room */
   unparked(): boolean {
-    const told = this.#parkedWaiting() !== null;
+    const told = this.#parkedWaiting() !== null && !this.#parkedBySlowing;
     this.#parkedSince = undefined;
     return told;
   }
@@ -59,6 +64,20 @@ export class Notices {
     }
   }
 
+  /** Writes are slowed, or not any more. @returns what is to be told, where that is new */
+  slowed(slowed: Slowed | undefined): string | undefined {
+    const isNew = (slowed === undefined) !== (this.#slowed === undefined);
+    this.#slowed = slowed;
+    if (slowed === undefined) {
+      this.drop('WRITES_SLOWED');
+      return isNew ? 'writes are not slowed any more' : undefined;
+    }
+
+    const text = `writes are slowed to ${formatBytes(slowed.bytesPerSecond)}/s: ${slowed.reason}`;
+    this.put('WRITES_SLOWED', 'warning', text);
+    return isNew ? text : undefined;
+  }
+
   /** Flushes wait for replicas, or do not any more. */
   confirmWaiting(waiting: Waiting | undefined): void {
     this.#confirmWaiting = waiting;
@@ -71,9 +90,13 @@ export class Notices {
   #parkedWaiting(): Waiting | null {
     const since = this.#parkedSince;
     if (since === undefined || this.#clock.wallMs() - since < PARKED_GRACE_MS) return null;
+    const whatFor =
+      this.#slowed === undefined
+        ? 'writes wait for replay to free a logfile'
+        : `writes are slowed (when-full=throttle): ${this.#slowed.reason}`;
     const reason =
       this.#logErrno === undefined
-        ? 'writes wait for replay to free a logfile'
+        ? whatFor
         : `writes wait for log space (${this.#logErrno}); reads go on, nothing is lost`;
     return {reason, since: new Date(since).toISOString(), until: null};
   }

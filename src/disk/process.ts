@@ -20,6 +20,7 @@ import {Renewal} from './renewal.js';
 import {readRetain, type RetainedSegment} from './retained.js';
 import {serveSocket} from './server.js';
 import {COMMAND, Shared, WORD} from './shared.js';
+import {SpaceRun} from './space-run.js';
 import {startThread, type ThreadRole} from './start-thread.js';
 import {buildStatus} from './status.js';
 import {Synchronous} from './synchronous.js';
@@ -66,6 +67,8 @@ export class DiskProcess {
   follower: Follower | undefined;
   /** In mode `serve`: for whom flushes wait. */
   synchronous: Synchronous | undefined;
+  /** In mode `serve`, from the activation on. */
+  space: SpaceRun | undefined;
   /** Makes the front look at commands and parked writes. */
   #wake: () => void;
   #keeper: Keeper | undefined;
@@ -149,6 +152,12 @@ export class DiskProcess {
   /** Nothing at or above `position` is given up from now on; what lies below may be. */
   retain(position: number): void {
     this.shared.retain(position);
+    this.#runKeeper();
+  }
+
+  /** Gives back files that the log does not need now. */
+  trim(): void {
+    this.#keeper?.trim();
     this.#runKeeper();
   }
 
@@ -305,12 +314,14 @@ export class DiskProcess {
       case 'segments-wanted':
       case 'rotated': {
         this.#runKeeper();
+        this.space?.run();
         break;
       }
 
       case 'parked': {
         this.notices.parked();
         this.#runKeeper();
+        this.space?.run();
         break;
       }
 
@@ -393,6 +404,9 @@ export class DiskProcess {
       },
     });
     this.#runKeeper();
+    this.space = new SpaceRun(this, config, () => {
+      this.#wake();
+    });
   }
 
   #runKeeper(): void {

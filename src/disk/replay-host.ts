@@ -29,7 +29,7 @@ export function createReplayHost(
       });
     },
     isPaused: () => shared.get(WORD.replayPaused) !== 0,
-    isForced: () => shared.get(WORD.replayForced) !== 0,
+    isForced: () => shared.get(WORD.replayForced) !== 0 || shared.get(WORD.spaceShort) !== 0,
     publish: (from, to) => {
       shared.replayTo.set(to);
       const bytes = from - shared.replayed.get();

@@ -9,6 +9,7 @@ import {resourcePaths} from '../core/home.js';
 import {isObject} from '../core/json-file.js';
 import {REPLICATION_MODES, type ModeSettings} from '../core/mode.js';
 import {formatPosition, parsePosition} from '../core/position.js';
+import {WHEN_FULL} from '../core/space.js';
 import {segmentName} from '../log/segment.js';
 import type {DiskProcess} from './process.js';
 import {COMMAND, WORD} from './shared.js';
@@ -75,6 +76,7 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
   const body = await readBody(request);
   switch (route) {
     case 'GET /status': {
+      disk.space?.noteHeard();
       return disk.status();
     }
 
@@ -107,6 +109,12 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
     case 'POST /mode': {
       requireServing(disk, 'waits for replicas');
       disk.synchronous?.configure(modeSettingsOf(body));
+      return {};
+    }
+
+    case 'POST /space': {
+      requireServing(disk, 'slows its writes');
+      takeSpaceWish(disk, body);
       return {};
     }
 
@@ -160,6 +168,22 @@ function modeSettingsOf(body: unknown): ModeSettings {
   }
 
   return {mode: known, syncReplicas: Number(syncReplicas), degradeAfterSeconds};
+}
+
+function takeSpaceWish(disk: DiskProcess, body: unknown): void {
+  const {whenFull, fetch, trim} = isObject(body) ? body : {};
+  const known = WHEN_FULL.find((each) => each === whenFull);
+  const {position, capBytes} = isObject(fetch) ? fetch : {};
+  const at = typeof position === 'string' ? parsePosition(position) : undefined;
+  const isStanding = at !== undefined && Number.isSafeInteger(capBytes) && Number(capBytes) > 0;
+  if (known === undefined || (fetch !== null && !isStanding) || typeof trim !== 'boolean') {
+    const text = 'expected "whenFull", "trim" and "fetch", with "position" and "capBytes", or null';
+    throw new DiskError('USAGE', text);
+  }
+
+  disk.space?.guard.configure(known);
+  disk.space?.guard.tell(at === undefined ? undefined : {position: at, capBytes: Number(capBytes)});
+  if (trim) disk.trim();
 }
 
 function requireServing(disk: DiskProcess, what: string): void {

@@ -80,6 +80,10 @@ export const WORD = {
   durableWanted: 57,
   /** 1: the front takes no more requests, until it is 0 again or the process ends. */
   resting: 58,
+  /** KiB of writes a second that the front lets through; 0: all of them. */
+  writeLimitKib: 59,
+  /** Replay is not to wait for more to merge, before writes have to wait for it. */
+  spaceShort: 60,
 } as const;
 
 /** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. */

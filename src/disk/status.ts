@@ -53,6 +53,10 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
     follow: follower?.status() ?? null,
     synchronous: disk.synchronous?.status() ?? null,
     ...(follower?.log === undefined ? {} : {chain: formatChain(follower.log.chain)}),
+    space: disk.space && {
+      whenFull: disk.space.guard.whenFull,
+      slowed: disk.space.guard.slowed ?? null,
+    },
     waiting: disk.notices.waiting(),
     messages: disk.notices.list(),
     counters: Object.fromEntries(

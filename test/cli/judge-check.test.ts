@@ -14,6 +14,7 @@ const LIMITS: Thresholds = {
   lagSeconds: {warn: 60, crit: 300},
   lagBytes: NONE,
   space: {warn: 10, crit: 5},
+  fullIn: {warn: 10_800, crit: 1800},
 };
 const BYTES: Thresholds = {...LIMITS, lagBytes: {warn: 1000, crit: 2000}};
 
@@ -37,6 +38,12 @@ function beta(changes: Partial<ReplicaStatus>): ResourceStatus {
 
 function space(freeBytes: number, totalBytes = 1000): ResourceStatus['log'] {
   return {...fakeStatus('web').log, fileSystem: {freeBytes, totalBytes}};
+}
+
+/** 900 of 1000 are free, for so long. */
+function fullIn(seconds: number | null): ResourceStatus['log'] {
+  const log = space(900);
+  return {...log, fileSystem: {freeBytes: 900, totalBytes: 1000, fullInSeconds: seconds}};
 }
 
 const states = STATE_NAMES.filter((name) => findState(name)?.kind === 'state') as ResourceState[];
@@ -136,6 +143,10 @@ const TABLE: readonly (readonly [string, ResourceStatus, Health, Thresholds?])[]
   ['50 of 1000 free', primary({log: space(50)}), 'warning'],
   ['49 of 1000 free', primary({log: space(49)}), 'critical'],
   ['nothing free', primary({log: space(0)}), 'critical'],
+  ['full in 3 h', primary({log: fullIn(10_800)}), 'ok'],
+  ['full before', primary({log: fullIn(10_799)}), 'warning'],
+  ['full in half an hour', primary({log: fullIn(1799)}), 'critical'],
+  ['full some day', primary({log: fullIn(null)}), 'ok'],
   ['no limits of space', primary({log: space(0)}), 'ok', {...LIMITS, space: NONE}],
   ['a file system of nothing', primary({log: space(0, 0)}), 'unknown'],
   ['free space that is not known', primary({log: {...space(1), fileSystem: null}}), 'unknown'],

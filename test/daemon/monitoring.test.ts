@@ -19,7 +19,10 @@ async function knownNames(): Promise<ReadonlySet<string>> {
   const sync = {percent: 50, doneBytes: 5, totalBytes: 10};
   const slot = {node: 'beta', position: '0', bytes: 1, ageSeconds: 1, at: ''};
   const base = fakeStatus('web');
-  const log = {...base.log, capBytes: 1, ageLimitSeconds: 1, slots: [slot]};
+  const slowed = {bytesPerSecond: 1, since: '', reason: ''};
+  const fileSystem = {freeBytes: 1, totalBytes: 2, reserveBytes: 1, fullInSeconds: 1};
+  const kept = {capBytes: 1, ageLimitSeconds: 1, slots: [slot]};
+  const log = {...base.log, ...kept, fileSystem, slowed};
   const {text} = await renderMetrics({
     ...{version: '1', startedAt: '2026-11-22T10:00:00Z'},
     status: fakeStatusDocument({...base, log, replicas: [fakeReplica('beta', {sync})]}),

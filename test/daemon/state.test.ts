@@ -135,6 +135,23 @@ test('what settings show is what they take', () => {
   }
 });
 
+test('when-full and priority have defaults, are shown, and take nothing else', () => {
+  assert.equal(parseSettings({'when-full': 'throttle', priority: '0'}), {
+    whenFull: 'throttle',
+    priority: 0,
+  });
+  const shown = showSettings(FILE);
+  assert.is(shown['when-full'], 'block');
+  assert.is(shown['priority'], '50');
+  for (const bad of ['bypass', '', 'Throttle']) {
+    assert.throws(() => parseSettings({'when-full': bad}), /when-full takes block or throttle/u);
+  }
+
+  for (const bad of ['101', '-1', '1.5', 'high', '']) {
+    assert.throws(() => parseSettings({priority: bad}), /priority takes a number from 0 to 100/u);
+  }
+});
+
 test('log-age takes a time or off, is shown as it was given, and is read back', () => {
   assert.equal(parseSettings({'log-age': '7d'}), {logAgeSeconds: 604_800});
   assert.equal(parseSettings({'log-age': 'off'}), {logAgeSeconds: 0});

@@ -43,6 +43,21 @@ test('a message keeps the time when its trouble began, and there is one of a cod
   assert.equal(notices.list(), []);
 });
 
+test('slowed writes are told once, with their reason and since when, and are no want of room', () => {
+  const {notices, clock} = make();
+  const slowed = {bytesPerSecond: 1024 * 1024, since: '2026-01-01T00:00:00.000Z', reason: 'so'};
+  assert.match(notices.slowed(slowed) ?? '', /slowed to 1 MiB\/s: so/u);
+  assert.is(notices.slowed({...slowed, reason: 'otherwise'}), undefined, 'no second event');
+  assert.equal(codes(notices), ['WRITES_SLOWED warning']);
+  notices.parked();
+  clock.advance(2000);
+  assert.match(notices.waiting()?.reason ?? '', /when-full=throttle.*otherwise/u);
+  assert.match(notices.slowed(undefined) ?? '', /not slowed any more/u);
+  assert.is(notices.unparked(), false, 'the log had room all the time');
+  assert.equal(codes(notices), []);
+  assert.is(notices.slowed(undefined), undefined);
+});
+
 test('writes that wait a moment for the next segment are no news; longer, they say for what', () => {
   const {notices, clock} = make();
   notices.parked();

@@ -35,12 +35,15 @@ export interface LifeOptions {
 }
 
 export interface Life {
+  readonly files: Files;
   readonly shared: Shared;
   readonly disk: ActiveDisk;
   readonly front: Front;
   readonly committer: Committer;
   readonly keeper: Keeper;
   readonly replayer: Replayer;
+  /** Looks after the room of the log, where somebody does (sim/room). */
+  readonly lookForRoom?: () => void;
 }
 
 /** Activates the disk: everything that happens before the first request is answered. */
@@ -111,5 +114,5 @@ export function beginLife(options: LifeOptions): Life {
     },
   });
   const committer = new Committer({files, clock, shared, responder, onFailure});
-  return {shared, disk, front, committer, keeper, replayer};
+  return {files, shared, disk, front, committer, keeper, replayer};
 }

@@ -42,6 +42,10 @@ export class DaemonFiles implements Files {
     return this.#as(() => this.#disk.sizeOf(fd));
   }
 
+  freeBytes(): number {
+    return this.#disk.freeBytes();
+  }
+
   list(directory: string): string[] {
     return this.#as(() => this.#disk.list(directory));
   }
@@ -104,6 +108,10 @@ export class PeekFiles implements Files {
 
   sizeOf(fd: number): number {
     return this.#disk.peekSize(this.#pathOf(fd));
+  }
+
+  freeBytes(): number {
+    return this.#disk.freeBytes();
   }
 
   list(directory: string): string[] {

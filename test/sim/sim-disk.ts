@@ -298,6 +298,10 @@ export class SimDisk implements Files {
     });
   }
 
+  freeBytes(): number {
+    return Math.max(0, Math.min(Number.MAX_SAFE_INTEGER, this.capacityBytes) - this.usedBytes());
+  }
+
   // Parts.
 
   #makeDirectories(path: string): void {

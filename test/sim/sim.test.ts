@@ -45,6 +45,7 @@ test(`seeds 1 to ${FIXED_SEEDS} pass, and contain what they are there for`, () =
     faults: 0,
     batches: 0,
     rotations: 0,
+    slowed: 0,
   };
   for (let seed = 1; seed <= FIXED_SEEDS; seed += 1) {
     const {statistics} = judge(drawScript(seed), `seed ${seed}`);

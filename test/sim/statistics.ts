@@ -9,6 +9,8 @@ export interface WorldStatistics {
   batches: number;
   rotations: number;
   tornTails: number;
+  /** Looks that slowed the writes. */
+  slowed: number;
   simulatedMs: number;
 }
 
@@ -23,6 +25,7 @@ export function emptyStatistics(): WorldStatistics {
     batches: 0,
     rotations: 0,
     tornTails: 0,
+    slowed: 0,
     simulatedMs: 0,
   };
 }

@@ -17,6 +17,7 @@ import {resourcePaths} from '../../src/core/home.js';
 import {formatPosition} from '../../src/core/position.js';
 import {MIB} from '../../src/core/units.js';
 import {COMMAND, WORD} from '../../src/disk/shared.js';
+import {keep, withGuard} from './room.js';
 import {RotNoticed, rotLog} from './rot.js';
 import {checkBounds} from './bounds.js';
 import {beginLife, type Life} from './life.js';
@@ -297,7 +298,7 @@ export class World {
     this.#disk.actor = actor;
     try {
       if (actor === 'commit') life.committer.step();
-      else if (actor === 'keeper') life.keeper.step();
+      else if (actor === 'keeper') keep(life);
       else life.replayer.step();
     } finally {
       this.#acting.pop();
@@ -426,6 +427,7 @@ export class World {
       responder: this.#user,
     });
     this.#disk.crashAfter(undefined);
+    this.#life = withGuard(this.#life, this.#script, this.#clock, this.statistics);
   }
 
   #judge(death: Death): void {

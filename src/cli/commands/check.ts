@@ -2,7 +2,7 @@ import {Errors, Flags} from '@oclif/core';
 import type {StatusDocument} from '../../control/api.js';
 import {LAG_SECONDS_WARNING} from '../../control/health.js';
 import {EXIT} from '../../core/codes.js';
-import {parseSize} from '../../core/units.js';
+import {parseDuration, parseSize} from '../../core/units.js';
 import {MarsCommand} from '../base-command.js';
 import {parseLimits, parsePercent, parseSeconds} from '../check-limits.js';
 import {connectDaemon} from '../daemon.js';
@@ -52,6 +52,17 @@ export default class Check extends MarsCommand {
       default: '5',
       helpValue: 'PERCENT',
     }),
+    'warn-full-in': Flags.string({
+      description:
+        'WARNING where nothing is free there so soon, at the growth of the last half hour',
+      default: '3h',
+      helpValue: 'TIME',
+    }),
+    'crit-full-in': Flags.string({
+      description: 'CRITICAL where that is so soon',
+      default: '30m',
+      helpValue: 'TIME',
+    }),
   };
   static override summary = 'one line and an exit status for monitoring';
 
@@ -61,6 +72,7 @@ export default class Check extends MarsCommand {
       lagSeconds: parseLimits(flags, 'lag', parseSeconds),
       lagBytes: parseLimits(flags, 'lag-bytes', parseSize),
       space: parseLimits(flags, 'space', parsePercent),
+      fullIn: parseLimits(flags, 'full-in', parseDuration),
     };
     const name = args.name === 'all' ? undefined : args.name;
     const query = name === undefined ? '' : `?resource=${encodeURIComponent(name)}`;

@@ -10,7 +10,7 @@ import type {
   ResourceStatus,
 } from '../../control/api.js';
 import type {ResourceFacts} from '../../cluster/facts.js';
-import type {DiskStatus} from '../../core/disk-status.js';
+import type {DiskStatus, SpaceWish} from '../../core/disk-status.js';
 import {copyHealth, healthWithReplicas, worst} from '../../control/health.js';
 import {CONFIRM_PROTOCOL} from '../../core/confirm-lines.js';
 import {DiskError} from '../../core/errors.js';
@@ -26,6 +26,7 @@ import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
 import type {Resource} from '../resource.js';
 import {roleOf, stateOf, isServed} from '../views.js';
+import {Acks} from './acks.js';
 import {copyAgain} from './begin-copy.js';
 import type {Candidate, Own} from './choose-source.js';
 import {FACTS_FRESH_MS, mayNeedLog, replicasElsewhere, type ClusterPort} from './cluster-port.js';
@@ -60,12 +61,6 @@ const DISK_TIMEOUT_MS = 5000;
 const POLL_FRESH_MS = 200;
 /** For streams: a position so old is as good as a new one. */
 const STATUS_FRESH_MS = 20;
-/** So much older than the sockets say, an acknowledgement is no news. */
-const ACK_FRESH_MS = 15_000;
-
-interface KnownAck extends Ack {
-  readonly atMs: number;
-}
 
 /** Replication of one resource; from its load to its end. */
 export class Replica {
@@ -78,7 +73,7 @@ export class Replica {
   readonly folders: FolderChoice;
   readonly #context: Context;
   readonly #cluster: ClusterPort;
-  readonly #acks = new Map<string, KnownAck>();
+  readonly #acks: Acks;
   readonly #lag = new LagClock();
   readonly #isHeld: () => boolean;
   readonly #abort = new AbortController();
@@ -102,6 +97,7 @@ export class Replica {
     this.#context = context;
     this.#cluster = cluster;
     this.resource = resource;
+    this.#acks = new Acks(context.clock);
     const {paths} = resource.places;
     this.slots = new Slots(paths.slotsFile, context.clock);
     this.retention = new Retention({
@@ -113,6 +109,7 @@ export class Replica {
       partsAt: (replica) => partingPoint(this.#standing(), replica),
       isMember: (nodeId) => mayNeedLog(cluster, context.clock, nodeId, this.candidates()),
       isRemoved: (nodeId) => cluster.isRemoved(nodeId),
+      yieldingBytes: () => context.space?.yieldingBytes(resource.name) ?? 0,
       lagMs: (position) => this.#lag.lagMs(position, context.clock.monotonicMs()),
       tellDisk: async (position) => {
         await callDisk(paths.socket, '/retain', DISK_TIMEOUT_MS, {position});
@@ -235,7 +232,7 @@ export class Replica {
 
   /** What a replica confirmed over its stream. */
   noteAck(nodeId: string, ack: Ack): void {
-    this.#acks.set(nodeId, {...ack, atMs: this.#context.clock.monotonicMs()});
+    this.#acks.note(nodeId, ack);
     this.slots.advance(nodeId, numberOf(ack.replayed));
   }
 
@@ -255,6 +252,11 @@ export class Replica {
     this.resource.hush('REPLICA_DROPPED');
   }
 
+  /** Where the slowest of the replicas is that fetch now, for a disk that slows its writes for them. */
+  fetchStanding(disk: DiskStatus): SpaceWish['fetch'] {
+    return this.retention.fetchStanding(disk, (nodeId) => this.synchronous.isFetching(nodeId));
+  }
+
   /** The status of the disk process, asked once for all who ask at the same time. */
   async sourceStatus(maxAgeMs = STATUS_FRESH_MS): Promise<DiskStatus | undefined> {
     const now = this.#context.clock.monotonicMs();
@@ -269,7 +271,7 @@ export class Replica {
 
   /** A replica is gone by its own wish, or was removed. */
   forget(nodeId: string): void {
-    this.#acks.delete(nodeId);
+    this.#acks.forget(nodeId);
     this.slots.forget(nodeId);
     this.resource.hush('REPLICA_DROPPED');
   }
@@ -342,12 +344,11 @@ export class Replica {
     const synchronous = this.resource.disk?.synchronous ?? null;
     return this.candidates().map((candidate) => {
       const {nodeId} = candidate;
-      const ack = this.#acks.get(nodeId);
       return replicaStatus({
         candidate,
         ageMs: this.#cluster.facts.ageMs(nodeId, nowMs),
         nowMs: clock.wallMs(),
-        ack: ack !== undefined && nowMs - ack.atMs < ACK_FRESH_MS ? ack : undefined,
+        ack: this.#acks.fresh(nodeId),
         counted:
           synchronous && synchronous.replicas.some(({node, counted}) => node === nodeId && counted),
         primaryEnd,

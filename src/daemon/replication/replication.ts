@@ -5,6 +5,7 @@ import type {Member} from '../../cluster/members.js';
 import type {ResourceStatus} from '../../control/api.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import {SYNC_LIMIT_DEFAULT} from '../../core/limits.js';
+import {spacePolicyOf} from '../../core/space.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {
@@ -103,7 +104,7 @@ export class Replication {
   async #run(): Promise<void> {
     const {signal} = this.#abort;
     while (!signal.aborted) {
-      for (const [name, replica] of this.#replicas) {
+      for (const [name, replica] of this.#byPriority()) {
         try {
           await replica.tick();
         } catch (error) {
@@ -113,6 +114,13 @@ export class Replication {
 
       await sleep(TICK_MS, undefined, {signal}).catch(() => undefined);
     }
+  }
+
+  /** Who gives way first comes first: what its log gives back is there for the next. */
+  #byPriority(): [string, Replica][] {
+    const priorityOf = ({resource}: Replica): number =>
+      resource.fault === undefined ? spacePolicyOf(resource.file).priority : 0;
+    return [...this.#replicas].sort(([, one], [, other]) => priorityOf(one) - priorityOf(other));
   }
 
   /** What this node tells of its replicas. */

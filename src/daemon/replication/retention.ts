@@ -8,7 +8,7 @@
  */
 import fs from 'node:fs';
 import type {Clock} from '../../core/clock.js';
-import type {DiskStatus} from '../../core/disk-status.js';
+import type {DiskStatus, SpaceWish} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
 import {LOG_CAP_BYTES_DEFAULT} from '../../core/limits.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
@@ -32,6 +32,8 @@ export interface RetentionPorts {
   readonly isMember: (nodeId: string) => boolean;
   /** true: somebody has removed it from the cluster. */
   readonly isRemoved: (nodeId: string) => boolean;
+  /** Log of resources that give way before this one, on the same file system. */
+  readonly yieldingBytes: () => number;
   /** For how long the log has been beyond a position, as far as this daemon saw it. */
   readonly lagMs: (position: number) => number;
   readonly tellDisk: (position: string | null) => Promise<void>;
@@ -139,17 +141,12 @@ export class Retention {
   }
 
   #applyCap(disk: DiskStatus): void {
-    const {slots, file, logDirectory, onDropped} = this.#ports;
+    const {slots, onDropped} = this.#ports;
     const end = parsePosition(disk.position) ?? 0;
     const oldest = slots.retainFrom;
     // The usual case costs no system call.
     if (oldest === undefined || end - oldest < disk.log.segmentBytes) return;
-    const {bavail, bsize} = fs.statfsSync(logDirectory);
-    const capBytes = capInForce({
-      capBytes: file()?.logCapBytes ?? LOG_CAP_BYTES_DEFAULT,
-      freeBytes: bavail * bsize,
-      logBytes: disk.log.bytes,
-    });
+    const capBytes = this.capBytes(disk);
     for (const [nodeId, {name, position}] of slots.all) {
       if (end - position <= capBytes) continue;
       const lag = formatBytes(end - position);
@@ -160,6 +157,50 @@ export class Retention {
           `(${formatBytes(capBytes)}): ${remedyOf(nodeId)}`,
       );
     }
+  }
+
+  /** So much log may be kept for one replica now: what resources that give way first have counts as free. */
+  capBytes(disk: DiskStatus): number {
+    const {file, logDirectory, yieldingBytes} = this.#ports;
+    const {bavail, bsize} = fs.statfsSync(logDirectory);
+    return capInForce({
+      capBytes: file()?.logCapBytes ?? LOG_CAP_BYTES_DEFAULT,
+      freeBytes: bavail * bsize + yieldingBytes(),
+      logBytes: disk.log.bytes,
+    });
+  }
+
+  /** Where the slowest of the replicas is that fetch now; null: none does. */
+  fetchStanding(disk: DiskStatus, isFetching: (nodeId: string) => boolean): SpaceWish['fetch'] {
+    const positions = [...this.#ports.slots.all]
+      .filter(([nodeId]) => isFetching(nodeId))
+      .map(([, {position}]) => position);
+    if (positions.length === 0) return null;
+    const capBytes = Math.max(1, this.capBytes(disk));
+    return {position: formatPosition(Math.min(...positions)), capBytes};
+  }
+
+  /**
+   * There is no room for a log at all: the slot that lags most is let go, whatever the limits say,
+   * if that gives back as much as one logfile.
+   *
+   * @returns whether there was such a slot
+   */
+  sacrifice(disk: DiskStatus): boolean {
+    const {slots, onDropped} = this.#ports;
+    const replayed = parsePosition(disk.replayed) ?? 0;
+    const furthest = [...slots.all].sort(([, one], [, other]) => one.position - other.position)[0];
+    if (furthest === undefined) return false;
+    const [nodeId, {name, position}] = furthest;
+    // What is not replayed here stays with or without the slot.
+    if (replayed - position < disk.log.segmentBytes) return false;
+    slots.drop(nodeId);
+    onDropped(
+      name,
+      `${subjectOf(nodeId, name)} lags ${formatBytes(replayed - position)}, and the file system of the ` +
+        `log has no room: ${remedyOf(nodeId)}`,
+    );
+    return true;
   }
 
   async #tell(disk: DiskStatus): Promise<void> {

@@ -51,6 +51,7 @@ export async function serveLogStream(options: PeerStream): Promise<void> {
     takeBandwidth: (bytes, signal) => bandwidth.take(bytes, signal),
   });
   const release = replica.synchronous.add({
+    nodeId: caller.id,
     stop: () => {
       server.stop({code: 'PEER_REFUSED', text: `${file.name} is disconnected by wish`});
     },

@@ -15,6 +15,8 @@ const FRESH_MS = 20;
 
 /** A stream that is served to a follower. */
 export interface ServedStream {
+  /** The follower's node. */
+  readonly nodeId: string;
   readonly stop: () => void;
   readonly ask: (ask: Ask & {readonly epoch: string}) => void;
 }
@@ -46,6 +48,11 @@ export class SynchronousServing {
   add(stream: ServedStream): () => void {
     this.#streams.add(stream);
     return () => this.#streams.delete(stream);
+  }
+
+  /** Whether a node fetches the log from here just now. */
+  isFetching(nodeId: string): boolean {
+    return [...this.#streams].some((stream) => stream.nodeId === nodeId);
   }
 
   /** Ends all streams. */

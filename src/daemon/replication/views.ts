@@ -7,8 +7,8 @@ import type {
   ResourceState,
   ResourceStatus,
   Role,
-  SlotStatus,
 } from '../../control/api.js';
+import type {SlotStatus} from '../../control/space-api.js';
 import {formatPosition} from '../../core/position.js';
 import type {Waiting} from '../../core/disk-status.js';
 import {REPLICATION_MODES} from '../../core/mode.js';

@@ -23,6 +23,7 @@ let dropped: string[] = [];
 let back: string[] = [];
 let ageLimitSeconds = 0;
 let lagMs = Infinity;
+let yieldingBytes = 0;
 let parts: number | undefined;
 let slots: Slots;
 let retention: Retention;
@@ -39,6 +40,7 @@ test.before.each(() => {
   back = [];
   ageLimitSeconds = 0;
   lagMs = Infinity;
+  yieldingBytes = 0;
   parts = undefined;
   slots = new Slots(join(directory, 'slots.json'), clock);
   retention = new Retention({
@@ -47,6 +49,7 @@ test.before.each(() => {
     logDirectory: directory,
     file: () => file({logCapBytes: 64 * MIB, logAgeSeconds: ageLimitSeconds}),
     lagMs: () => lagMs,
+    yieldingBytes: () => yieldingBytes,
     replicas: () => others,
     partsAt: () => parts,
     isMember: (id) => members.has(id),
@@ -143,6 +146,27 @@ test('who was let go and has caught up all the same gets its slot back, and need
   assert.is(slots.isDropped(BETA), false);
   assert.is(slots.retainFrom, end - MIB);
   assert.equal([dropped, back], [['beta'], ['beta']]);
+});
+
+test('log of resources that give way first counts as room', () => {
+  const cap = (): number => retention.capBytes(serving());
+  const before = cap();
+  assert.is(before, 64 * MIB, 'there is room enough here');
+  yieldingBytes = 2 ** 40;
+  assert.is(cap(), before, 'the limit of the user stays');
+});
+
+test('without any room the slot that lags most goes first, if that gives back a logfile', async () => {
+  const replayed = 20 * MIB;
+  const end = serving({position: formatPosition(replayed), replayed: formatPosition(replayed)});
+  await retention.pin(BETA, 'beta', 5 * MIB, end);
+  await retention.pin(idOf('c'), 'gamma', 9 * MIB, end);
+  await retention.pin(idOf('d'), 'delta', replayed - MIB, end);
+  assert.ok(retention.sacrifice(end));
+  assert.ok(retention.sacrifice(end));
+  assert.not(retention.sacrifice(end), 'what is kept for the last one is less than a file');
+  assert.equal(dropped, ['beta', 'gamma']);
+  assert.ok(slots.all.has(idOf('d')));
 });
 
 test('a node that is no member any more is forgotten, but not at once', async () => {

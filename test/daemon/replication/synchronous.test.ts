@@ -73,7 +73,9 @@ function want(disk: Duplex | undefined, position: number, change: Partial<WantLi
 test('what a flush waits for goes to every stream, what followers confirm to the disk', async () => {
   const {serving, disks, heard, end} = begin();
   const asked: unknown[] = [];
-  const remove = serving.add({stop: () => undefined, ask: (ask) => asked.push(ask)});
+  const remove = serving.add({nodeId: 'b', stop: () => undefined, ask: (ask) => asked.push(ask)});
+  assert.ok(serving.isFetching('b'));
+  assert.not(serving.isFetching('c'));
   await comes(() => disks.length === 1);
   want(disks[0], 4096);
   await comes(() => asked.length === 1);
@@ -120,7 +122,7 @@ test('positions never go back: what the disk said by itself may come late', asyn
       return Promise.resolve({epoch, appended, durable: 0, timeMs: 0});
     };
   const asked: unknown[] = [];
-  serving.add({stop: () => undefined, ask: (each) => asked.push(each)});
+  serving.add({nodeId: 'b', stop: () => undefined, ask: (each) => asked.push(each)});
   assert.is((await serving.positions(ask(100))).appended, 100);
   want(disks[0], 90);
   await comes(() => asked.length === 1);
