@@ -260,8 +260,11 @@ export class Follower {
 
   #makeNext(state: NextState): void {
     const {files, clock, config, event, onStop, onCommitFailed} = this.#options;
-    try {
+    const isRead = this.#tries(['LOG_CORRUPT'], () => {
       this.#activate(false);
+    });
+    if (!isRead) return;
+    this.#tries(['IMAGE_CHANGED', 'STATE_UNREADABLE', 'STORE_FULL'], () => {
       this.#next = new NextReplica({
         ...{files, clock, config, state, onCommitFailed},
         onTrouble: (error) => {
@@ -278,18 +281,28 @@ export class Follower {
           onStop();
         },
       });
+    });
+  }
+
+  /**
+   * Where it fails for one of these reasons, what is here cannot be kept until the other one is whole.
+   * All others are told, and change nothing: an image that was swapped must not be written to.
+   */
+  #tries(reasons: readonly DiskError['code'][], act: () => void): boolean {
+    try {
+      act();
+      return true;
     } catch (error) {
-      // What is here is no replica that could be kept until the other one is whole.
-      const known = storeError(error, 'read what is here');
-      if (!(known instanceof DiskError)) throw error;
-      this.#giveUpNext(known);
+      if (!(error instanceof DiskError) || !reasons.includes(error.code)) throw error;
+      this.#giveUpNext(error);
+      return false;
     }
   }
 
   /** The image is mended in place: it is no state of the disk until that is done. */
   #giveUpNext(reason: DiskError): void {
     const {files, config, event, onStop} = this.#options;
-    repairInPlace(files, config);
+    repairInPlace(files, config, reason.code !== 'IMAGE_CHANGED');
     const text = `${reason.message}: what differs is copied into the image itself, which is of no use until that is done`;
     event({code: 'SYNC_BEGUN', severity: 'warning', text});
     onStop();

@@ -27,7 +27,7 @@ import {activateFollow, forgetLog, type FollowedDisk} from './follow-activation.
 import {FollowLog} from './follow-log.js';
 import {FollowStream} from './follow-stream.js';
 import {FollowView} from './follow-view.js';
-import {nextConfig, repairPath, type NextState} from './next-state.js';
+import {nextConfig, refuseReplayed, repairPath, type NextState} from './next-state.js';
 import {isWholeRepair, RepairSegment} from './repair-segment.js';
 import {Shared, SHARED_BYTES} from './shared.js';
 import {emptySyncState, readSyncState, writeSyncState, type SyncState} from './sync-state.js';
@@ -72,7 +72,8 @@ export class NextReplica {
     this.#options = options;
     this.#config = nextConfig(options.config, options.state);
     this.#view = new FollowView(options.clock);
-    const {files, state} = options;
+    const {files, state, config} = options;
+    refuseReplayed(files, config.home, config.resource.name, state);
     if (state.image !== null && !files.exists(state.image)) this.restart();
     const sync = this.#sync();
     const {sizeBytes, doneChunks, chunkBytes} = sync;

@@ -22,6 +22,7 @@ import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition, parsePosition} from '../core/position.js';
 import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
+import {openReplayState} from '../image/replay-state.js';
 import {positionSchema} from '../log/lineage.js';
 import type {DiskConfig} from './config.js';
 import {replaceFile} from './replace-file.js';
@@ -37,6 +38,11 @@ export interface NextState {
   readonly image: string | null;
   /** Space for all of it is reserved when it is whole, as the old one has it. */
   readonly preallocate: boolean;
+  /**
+   * The old image holds nothing of its log from here on: `to` of its replay state when it was looked at.
+   * What is replayed after that is not among what was asked for.
+   */
+  readonly oldTo: number;
   /** Once it is `switching`: replay positions of the new image, and the logfiles that go with it. */
   readonly from: number;
   readonly to: number;
@@ -54,6 +60,7 @@ const schema = v.object({
   at: v.nullable(position),
   image: v.nullable(v.string()),
   preallocate: v.boolean(),
+  oldTo: position,
   from: position,
   to: position,
   logFiles: v.array(v.pipe(v.string(), v.regex(/^log-[^/]+$/u, 'not the name of a logfile'))),
@@ -86,7 +93,7 @@ export function beginNext(
     files.syncDirectory(dirname(wishes.image));
   }
 
-  const none = {from: 0, to: 0, logFiles: []};
+  const none = {oldTo: replayedTo(files, home, name), from: 0, to: 0, logFiles: []};
   writeNextState(files, home, name, {schema: 1, state: 'fetching', ...wishes, ...none});
 }
 
@@ -120,6 +127,7 @@ export function writeNextState(files: Files, home: string, name: string, state: 
   const text = JSON.stringify({
     ...state,
     at: state.at === null ? null : formatPosition(state.at),
+    oldTo: formatPosition(state.oldTo),
     from: formatPosition(state.from),
     to: formatPosition(state.to),
   });
@@ -161,6 +169,26 @@ export function dropNext(files: Files, home: string, name: string): void {
   removeNextFiles(files, home, name);
 }
 
+/** How far the image of a resource may be. @throws DiskError STATE_UNREADABLE */
+function replayedTo(files: Files, home: string, name: string): number {
+  const {file, state} = openReplayState(files, resourcePaths(home, name).replayFile);
+  file.close();
+  return state.to;
+}
+
+/**
+ * Somebody who knows nothing of next.json, such as an older version, may have replayed the old log on.
+ *
+ * @throws DiskError IMAGE_CHANGED where what was asked for is not all that differs
+ */
+export function refuseReplayed(files: Files, home: string, name: string, state: NextState): void {
+  const to = replayedTo(files, home, name);
+  if (state.kind !== 'repair' || to === state.oldTo) return;
+  const [is, was] = [formatPosition(to), formatPosition(state.oldTo)];
+  const text = `the image of ${name} was at ${was} when its repair began, and is at ${is}`;
+  throw new DiskError('IMAGE_CHANGED', text, {resource: name});
+}
+
 function imageOf(files: Files, home: string, name: string): string | null {
   try {
     return readNextState(files, home, name)?.image ?? null;
@@ -185,14 +213,20 @@ export function removeNextFiles(files: Files, home: string, name: string): void 
   }
 }
 
-/** What was to be repaired beside is repaired in the image itself: sync.json first, then the rest goes. */
-export function repairInPlace(files: Files, {home, resource}: DiskConfig): void {
+/**
+ * What was to be repaired beside is repaired in the image itself: sync.json first, then the rest goes.
+ *
+ * @param isKnown false: what was known of the image does not hold
+ */
+export function repairInPlace(files: Files, {home, resource}: DiskConfig, isKnown: boolean): void {
   const {name, sizeBytes} = resource;
   const {nextHome} = resourcePaths(home, name);
   const planned = readSyncState(files, nextHome, name);
   const begun = {state: 'copying', doneChunks: 0, end: null, endChain: null} as const;
   const state =
-    planned?.only == null ? emptySyncState(sizeBytes, SYNC_CHUNK_BYTES) : {...planned, ...begun};
+    planned?.only == null || !isKnown
+      ? emptySyncState(sizeBytes, SYNC_CHUNK_BYTES)
+      : {...planned, ...begun};
   writeSyncState(files, home, name, state);
   dropNext(files, home, name);
 }

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import {join} from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
+import {isDiskError} from '../../../src/core/errors.js';
 import {createNodeFiles, type Files} from '../../../src/core/files.js';
 import {BLOCK_BYTES} from '../../../src/core/limits.js';
 import {systemClock} from '../../../src/core/clock.js';
@@ -15,7 +16,9 @@ import {undoFork} from '../../../src/daemon/replication/fork-undo.js';
 import {replayOnto} from '../../../src/daemon/replication/branch-image.js';
 import {activate} from '../../../src/disk/activation.js';
 import {readDiskConfig} from '../../../src/disk/config.js';
-import {readNextState} from '../../../src/disk/next-state.js';
+import {Follower} from '../../../src/disk/follower.js';
+import {readNextState, repairInPlace} from '../../../src/disk/next-state.js';
+import {Notices} from '../../../src/disk/notices.js';
 import {Shared, SHARED_BYTES} from '../../../src/disk/shared.js';
 import {readSyncState} from '../../../src/disk/sync-state.js';
 import {ForkNode, NAME, SIZE_BYTES} from './fork-rig.js';
@@ -212,6 +215,73 @@ test('hazard 13: undo while it is repaired brings the branch back, and nothing o
     await loser.follow(winner);
     assert.ok(loser.image().equals(winner.model));
   }, true);
+});
+
+test('hazard 13: an image that was replayed on meanwhile is not repaired by what was asked for before', async () => {
+  await inWorld(async ({loser, winner}) => {
+    const {to} = loser.replayed();
+    loser.rested(to + 4096, to);
+    let error: unknown;
+    await repairLife(loser, winner).catch((thrown: unknown) => {
+      error = thrown;
+    });
+    assert.ok(isDiskError(error, 'IMAGE_CHANGED'), String(error));
+    repairInPlace(createNodeFiles(), readDiskConfig(loser.home, NAME), false);
+    const sync = readSyncState(createNodeFiles(), loser.home, NAME);
+    assert.equal([sync?.state, sync?.only], ['empty', null]);
+  });
+});
+
+/** The process that follows, as it starts. @returns whether it ended by itself */
+async function startFollower(node: ForkNode): Promise<boolean> {
+  let isStopped = false;
+  const follower = new Follower({
+    ...{files: createNodeFiles(), clock: systemClock, config: readDiskConfig(node.home, NAME)},
+    ...{shared: new Shared(new SharedArrayBuffer(SHARED_BYTES)), notices: new Notices(systemClock)},
+    ...{acceptImage: false, event: () => undefined, onActive: () => undefined},
+    onReady: () => undefined,
+    onStop: () => {
+      isStopped = true;
+    },
+    onFatal: (error) => {
+      throw error;
+    },
+    onCommitFailed: (errno) => {
+      throw new Error(errno);
+    },
+  });
+  try {
+    follower.start();
+    return isStopped;
+  } finally {
+    await follower.stop();
+  }
+}
+
+test('H22: an image that was swapped while its repair is fetched is refused, and nothing is written', async () => {
+  await inWorld(async ({loser}) => {
+    assert.not(await startFollower(loser), 'as it is, it goes on');
+    const {image} = loser.paths;
+    const content = fs.readFileSync(image);
+    fs.writeFileSync(`${image}.other`, content);
+    fs.renameSync(`${image}.other`, image);
+    let error: unknown;
+    await startFollower(loser).catch((thrown: unknown) => {
+      error = thrown;
+    });
+    assert.ok(isDiskError(error, 'IMAGE_CHANGED'), String(error));
+    assert.is(readSyncState(createNodeFiles(), loser.home, NAME), undefined);
+    assert.is(readNextState(createNodeFiles(), loser.home, NAME)?.state, 'fetching');
+  });
+});
+
+test('a branch whose log is damaged while its repair is fetched is mended in place', async () => {
+  await inWorld(async ({loser}) => {
+    loser.damage(loser.replayed().to - 4096);
+    assert.ok(await startFollower(loser), 'the next process begins anew');
+    assert.is(readNextState(createNodeFiles(), loser.home, NAME), undefined);
+    assert.is(readSyncState(createNodeFiles(), loser.home, NAME)?.state, 'copying');
+  });
 });
 
 test('hazard 13: what came before a cut is not fetched again', async () => {
