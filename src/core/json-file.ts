@@ -1,35 +1,23 @@
 import fs from 'node:fs';
-import {dirname} from 'node:path';
-import {HOME_SCHEMA} from './home.js';
 import {DiskError, errnoOf, storeError} from './errors.js';
+import {createNodeFiles, type Files} from './files.js';
+import {HOME_SCHEMA} from './home.js';
+import {replaceFile} from './replace-file.js';
+
+const nodeFiles = createNodeFiles();
 
 /**
- * Writes a state file so that a crash leaves the old or the new one: temporary file, fsync,
- * rename, fsync of the directory.
+ * Writes a state file so that a crash leaves the old or the new one (replace-file.ts).
  *
  * @throws DiskError STORE_FULL, STORE_READ_ONLY or STORE_IO; the old file is then untouched
  */
-export function writeJsonFile(path: string, value: unknown): void {
-  const temporary = `${path}.tmp`;
+export function writeJsonFile(path: string, value: unknown, files: Files = nodeFiles): void {
   try {
-    const fd = fs.openSync(temporary, 'w', 0o600);
-    try {
-      fs.writeFileSync(fd, `${JSON.stringify(value, null, 2)}\n`);
-      fs.fsyncSync(fd);
-    } finally {
-      fs.closeSync(fd);
-    }
-
-    fs.renameSync(temporary, path);
-    const directory = fs.openSync(dirname(path), 'r');
-    try {
-      fs.fsyncSync(directory);
-    } finally {
-      fs.closeSync(directory);
-    }
+    replaceFile(files, path, Buffer.from(`${JSON.stringify(value, null, 2)}\n`));
   } catch (error) {
+    const temporary = `${path}.tmp`;
     try {
-      fs.rmSync(temporary, {force: true});
+      if (files.exists(temporary)) files.unlink(temporary);
     } catch {
       // Such as a directory of that name: why the file was not written says more.
     }

@@ -7,6 +7,7 @@
  */
 import {crc32} from 'node:zlib';
 import {assert} from './assert.js';
+import {passCrashPoint} from './crash-points.js';
 import {DiskError} from './errors.js';
 import type {Files} from './files.js';
 
@@ -85,7 +86,9 @@ export class TwoSlotFile {
     slot.write(text, HEADER_BYTES);
     slot.writeUInt32LE(crc32(slot.subarray(8)), 4);
     this.#files.write(this.#fd, slot, 0, SLOT_BYTES, (sequence % 2) * SLOT_BYTES);
+    passCrashPoint('two-slot-written');
     this.#files.syncData(this.#fd);
+    passCrashPoint('two-slot-synced');
     this.#sequence = sequence;
   }
 

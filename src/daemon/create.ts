@@ -10,6 +10,7 @@ import fs from 'node:fs';
 import {randomBytes} from 'node:crypto';
 import {basename, join} from 'node:path';
 import type {CreateRequest, DeleteResult} from '../control/api.js';
+import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError, storeError} from '../core/errors.js';
 import {createNodeFiles} from '../core/files.js';
 import {HOME_SCHEMA, resourcePaths, type ResourceFile, type ResourcePaths} from '../core/home.js';
@@ -93,7 +94,9 @@ export async function createResource(
       writeSyncState(createNodeFiles(), context.paths.home, basename(work), state);
     }
 
+    passCrashPoint('create-staged');
     fs.renameSync(work, directory);
+    passCrashPoint('create-renamed');
     syncDirectory(context.paths.resourcesDirectory);
     return {file, undo};
   } catch (error) {
@@ -194,9 +197,11 @@ export async function removeResource(
   try {
     fs.rmSync(work, {recursive: true, force: true});
     fs.renameSync(paths.directory, work);
+    passCrashPoint('delete-renamed');
     syncDirectory(context.paths.resourcesDirectory);
     removeRunFiles(paths);
     removeDeviceLink(link);
+    passCrashPoint('delete-run-files');
     fs.rmSync(nextImagePath(file.imagePath), {force: true});
     if (file.imageOwned) await fs.promises.rm(file.imagePath, {force: true});
     await fs.promises.rm(work, {recursive: true, force: true});

@@ -7,6 +7,7 @@ import type {
   SetRequest,
 } from '../control/api.js';
 import {CODES} from '../core/codes.js';
+import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import {createNodeFiles} from '../core/files.js';
 import type {ResourceFile} from '../core/home.js';
@@ -168,6 +169,7 @@ export async function becomeSecondary(
   const serving = found.kind === 'serving' || found.kind === 'silent';
   if (serving || file.designatedRole === 'primary') {
     await endServing(context, resource, deadlineOf(request));
+    passCrashPoint('secondary-deactivated');
     resource.save({designatedRole: 'secondary', withoutDevice: false, forcedAt: undefined});
     noteDevice(resource, undefined);
     context.tell('ROLE_SECONDARY', 'info', file.name, `${file.name} is secondary here`);
@@ -336,6 +338,7 @@ export async function resize(
   if (sizeBytes > file.sizeBytes) {
     checkImageCapacity(file, sizeBytes);
     await callDisk(places.paths.socket, '/resize', COMMAND_TIMEOUT_MS, {sizeBytes});
+    passCrashPoint('resize-done');
     resource.save({sizeBytes});
     const text = `${name} has grown to ${formatBytes(sizeBytes)}`;
     context.tell('RESOURCE_RESIZED', 'info', name, text, {sizeBytes});

@@ -12,6 +12,7 @@
 import {randomBytes} from 'node:crypto';
 import {join} from 'node:path';
 import type {Clock} from '../core/clock.js';
+import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
@@ -218,6 +219,7 @@ export function setSparesAside(
   }
 
   for (const {path} of recovered.cut) removeSegment(files, path);
+  passCrashPoint('spares-set-aside');
   // Before anything is appended: the next recovery must not see what this one has cut.
   if (named.length + recovered.cut.length > 0) files.syncDirectory(plan.directory);
 }
@@ -254,8 +256,10 @@ function beginEpoch(
     capacityBytes: plan.fileBytes - SEGMENT_HEADER_BYTES,
   };
   appendLineage(config, header, files);
+  passCrashPoint('epoch-in-lineage');
   writer.beginSegment(fd, header);
   files.sync(fd);
+  passCrashPoint('epoch-begun');
   index.beginSegment(header.start, header.capacityBytes);
   shared.pushSegment(number, fd, header.start);
   shared.set(WORD.readyUpTo, number);

@@ -14,6 +14,7 @@
  * inconsistent until the rest was fetched. Below `from` the chain value that replay begins with is
  * not known until then either.
  */
+import {passCrashPoint} from '../core/crash-points.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition} from '../core/position.js';
@@ -139,6 +140,7 @@ export function forgetLog(files: Files, config: DiskConfig): void {
   files.makeDirectory(logDirectory);
   const named = files.list(logDirectory).filter((name) => /^(?:log|spare)-/u.test(name));
   for (const name of named) files.unlink(`${logDirectory}/${name}`);
+  passCrashPoint('log-forgotten');
   if (named.length > 0) files.syncDirectory(logDirectory);
 }
 

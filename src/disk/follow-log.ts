@@ -22,6 +22,7 @@
  */
 import {join} from 'node:path';
 import {assert} from '../core/assert.js';
+import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {COMMIT_BYTES_MAX, SEGMENT_BYTES_MAX} from '../core/limits.js';
@@ -333,7 +334,11 @@ export class FollowLog {
     this.#commit();
     this.#committedBytes = position;
     const gives = lineage.length < this.#lineage.length;
-    if (lineage !== this.#lineage && !gives) this.#takeLineage(lineage);
+    if (lineage !== this.#lineage && !gives) {
+      this.#takeLineage(lineage);
+      passCrashPoint('follow-epoch-in-lineage');
+    }
+
     const header = headerHere(origin, position, {...this.#chain}, this.#segments.at(-1)?.header);
     const {number, originName} = header;
     const path = this.#supply.take(number, originName, SEGMENT_HEADER_BYTES + origin.capacityBytes);
@@ -343,6 +348,7 @@ export class FollowLog {
       this.#files.write(fd, stored, 0, SEGMENT_HEADER_BYTES, 0);
       // It may be the only place that tells where the log is, and no record may come for hours.
       this.#files.syncData(fd);
+      passCrashPoint('follow-segment-begun');
       // Epochs without records go when something else tells where the log is.
       if (gives) this.#takeLineage(lineage);
     } catch (error) {
@@ -432,6 +438,7 @@ export class FollowLog {
       this.#lineage = lineage;
     }
 
+    passCrashPoint('cut-lineage');
     const fd = retained === undefined ? -1 : this.#files.open(retained.path, 'write');
     const dropped = this.#segments.splice(retained === undefined ? at + 1 : 0);
     shared.dropSegmentsFrom(shared.segmentEnd - dropped.length);
@@ -448,10 +455,13 @@ export class FollowLog {
     }
 
     if (dropped.length > 0) this.#files.syncDirectory(this.#plan.directory);
+    passCrashPoint('cut-segments');
     if (last !== undefined) {
       const path = join(this.#plan.directory, last.name);
       zeroBehind(this.#files, {path, header: last.header}, to);
     }
+
+    passCrashPoint('cut-done');
 
     this.#position = to;
     this.#chain = chain;

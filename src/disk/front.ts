@@ -12,6 +12,7 @@
  * the tail that is not durable moves to another file (disk/relocate).
  */
 import {assert} from '../core/assert.js';
+import {passCrashPoint} from '../core/crash-points.js';
 import type {Clock} from '../core/clock.js';
 import type {Files} from '../core/files.js';
 import {BLOCK_BYTES} from '../core/limits.js';
@@ -457,9 +458,7 @@ export class Front implements DiskHandler {
 
   #command(): void {
     const shared = this.#shared;
-    const command = shared.get(WORD.command);
-    const argument = shared.commandArgument.get();
-    const done = this.#carryOut(command, argument);
+    const done = this.#carryOut(shared.get(WORD.command), shared.commandArgument.get());
     shared.set(WORD.command, COMMAND.none);
     shared.set(WORD.commandResult, done ? 1 : 0);
     shared.signal(WORD.commandDone);
@@ -482,6 +481,7 @@ export class Front implements DiskHandler {
       diskOffset: sizeBytes,
     });
     if (position < 0) return false;
+    passCrashPoint('resize-logged');
     this.#sizeBytes = sizeBytes;
     this.log.diskSizeBytes = sizeBytes;
     this.#shared.diskSize.set(sizeBytes);

@@ -4,11 +4,11 @@ import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {isObject} from '../core/json-file.js';
 import {formatPosition} from '../core/position.js';
+import {replaceFile} from '../core/replace-file.js';
 import {checkLineage, LINEAGE_ENTRIES_MAX, type LineageEntry} from '../log/lineage.js';
 import {formatChain} from '../log/record.js';
 import type {SegmentHeader} from '../log/segment.js';
 import type {DiskConfig} from './config.js';
-import {replaceFile} from './replace-file.js';
 
 /** Adds the epoch of `header`, durably, before anything is written in it. */
 export function appendLineage(config: DiskConfig, header: SegmentHeader, files: Files): void {
@@ -31,9 +31,10 @@ export function writeLineage(
   lineage: readonly LineageEntry[],
   files: Files,
 ): void {
-  const {lineageFile, directory} = resourcePaths(config.home, config.resource.name);
+  const {lineageFile} = resourcePaths(config.home, config.resource.name);
   const entries = lineage.slice(-LINEAGE_ENTRIES_MAX);
-  replaceFile(files, directory, lineageFile, JSON.stringify({schema: 1, entries}, null, 1));
+  const bytes = Buffer.from(`${JSON.stringify({schema: 1, entries}, null, 1)}\n`);
+  replaceFile(files, lineageFile, bytes);
 }
 
 /**

@@ -21,11 +21,11 @@ import {DiskError, isDiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition, parsePosition} from '../core/position.js';
+import {replaceFile} from '../core/replace-file.js';
 import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
 import {openReplayState} from '../image/replay-state.js';
 import {positionSchema} from '../log/lineage.js';
 import type {DiskConfig} from './config.js';
-import {replaceFile} from './replace-file.js';
 import {emptySyncState, readSyncState, writeSyncState, type SyncState} from './sync-state.js';
 
 export interface NextState {
@@ -123,7 +123,7 @@ export function readNextState(files: Files, home: string, name: string): NextSta
 
 /** Replaces next.json; durable when this returns. */
 export function writeNextState(files: Files, home: string, name: string, state: NextState): void {
-  const {nextFile, directory} = resourcePaths(home, name);
+  const {nextFile} = resourcePaths(home, name);
   const text = JSON.stringify({
     ...state,
     at: state.at === null ? null : formatPosition(state.at),
@@ -131,7 +131,7 @@ export function writeNextState(files: Files, home: string, name: string, state: 
     from: formatPosition(state.from),
     to: formatPosition(state.to),
   });
-  replaceFile(files, directory, nextFile, text);
+  replaceFile(files, nextFile, Buffer.from(`${text}\n`));
 }
 
 /** The same resource with the files of the replica that is made. */

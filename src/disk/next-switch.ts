@@ -14,6 +14,7 @@
  * Between 1 and 6 there is no replica that could be used; whoever starts here next ends the work.
  */
 import {dirname, join} from 'node:path';
+import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
@@ -74,8 +75,11 @@ export function* switchToNext(files: Files, config: DiskConfig): Generator<void,
   const {from, to} = next;
   replaceReplayState(files, paths.directory, paths.replayFile, {schema: 1, from, to, image});
   yield* applyRepair(files, repairPath(home, name), imagePath);
+  passCrashPoint('switch-image');
   takeLog(files, there.logDirectory, paths.logDirectory, new Set(next.logFiles));
+  passCrashPoint('switch-log');
   writeLineage(config, readLineage(files, there.lineageFile), files);
+  passCrashPoint('switch-lineage');
   dropNext(files, home, name);
 }
 

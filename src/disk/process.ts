@@ -13,6 +13,7 @@ import {readDiskConfig, segmentPlan, type DiskConfig} from './config.js';
 import {dieOfCommit, makeFollower, startFollower} from './follow-start.js';
 import type {Follower} from './follower.js';
 import {tellHolderOfEnd, watchHolder} from './holder-watch.js';
+import {growImage} from './grow-image.js';
 import {Keeper} from './keeper.js';
 import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
 import {Notices} from './notices.js';
@@ -175,25 +176,7 @@ export class DiskProcess {
 
   /** Grows image and disk; the size is part of the log when this resolves. */
   async resize(sizeBytes: number): Promise<void> {
-    const path = this.config?.resource.imagePath ?? '';
-    const {files} = this.options;
-    const fd = files.open(path, 'write');
-    try {
-      const {kind, sizeBytes: found} = files.identify(fd);
-      if (kind === 'block' && found < sizeBytes) {
-        throw new DiskError('IMAGE_TOO_SMALL', `${path} has ${found} bytes: grow it first`, {
-          found,
-        });
-      }
-
-      if (found < sizeBytes) files.truncate(fd, sizeBytes);
-      files.sync(fd);
-    } catch (error) {
-      throw storeError(error, `grow the image ${path}`);
-    } finally {
-      files.close(fd);
-    }
-
+    growImage(this.options.files, this.config?.resource.imagePath ?? '', sizeBytes);
     const done = await this.command(COMMAND.resize, sizeBytes);
     if (!done) throw new DiskError('LOG_SPACE', 'the log has no room for the new size yet');
     await this.commit();

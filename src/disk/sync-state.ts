@@ -12,11 +12,12 @@
  * `endChain`: else the image has blocks of a history that is not this one, and all begins again.
  */
 import * as v from 'valibot';
+import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {formatPosition, parsePosition} from '../core/position.js';
-import {replaceFile} from './replace-file.js';
+import {replaceFile} from '../core/replace-file.js';
 import {
   chainSchema,
   idSchema,
@@ -146,13 +147,13 @@ export function readSyncState(files: Files, home: string, name: string): SyncSta
 
 /** Replaces the state; durable when this returns, the old or the new one whatever happens before. */
 export function writeSyncState(files: Files, home: string, name: string, state: SyncState): void {
-  const {syncFile, directory} = resourcePaths(home, name);
+  const {syncFile} = resourcePaths(home, name);
   const text = JSON.stringify({
     ...state,
     begin: formatPosition(state.begin),
     end: state.end === null ? null : formatPosition(state.end),
   });
-  replaceFile(files, directory, syncFile, text);
+  replaceFile(files, syncFile, Buffer.from(`${text}\n`));
 }
 
 /** Removes the file durably: replay has passed `end`, image and log are a disk from now on. */
@@ -160,5 +161,6 @@ export function removeSyncState(files: Files, home: string, name: string): void 
   const {syncFile, directory} = resourcePaths(home, name);
   if (!files.exists(syncFile)) return;
   files.unlink(syncFile);
+  passCrashPoint('sync-state-removed');
   files.syncDirectory(directory);
 }

@@ -42,6 +42,12 @@ export interface SyncTargetOptions {
   readonly persistMs?: number;
 }
 
+/** A question that is not answered yet. */
+export interface Asked {
+  readonly end: number;
+  readonly weight: number;
+}
+
 /** For the status. */
 export interface SyncProgress {
   readonly begin: number;
@@ -102,3 +108,9 @@ export function partsWithin(
       return {offset, length: Math.min(end, to) - offset};
     });
 }
+
+/**
+ * `distrustEnd` by sync.json, for where that cannot be written either when a sync of the image has
+ * failed: both lie on the same device as often as not.
+ */
+export const distrusted = new Map<string, number>();

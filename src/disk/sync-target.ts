@@ -18,6 +18,7 @@
  * Where a sync of the image fails the kernel calls pages clean that the device does not hold, and
  * digests of them would lie: sync.json `distrustEnd` then makes those chunks be sent whole.
  */
+import {passCrashPoint} from '../core/crash-points.js';
 import {digestOf} from '../core/digest.js';
 import {storeError} from '../core/errors.js';
 import {ChunkMap} from '../core/extents.js';
@@ -53,6 +54,7 @@ import {
   positionOf,
   scanImage,
   DISTRUST_DIGEST,
+  distrusted,
   wholeOnly,
   ZERO_DIGEST,
   type Asked,
@@ -67,12 +69,6 @@ const PERSIST_MS = 3000;
 /** A sync of the image holds up this thread: no longer than a disk takes for this much. */
 const DIRTY_BYTES_MAX = 64 * MIB;
 const GROUP_CHUNKS = 8;
-
-/**
- * `distrustEnd` by sync.json, for where that cannot be written either when a sync of the image has
- * failed: both lie on the same device as often as not.
- */
-const distrusted = new Map<string, number>();
 
 /**
  * Copies or repairs the image of a resource whose sync.json exists, over one stream. The image is
@@ -232,6 +228,7 @@ class SyncTarget {
       image: this.#image.identify(),
       only: this.#only,
     });
+    passCrashPoint('copy-begun');
     this.#options.onBegin?.(this.#state);
   }
 
@@ -411,6 +408,7 @@ class SyncTarget {
 
   #persistProgress(): void {
     this.#syncImage();
+    passCrashPoint('copy-progress');
     if (this.#distrustEnd <= this.#answeredEnd) this.#distrust(0);
     this.#persist({
       ...this.#state,
@@ -465,6 +463,7 @@ class SyncTarget {
     const image = this.#image.identify();
     this.#syncImage();
     this.#distrust(0);
+    passCrashPoint('copy-image-done');
     const to = positionOf(end.end);
     const replayState: ReplayState = {schema: 1, from: this.#state.begin, to, image};
     if (this.#options.writeReplayState === undefined) {
@@ -474,6 +473,7 @@ class SyncTarget {
       this.#options.writeReplayState(replayState);
     }
 
+    passCrashPoint('copy-replay-state');
     this.#persist({
       ...this.#state,
       state: 'done',

@@ -1,4 +1,5 @@
 /** The two-slot file `replay`: how far the image is, and which image it is. */
+import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {isObject} from '../core/json-file.js';
@@ -40,7 +41,9 @@ export function replaceReplayState(
   const temporary = `${path}.new`;
   if (files.exists(temporary)) files.unlink(temporary);
   TwoSlotFile.create(files, temporary, state).close();
+  passCrashPoint('replay-state-made');
   files.rename(temporary, path);
+  passCrashPoint('replay-state-renamed');
   files.syncDirectory(directory);
 }
 

@@ -14,6 +14,7 @@
  * A batch is idempotent; it ends at VERIFY, GAP, RESIZE and the end of a group.
  */
 import {assert} from '../core/assert.js';
+import {passCrashPoint} from '../core/crash-points.js';
 import type {Clock} from '../core/clock.js';
 import {DiskError, errnoOf} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
@@ -198,9 +199,11 @@ export class Replayer {
     assert(to <= limit, 'log before image');
     this.#to = Math.max(to, this.#to);
     this.#persist(from);
+    passCrashPoint('batch-noted');
     this.#host.publish(from, this.#to);
     this.#apply();
     this.#files.syncData(this.#imageFd);
+    passCrashPoint('batch-written');
     this.#persist(to);
     this.#from = to;
     this.#chain = {low: this.#cursor.chain.low, high: this.#cursor.chain.high};

@@ -11,6 +11,7 @@
  * A used file is not zeroed again: position, epoch and chain refuse its old records.
  */
 import {join} from 'node:path';
+import {passCrashPoint} from '../core/crash-points.js';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {MIB} from '../core/units.js';
@@ -59,12 +60,14 @@ export function makeReady(
     // fdatasync covers the size and the extents of a file that was made in a life that was killed;
     // for one that is used again it needs no commit of the file system's journal.
     files.syncData(fd);
+    passCrashPoint('segment-ready-written');
   } finally {
     files.close(fd);
   }
 
   const path = join(plan.directory, segmentName(number, plan.originName));
   files.rename(sparePath, path);
+  passCrashPoint('segment-ready-renamed');
   files.syncDirectory(plan.directory);
   return path;
 }

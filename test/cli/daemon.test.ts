@@ -4,6 +4,7 @@ import http from 'node:http';
 import path from 'node:path';
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
+import {CRASH_POINTS} from '../../src/core/crash-points.js';
 import type {EventLine} from '../../src/core/disk-status.js';
 import {DiskError} from '../../src/core/errors.js';
 import {homePaths} from '../../src/core/home.js';
@@ -127,6 +128,19 @@ test('run tells of a daemon that runs already', async ({node}) => {
   assert.is(exit, 3);
   assert.is(code, 'DAEMON_RUNNING');
   assert.match(stderr, /pid 41/u);
+});
+
+test('crash points are listed with their numbers, kept out of the help, and a wrong one is refused', async ({
+  node,
+}) => {
+  const {stdout} = await node.run('daemon run', '--error-injection-phase', 'list');
+  const lines = stdout.trim().split('\n');
+  assert.is(lines.length, Object.keys(CRASH_POINTS).length);
+  assert.match(lines[0] ?? '', /^ *1 file-written +a state file/u);
+  const {code, stderr} = await node.run('daemon run', '--error-injection-phase', 'nowhere:2');
+  assert.is(code, 'USAGE');
+  assert.match(stderr, /'nowhere:2'/u);
+  assert.not.match((await node.run('daemon run', '--help')).stdout, /injection/u);
 });
 
 test('run wants a node', async ({node}) => {

@@ -5,6 +5,8 @@ import {join} from 'node:path';
 import {isObject, readJsonFile, writeJsonFile} from '../../src/core/json-file.js';
 import {isDiskError} from '../../src/core/errors.js';
 import type {ErrorCode} from '../../src/core/codes.js';
+import {createRandom} from '../sim/random.js';
+import {SimCrash, SimDisk} from '../sim/sim-disk.js';
 
 let directory = '';
 let file = '';
@@ -42,6 +44,38 @@ test('what keeps a file from being written is told, also where the remains canno
     writeJsonFile(file, {schema: 1, size: 6});
   });
   assert.equal(readJsonFile(file, check), {size: 5});
+});
+
+test('power loss at any call leaves the old file or the new one, whole, and the new one when it was written', () => {
+  const path = '/home/state.json';
+  let calls = 0;
+  for (let isDone = false; !isDone;) {
+    calls += 1;
+    const disk = new SimDisk({random: createRandom(calls)});
+    disk.makeDirectory('/home');
+    disk.syncDirectory('/');
+    writeJsonFile(path, {schema: 1, size: 5}, disk);
+    disk.crashAfter(calls);
+    try {
+      writeJsonFile(path, {schema: 1, size: 6}, disk);
+      isDone = true;
+    } catch (error) {
+      if (!(error instanceof SimCrash)) throw error;
+    }
+
+    for (const death of ['crash', 'kill'] as const) {
+      disk[death]();
+      const text = disk.peek(path, 0, disk.peekSize(path)).toString();
+      const {size} = check(JSON.parse(text));
+      assert.ok(isDone ? size === 6 : size === 5 || size === 6, `${size} after call ${calls}`);
+    }
+
+    // The next one is not in the way of what this one left.
+    writeJsonFile(path, {schema: 1, size: 7}, disk);
+    assert.match(disk.peek(path, 0, disk.peekSize(path)).toString(), /"size": 7/u);
+  }
+
+  assert.ok(calls > 6, `${calls} calls`);
 });
 
 test('a file that does not exist is undefined', () => {

@@ -1,7 +1,14 @@
 /** Runs scripts of several nodes, and makes one that fails small. */
+import {
+  crashBy,
+  setCrashHandler,
+  type CrashPlan,
+  type CrashPoint,
+} from '../../src/core/crash-points.js';
 import type {PairScript} from './pair-script.js';
 import type {PairStatistics} from './pair-statistics.js';
 import {PairWorld} from './pair-world.js';
+import type {Death} from './script.js';
 
 export interface PairOutcome {
   /** Undefined where all went well. */
@@ -9,17 +16,44 @@ export interface PairOutcome {
   readonly stack: string | undefined;
   readonly trace: readonly string[];
   readonly statistics: PairStatistics;
+  /** How often each crash point was passed. */
+  readonly passed: ReadonlyMap<CrashPoint, number>;
 }
 
-export async function runPairScript(script: PairScript): Promise<PairOutcome> {
+/** Whoever passes this crash point dies of it. */
+export interface PairCrash {
+  readonly plan: CrashPlan;
+  readonly death: Death;
+}
+
+/** @param crash absent: nobody dies but as the script says */
+export async function runPairScript(script: PairScript, crash?: PairCrash): Promise<PairOutcome> {
   const world = new PairWorld(script);
   const {trace, statistics} = world;
+  const passed = new Map<CrashPoint, number>();
+  const die =
+    crash &&
+    crashBy(crash.plan, () => {
+      world.dieHere(crash.plan.point, crash.death);
+    });
+  setCrashHandler((point, subject) => {
+    passed.set(point, (passed.get(point) ?? 0) + 1);
+    die?.(point, subject);
+  });
   try {
     await world.run();
-    return {failure: undefined, stack: undefined, trace, statistics};
+    return {failure: undefined, stack: undefined, trace, statistics, passed};
   } catch (error) {
     const failure = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    return {failure, stack: error instanceof Error ? error.stack : undefined, trace, statistics};
+    return {
+      failure,
+      stack: error instanceof Error ? error.stack : undefined,
+      trace,
+      statistics,
+      passed,
+    };
+  } finally {
+    setCrashHandler(undefined);
   }
 }
 

@@ -10,6 +10,7 @@ import {copyImage} from './pair-join.js';
 import {PairJudge} from './pair-judge.js';
 import {PairLink} from './pair-link.js';
 import {PairNode, type NodeActor} from './pair-node.js';
+import {advanceSlots, isAtRest} from './pair-rest.js';
 import {PairRoles} from './pair-roles.js';
 import {describePair, type PairAction, type PairScript, type PairStep} from './pair-script.js';
 import {emptyPairStatistics} from './pair-statistics.js';
@@ -41,6 +42,10 @@ export class PairWorld {
   #interleaving: number;
   #depth = 0;
   #stamp = 0;
+  /** Whose disk was called last. */
+  #active: PairNode | undefined;
+  /** The simulator does something in the place of a node, or mends all. */
+  #isSpared = false;
 
   constructor(script: PairScript) {
     const {config, seed} = script;
@@ -105,6 +110,14 @@ export class PairWorld {
     }
   }
 
+  /** The node that does something now dies, unless it is spared. @throws SimCrash */
+  dieHere(what: string, death: Death): void {
+    const node = this.#active;
+    if (node === undefined || node.disk.dead || this.#isSpared) return;
+    node.doom = death;
+    node.disk.die(what);
+  }
+
   get random(): Random {
     return this.#random;
   }
@@ -137,7 +150,10 @@ export class PairWorld {
     for (const other of this.nodes) if (other !== node) other.slots.set(node.index, begin);
     source.shared.retain(source.retainFrom);
     const copyPath = pathOf(source.lineage, end);
+    const before = this.#isSpared;
+    this.#isSpared = true;
     copyImage(source, node, chain, endChain);
+    this.#isSpared = before;
     node.slots.clear();
     for (const other of this.nodes) {
       if (other !== node) node.slots.set(other.index, this.judge.replayedOf(other));
@@ -182,7 +198,7 @@ export class PairWorld {
     await this.#guarded(async () => {
       this.#connect();
       for (const link of this.links.values()) await link.hear();
-      if (chance(this.#random, 0.5)) this.#advanceSlots();
+      if (chance(this.#random, 0.5)) advanceSlots(this.nodes, this.judge);
       this.judge.check();
     });
     this.#roles.settle();
@@ -378,21 +394,13 @@ export class PairWorld {
     });
   }
 
-  /** As facts tell everybody, sooner or later. */
-  #advanceSlots(): void {
-    for (const node of this.nodes) {
-      if (!node.isUp) continue;
-      for (const other of this.nodes) {
-        if (other === node) continue;
-        const replayed = this.judge.replayedOf(other);
-        node.slots.set(other.index, Math.max(node.slots.get(other.index) ?? 0, replayed));
-      }
-
-      node.shared.retain(node.retainFrom);
-    }
+  #beforeCall(node: PairNode, actor: string, call: SimCall, path: string): void {
+    this.#interrupted(node, actor, call, path);
+    // Whoever ran in between is done.
+    this.#active = node;
   }
 
-  #beforeCall(node: PairNode, actor: string, call: SimCall, path: string): void {
+  #interrupted(node: PairNode, actor: string, call: SimCall, path: string): void {
     if (node.disk.calls > CALLS_MAX) throw new SimFailure('it never ends');
     // What is used again, or was cut, could not be judged any more.
     if (call === 'rename' && path.includes('/log/log-')) this.judge.harvest();
@@ -448,6 +456,7 @@ export class PairWorld {
   async #finish(): Promise<void> {
     this.#random = createRandom(this.#script.seed ^ 0x5a5a);
     this.say('the end: all is mended');
+    this.#isSpared = true;
     this.#interleaving = 0;
     for (const node of this.nodes) {
       node.disk.faults.clear();
@@ -478,21 +487,12 @@ export class PairWorld {
       }
 
       this.judge.check();
-      if (this.#isAtRest()) {
+      if (isAtRest(this.nodes, this.#roles.primary, (node) => this.userOf(node).openCount)) {
         this.judge.auditAll();
         return;
       }
     }
 
     throw new SimFailure(`it never came to rest: ${this.nodes.map(({facts}) => facts).join(', ')}`);
-  }
-
-  #isAtRest(): boolean {
-    const primary = this.#roles.primary;
-    if (primary?.serve === undefined || this.userOf(primary).openCount > 0) return false;
-    const end = primary.position;
-    return this.nodes.every((node) => {
-      return node.isUp && node.position === end && node.shared.replayed.get() === end;
-    });
   }
 }

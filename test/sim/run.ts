@@ -4,13 +4,18 @@
  * npm run sim -- --file F                   a kept script of fixtures/seeds
  * npm run sim -- --pair ...                 the same with several nodes that replicate one disk
  *
+ * npm run sim -- --pair --crash all ...     each seed once more for each crash point that it passes
+ * npm run sim -- --pair --seed S --crash NAME[@FILE][:N] --death kill|power
+ *
  * A failing seed is shrunk, printed with its trace, and kept with --keep.
  */
 import fs from 'node:fs';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
+import {parseCrashPlan} from '../../src/core/crash-points.js';
 import {runScript, shrinkScript} from './campaign.js';
-import {runPairScript, shrinkPairScript} from './pair-campaign.js';
+import {sweepCrashes} from './crash-sweep.js';
+import {runPairScript, shrinkPairScript, type PairCrash} from './pair-campaign.js';
 import {drawPairScript, type PairScript} from './pair-script.js';
 import {drawScript, type Script} from './script.js';
 
@@ -25,6 +30,8 @@ const {values} = parseArgs({
     all: {type: 'boolean', default: false},
     /** The first failure is enough: no shrinking. */
     first: {type: 'boolean', default: false},
+    crash: {type: 'string'},
+    death: {type: 'string', default: 'kill'},
   },
 });
 
@@ -42,6 +49,7 @@ function draw(seed: number): AnyScript {
 }
 
 async function run(script: AnyScript): Promise<AnyOutcome> {
+  if (values.crash !== undefined && 'pair' in script) return runPairScript(script, crashWished());
   return 'pair' in script ? runPairScript(script) : runScript(script);
 }
 
@@ -101,6 +109,21 @@ async function runSeeds(start: number, count: number): Promise<void> {
   console.log(JSON.stringify(totals));
 }
 
+function crashWished(): PairCrash {
+  const plan = parseCrashPlan(values.crash ?? '');
+  if (plan === undefined) throw new Error(`no crash point: ${values.crash ?? ''}`);
+  return {plan, death: values.death === 'power' ? 'power' : 'kill'};
+}
+
+async function runCrashes(start: number, count: number): Promise<void> {
+  for (let seed = start; seed < start + count; seed += 1) {
+    const failures = await sweepCrashes(drawPairScript(seed));
+    for (const failure of failures) console.log(failure);
+    if (failures.length > 0) process.exitCode = 1;
+    if (failures.length > 0 && !values.all) break;
+  }
+}
+
 async function runOne(script: AnyScript): Promise<void> {
   const outcome = await run(script);
   report(script, outcome);
@@ -110,6 +133,8 @@ async function runOne(script: AnyScript): Promise<void> {
 if (values.file !== undefined) {
   const {script} = JSON.parse(fs.readFileSync(values.file, 'utf8')) as {script: AnyScript};
   await runOne(script);
+} else if (values.crash === 'all') {
+  await runCrashes(Number(values.start), Number(values.seeds));
 } else if (values.seed !== undefined) {
   await runOne(draw(Number(values.seed)));
 } else {

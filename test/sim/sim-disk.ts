@@ -75,6 +75,12 @@ export class SimDisk implements Files {
     return this.#descriptors.size;
   }
 
+  /** The process dies here and now, between two calls. @throws SimCrash */
+  die(what: string): never {
+    this.#dead = true;
+    throw new SimCrash(`died at ${what}`);
+  }
+
   /** The process dies in the n-th call from now: 1 is the next one. */
   crashAfter(calls: number | undefined): void {
     assert(calls === undefined || calls > 0, 'the countdown is positive');

@@ -5,6 +5,7 @@
  */
 import fs from 'node:fs';
 import {dirname} from 'node:path';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {resourcePaths, type ResourceFile} from '../../core/home.js';
@@ -143,6 +144,7 @@ export async function copyAgain(
       await stopReplay(places, name, performance.now() + STOP_TIMEOUT_MS);
     }
 
+    passCrashPoint('copy-again');
     const kept = keepLostTail(places.paths, file, reason);
     const plan = await beginCopy({
       ...{home: context.paths.home, file},
@@ -150,6 +152,7 @@ export async function copyAgain(
       ...{at: givenUpFrom(reason), isGarbage: reason.code === 'REPLICA_INCONSISTENT'},
       end: Math.max(0, ...others.map(({facts}) => parsePosition(facts.position ?? '') ?? 0)),
     });
+    passCrashPoint('copy-again-noted');
     // One that is repaired beside is what it was.
     if (plan.how !== 'repair' && plan.how !== 'beside') resource.noteLost();
     context.tell('SYNC_BEGUN', 'warning', name, describe(name, plan, reason) + kept);

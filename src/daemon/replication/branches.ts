@@ -15,6 +15,7 @@ import {join} from 'node:path';
 import * as v from 'valibot';
 import type {ForkBranch} from '../../control/fork-api.js';
 import {check} from '../../core/check.js';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import type {ResourcePaths} from '../../core/home.js';
@@ -197,7 +198,9 @@ export async function keepBranch(origin: BranchOrigin): Promise<Branch> {
   };
   writeJsonFile(join(work, 'branch.json'), file);
   syncPath(work);
+  passCrashPoint('branch-staged');
   fs.renameSync(work, target);
+  passCrashPoint('branch-renamed');
   syncPath(forks);
   syncPath(paths.directory);
   return readBranch(paths, id);
@@ -231,6 +234,7 @@ export function forgetBranch(paths: ResourcePaths, {directory}: Branch): void {
   const dying = `${directory}.tmp`;
   fs.rmSync(dying, {recursive: true, force: true});
   fs.renameSync(directory, dying);
+  passCrashPoint('branch-dying');
   syncPath(forksOf(paths));
   fs.rmSync(dying, {recursive: true, force: true});
 }

@@ -13,7 +13,8 @@
  * has: then what was fetched of the other one is removed, and that is all.
  *
  * Died before 6: the replica is compared with the other node's and copied, as it was one of its
- * replicas before; the branch is still kept, and the undo can be asked for again.
+ * replicas before; the branch is still kept, and the undo can be asked for again: what is here counts as
+ * garbage then, so no history of this node stands against it.
  */
 import fs from 'node:fs';
 import {basename, dirname, isAbsolute, join} from 'node:path';
@@ -24,13 +25,19 @@ import type {
   ForkForgetResult,
   ForkUndoResult,
 } from '../../control/fork-api.js';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, errnoOf, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {parsePosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
 import {readLineage, writeLineage} from '../../disk/lineage.js';
 import {dropNext, readNextState} from '../../disk/next-state.js';
-import {emptySyncState, removeSyncState, writeSyncState} from '../../disk/sync-state.js';
+import {
+  emptySyncState,
+  readSyncState,
+  removeSyncState,
+  writeSyncState,
+} from '../../disk/sync-state.js';
 import {replaceReplayState} from '../../image/replay-state.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
 import {findDisk, stopReplay} from '../activate.js';
@@ -148,6 +155,7 @@ function refusePrimary(resource: Resource): void {
 /** What this node wrote since then, and nobody else has, must not go for the branch. */
 function refuseOwnHistory(context: Context, resource: Resource, branch: Branch): void {
   const {name, file} = resource;
+  if (isGarbage(context, resource)) return;
   const own = standingOf(context, resource, undefined);
   const others = context.roles?.replicas(file.id) ?? [];
   if (others.some((other) => partingPoint(own, other) !== undefined)) {
@@ -171,6 +179,12 @@ function refuseOwnHistory(context: Context, resource: Resource, branch: Branch):
   throw new DiskError('REPLICA_NEEDED', text, {resource: name});
 }
 
+/** The image is to be copied, or half of that: what is here is no state of the disk, whatever its log says. */
+function isGarbage({paths}: Context, {name}: Resource): boolean {
+  const sync = readSyncState(createNodeFiles(), paths.home, name);
+  return sync !== undefined && sync.state !== 'done';
+}
+
 async function bringBack(
   context: Context,
   resource: Resource,
@@ -188,6 +202,7 @@ async function bringBack(
   }
 
   writeSyncState(files, home, name, emptySyncState(resource.file.sizeBytes, SYNC_CHUNK_BYTES));
+  passCrashPoint('undo-marked');
   dropNext(files, home, name);
   resource.noteLost();
   for (const entry of files.list(paths.logDirectory)) {
@@ -197,6 +212,7 @@ async function bringBack(
     }
   }
 
+  passCrashPoint('undo-log-removed');
   for (const segment of branchSegments(branch, resource.file.id)) {
     const copy = join(paths.logDirectory, segment.name);
     fs.copyFileSync(segment.path, copy, fs.constants.COPYFILE_FICLONE);
@@ -204,12 +220,15 @@ async function bringBack(
   }
 
   files.syncDirectory(paths.logDirectory);
+  passCrashPoint('undo-log-copied');
   const lineage = readLineage(files, join(branch.directory, 'lineage.json'));
   writeLineage(readDiskConfig(home, name), lineage, files);
   const identity = await putImage(branch, resource.file.imagePath, deadlineMs);
+  passCrashPoint('undo-image');
   const end = parsePosition(file.end) ?? 0;
   const state = {schema: 1, from: end, to: end, image: identity} as const;
   replaceReplayState(files, paths.directory, paths.replayFile, state);
+  passCrashPoint('undo-replay-state');
   removeSyncState(files, home, name);
 }
 
@@ -231,6 +250,7 @@ async function putImage(branch: Branch, imagePath: string, deadlineMs: number) {
     }
 
     syncPath(beside);
+    passCrashPoint('undo-image-staged');
     fs.renameSync(beside, imagePath);
     syncPath(dirname(imagePath));
   } else {

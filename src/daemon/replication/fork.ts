@@ -23,6 +23,7 @@ import type {
   ForkView,
   InvalidateResult,
 } from '../../control/api.js';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
@@ -331,6 +332,7 @@ async function giveWay(
       noImage: await whyNoImage(resource, request),
       deadlineMs: performance.now() + (request.timeoutSeconds ?? KEEP_SECONDS_DEFAULT) * 1000,
     });
+    passCrashPoint('fork-kept');
     const isCut = isOnlyCut(effective, state.to, at);
     const repair = isCut ? undefined : await planRepair(resource, at);
     if (isCut) cutLog(context, resource, effective, at);
@@ -367,12 +369,15 @@ function cutLog(
   const {logDirectory, lineageFile} = places.paths;
   const config = readDiskConfig(context.paths.home, name);
   writeLineage(config, lineageBefore(readLineage(files, lineageFile), formatPosition(at)), files);
+  passCrashPoint('fork-lineage');
   const behind = segments.filter(({header}) => header.start >= at && header.start > 0);
   for (const {path} of behind.toReversed()) removeSegment(files, path);
 
   if (behind.length > 0) files.syncDirectory(logDirectory);
+  passCrashPoint('fork-segments');
   const last = segments.findLast((segment) => !behind.includes(segment));
   if (last === undefined) return;
   if (files.exists(indexPathOf(last.path))) files.unlink(indexPathOf(last.path));
   zeroBehind(files, last, at);
+  passCrashPoint('fork-cut');
 }

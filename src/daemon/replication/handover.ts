@@ -20,6 +20,7 @@
 import * as v from 'valibot';
 import {sharedModeSchema} from '../../cluster/shared-mode.js';
 import {check} from '../../core/check.js';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import type {SharedMode} from '../../core/mode.js';
 import {formatPosition} from '../../core/position.js';
@@ -143,7 +144,9 @@ export async function handOver(
   let grant: Grant;
   try {
     if (wasPrimary) await steps.deactivate();
+    passCrashPoint('handover-deactivated');
     const {epoch, position, chain} = await steps.settledEnd();
+    passCrashPoint('handover-end-known');
     if (steps.isAbandoned()) {
       throw new DiskError('HANDOVER_FAILED', `${to.name} asked for ${name} and has gone away`);
     }
@@ -162,13 +165,16 @@ export async function handOver(
       at: steps.now(),
     };
     steps.clearForced();
+    passCrashPoint('handover-forced-cleared');
     steps.writeGrant(grant);
+    passCrashPoint('handover-granted');
   } catch (error) {
     if (wasPrimary && steps.grant() === undefined) await steps.resume();
     throw asRefusal(error, steps);
   }
 
   steps.saveSecondary();
+  passCrashPoint('handover-wish-saved');
   return answerOf(grant);
 }
 

@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import {join} from 'node:path';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {storeError, type DiskError} from '../../core/errors.js';
 import {createNodeFiles, type Files} from '../../core/files.js';
 import type {ResourceFile, ResourcePaths} from '../../core/home.js';
@@ -43,7 +44,9 @@ export function keepBranch(
   }
 
   syncPath(work);
+  passCrashPoint('tail-staged');
   fs.renameSync(work, kept);
+  passCrashPoint('tail-renamed');
   syncPath(forks);
   syncPath(paths.directory);
   return {kept, segments};

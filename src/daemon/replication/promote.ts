@@ -23,6 +23,7 @@
  * (hazard 8); what is not here is not known, and said so.
  */
 import {setTimeout as sleep} from 'node:timers/promises';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import {formatPosition} from '../../core/position.js';
 import type {LogEnd} from '../../log/log-end.js';
@@ -89,6 +90,7 @@ export async function takeRole(steps: PromoteSteps): Promise<void> {
     if (right.kind === 'granted') throw grantedError(steps.name, right.grant);
     if (right.kind === 'ask') await takeFrom(steps, right);
     steps.savePrimary(undefined);
+    passCrashPoint('take-wish-saved');
   } finally {
     steps.wait(undefined);
   }
@@ -104,8 +106,10 @@ export async function forceRole(steps: PromoteSteps): Promise<void> {
   // With the wish saved on a log that is damaged, this node would be primary and serve nothing.
   await untilReadable(steps);
   await steps.stopFollowing();
+  passCrashPoint('force-follower-ended');
   // forcedAt says to a start from here on that an own grant does not count.
   steps.savePrimary(steps.now());
+  passCrashPoint('force-wish-saved');
 }
 
 async function untilReadable(steps: PromoteSteps): Promise<void> {
@@ -157,11 +161,14 @@ async function takeFrom(
     throw isAway(error) ? awayError(steps, primary.name, error) : error;
   }
 
+  passCrashPoint('take-granted');
   const {epoch, position, chain} = grant;
   const end = `position ${position}, where ${primary.name} ended`;
   await untilHere(steps, `the log up to ${end}`, ({durable}) => durable >= position);
+  passCrashPoint('take-log-here');
   steps.wait('the disk process that follows to end');
   const here = await steps.stopFollowing();
+  passCrashPoint('take-follower-ended');
   // An empty log has nothing that could differ; its copy has joined it to the other's.
   if (here === undefined) return;
   const isSame = formatPosition(here.position) === position && here.chain === chain;

@@ -11,7 +11,6 @@ import type {
 } from '../../control/api.js';
 import type {ResourceFacts} from '../../cluster/facts.js';
 import type {DiskStatus, SpaceWish} from '../../core/disk-status.js';
-import {copyHealth, healthWithReplicas, worst} from '../../control/health.js';
 import {CONFIRM_PROTOCOL} from '../../core/confirm-lines.js';
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
@@ -37,6 +36,7 @@ import {findGrant} from './grant.js';
 import {LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
 import {noteAnswer, noteFailure, noteFolder, noteLinks} from './notes.js';
+import {completedStatus} from './completed-status.js';
 import {
   followStatus,
   followerState,
@@ -308,27 +308,18 @@ export class Replica {
     const {resource} = this;
     if (resource.fault !== undefined || !this.isReplicated) return status;
     const {file, disk} = resource;
-    const isSecondary = file.designatedRole === 'secondary';
     const primary = this.candidates().find(({facts}) => facts.designatedRole === 'primary');
-    const state = this.state;
-    const follows = isSecondary ? waitingOf(disk, this.follow.state) : status.waitingFor;
-    // An operation under way, such as a handover, says more.
-    const waitingFor = resource.waiting ?? follows;
-    const follow = isSecondary ? this.followStatus : null;
-    // A secondary whose disk process does not say how it follows is not known to follow.
-    const silent = isSecondary && file.attached && follow === null;
-    const own = isSecondary ? copyHealth(state) : 'ok';
-    const completed: ResourceStatus = {
-      ...status,
-      state,
-      designatedPrimary: isSecondary ? (primary?.name ?? null) : status.designatedPrimary,
-      health: worst([status.health, own, silent ? 'warning' : 'ok']),
-      log: {...status.log, ...keptFor(file, this.slots, status.position)},
+    return completedStatus(status, {
+      file,
+      state: this.state,
+      primary: primary?.name ?? null,
+      follow: this.followStatus,
+      // An operation under way, such as a handover, says more.
+      waiting: resource.waiting ?? null,
+      followWaiting: waitingOf(disk, this.follow.state),
+      kept: keptFor(file, this.slots, status.position),
       replicas: this.replicas(),
-      follow,
-      waitingFor,
-    };
-    return {...completed, health: healthWithReplicas(completed)};
+    });
   }
 
   /** How it follows, as numbers; null where no disk process says. */

@@ -13,6 +13,7 @@
 import fs from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {PrimaryRequest} from '../../control/api.js';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
@@ -394,6 +395,7 @@ export async function mayServeAgain(
   const grant = grantInForce(resource);
   if (grant !== undefined && file.forcedAt === undefined) {
     resource.save({designatedRole: 'secondary', withoutDevice: false});
+    passCrashPoint('return-wish-corrected');
     noteGrant(context, resource);
     return false;
   }
@@ -417,6 +419,7 @@ export async function mayServeAgain(
   if (verdict.kind === 'unrelated' && !isPrimaryElsewhere(context, resource, verdict.by))
     return true;
   resource.save({designatedRole: 'secondary', withoutDevice: false, forcedAt: undefined});
+  passCrashPoint('return-wish-corrected');
   if (verdict.kind === 'superseded') {
     const text =
       `${verdict.byName} has gone on with ${name} from ${verdict.at}, and there is nothing here ` +

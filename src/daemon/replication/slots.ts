@@ -8,6 +8,7 @@
  * not replayed yet can then be fetched once more.
  */
 import type {Clock} from '../../core/clock.js';
+import {passCrashPoint} from '../../core/crash-points.js';
 import {isObject, readJsonFile, writeJsonFile} from '../../core/json-file.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
 
@@ -165,6 +166,7 @@ export class Slots {
 
     const file: SlotsFile = {schema: 1, slots, dropped: Object.fromEntries(this.#dropped)};
     writeJsonFile(this.#path, file);
+    passCrashPoint('slots-written');
     this.#writtenMs = this.#clock.monotonicMs();
     this.#changed = false;
     this.#agedMs = 0;

@@ -11,8 +11,8 @@ import * as assert from 'uvu/assert';
 import type {ResourceFacts} from '../../../src/cluster/facts.js';
 import {systemClock} from '../../../src/core/clock.js';
 import {createNodeFiles} from '../../../src/core/files.js';
-import {resourcePaths} from '../../../src/core/home.js';
-import {writeJsonFile} from '../../../src/core/json-file.js';
+import {resourcePaths, type ResourceFile} from '../../../src/core/home.js';
+import {readJsonFile, writeJsonFile} from '../../../src/core/json-file.js';
 import {BLOCK_BYTES} from '../../../src/core/limits.js';
 import {formatPosition} from '../../../src/core/position.js';
 import type {Context} from '../../../src/daemon/context.js';
@@ -83,15 +83,32 @@ export class ForkNode {
   #builder: LogBuilder | undefined;
   #segment = 0;
 
-  constructor(name: string) {
+  /** @param home of a node that was there before: its daemon starts again */
+  constructor(name: string, home?: string) {
     this.name = name;
     // In memory where there is such a place: what is synced here is not judged by power loss.
-    this.home = fs.mkdtempSync(
-      join(fs.existsSync(MEMORY) ? MEMORY : tmpdir(), `mars-fork-${name}-`),
-    );
+    this.home =
+      home ?? fs.mkdtempSync(join(fs.existsSync(MEMORY) ? MEMORY : tmpdir(), `mars-fork-${name}-`));
     const id = Buffer.from(name.padEnd(16, '-')).toString('hex');
-    writeNode(this.home, {name, id});
-    const paths = resourcePaths(this.home, NAME);
+    const file = home === undefined ? this.#prepare(id) : this.#found();
+    if (file === undefined) throw new Error(`${name} has lost its resource`);
+    this.context = roleContext({
+      home: this.home,
+      told: this.told,
+      roles: {replicas: () => this.others.map((other) => other.asReplica())},
+    });
+    this.resource = new Resource(this.context, NAME, file);
+    if (home === undefined) this.rested(0);
+  }
+
+  /** Its segments are smaller than a user may have them. */
+  #found(): ResourceFile | undefined {
+    return readJsonFile(this.paths.resourceFile, (value) => value as ResourceFile);
+  }
+
+  #prepare(id: string): ResourceFile {
+    writeNode(this.home, {name: this.name, id});
+    const {paths} = this;
     fs.mkdirSync(paths.logDirectory, {recursive: true});
     fs.writeFileSync(paths.image, '');
     fs.truncateSync(paths.image, SIZE_BYTES);
@@ -100,13 +117,7 @@ export class ForkNode {
       ...{device: false, segmentBytes: FILE_BYTES},
     });
     writeJsonFile(paths.resourceFile, file);
-    this.context = roleContext({
-      home: this.home,
-      told: this.told,
-      roles: {replicas: () => this.others.map((other) => other.asReplica())},
-    });
-    this.resource = new Resource(this.context, NAME, file);
-    this.rested(0);
+    return file;
   }
 
   dispose(): void {
@@ -248,6 +259,12 @@ export class ForkNode {
     return partingPoint(own, other.asReplica()) !== undefined;
   }
 
+  /** Nothing more is written here; what is read back may be damaged. */
+  stopWriting(): void {
+    this.#builder?.close();
+    this.#builder = undefined;
+  }
+
   /** `mars fork resolve --keep`. */
   async giveWayTo(winner: ForkNode, image: boolean): Promise<void> {
     const replica = {
@@ -259,9 +276,7 @@ export class ForkNode {
         await beginCopy({home: this.home, file, known, end: winner.position, at, isGarbage: false});
       },
     };
-    // Nothing more is written here; what is read back may be damaged.
-    this.#builder?.close();
-    this.#builder = undefined;
+    this.stopWriting();
     const request = {keep: winner.name, dryRun: false, confirmed: true, image};
     await resolveFork(this.context, replica, request);
   }
@@ -283,6 +298,7 @@ export class ForkNode {
         clock: systemClock,
         config: readDiskConfig(this.home, NAME),
         stream: pair.right,
+        persistMs: 0,
         onBegin: () => {
           forgetLog(createNodeFiles(), readDiskConfig(this.home, NAME));
         },
