@@ -90,13 +90,27 @@ function renderVerdict({node, resources}: StatusDocument, paint: Paint): string 
   }
 
   const all = `${resources.length} resource${resources.length === 1 ? '' : 's'}`;
-  if (worstOfAll === 'ok') return `${node}: ${paint('green', 'all is well')}, ${all}`;
+  if (worstOfAll === 'ok') {
+    const behind = copiesBehind(resources);
+    const but = behind === 0 ? '' : `, ${behind} cop${behind === 1 ? 'y' : 'ies'} catching up`;
+    return `${node}: ${paint('green', 'all is well')}${but}, ${all}`;
+  }
+
   const healths = resources.map((one) => healthWithReplicas(one));
   const counts = HEALTHS.filter((health) => health !== 'ok')
     .map((health) => ({health, count: healths.filter((one) => one === health).length}))
     .filter(({count}) => count > 0)
     .map(({health, count}) => `${count} ${health}`);
   return `${node}: ${paint(HEALTH_COLOUR[worstOfAll], `NOT well: ${counts.join(', ')}`)} of ${all}`;
+}
+
+/** Copies that flow and are not there yet: what the first line says must not hide a state below it. */
+function copiesBehind(resources: readonly ResourceStatus[]): number {
+  const states = resources.flatMap((one) => [
+    ...(one.follow == null ? [] : [one.state]),
+    ...one.replicas.map(({state}) => state),
+  ]);
+  return states.filter((state) => state.startsWith('OutDated')).length;
 }
 
 function renderRows(resources: readonly ResourceStatus[], {paint, rates}: RenderOptions): string[] {

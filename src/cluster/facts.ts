@@ -102,6 +102,8 @@ const nodeSchema = v.looseObject({
   at: text,
   address: text,
   resources: v.pipe(v.array(resourceSchema), v.maxLength(RESOURCES_MAX)),
+  /** Names of resources of which nothing else can be told: their files cannot be read. */
+  unreadable: v.exactOptional(v.pipe(v.array(nameSchema), v.maxLength(RESOURCES_MAX))),
 });
 
 /** Of a node whose facts of version `content` are known over there: the same still at `version`. */

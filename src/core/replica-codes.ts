@@ -77,6 +77,15 @@ export const REPLICA_CODES = {
       'When the replica is back, its image is compared and copied by itself. A larger log-cap or ' +
       'log-age, or more space, bridges longer times.',
   },
+  REPLICA_UNREADABLE: {
+    exit: 'damage',
+    meaning:
+      'A node has a replica of this resource and cannot read its resource.json or slots.json: it ' +
+      'follows nobody, and is no copy now. The log that it needs is kept, within log-cap.',
+    remedy:
+      'On that node mars status names the file and the fault. Restore or correct it, and start the ' +
+      'daemon there again.',
+  },
   REPLICA_LAGS: {
     exit: 'refused',
     meaning: 'A replica is behind, and what it waits for lasts.',

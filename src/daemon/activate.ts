@@ -349,13 +349,26 @@ export async function startFollow(
  * @throws DiskError TIMEOUT
  */
 export async function stopReplay(places: Places, name: string, deadlineMs: number): Promise<void> {
-  try {
-    await callDisk(places.paths.socket, '/stop', Math.max(1000, deadlineMs - performance.now()));
-  } catch (error) {
-    // It may have ended by itself just now.
-    if (!isDiskError(error, 'DISK_UNREACHABLE')) throw error;
+  const {paths} = places;
+  for (;;) {
+    const isTold = await tellStop(paths.socket, deadlineMs);
+    // One that does not listen yet was not told: it would go on, and be waited for in vain.
+    const untilMs = isTold ? deadlineMs : Math.min(deadlineMs, performance.now() + SILENT_PAUSE_MS);
+    if (await waitUnlocked(paths, untilMs)) return;
+    if (performance.now() <= deadlineMs) continue;
+    const why = isTold ? 'was told to end and does not' : 'does not answer';
+    const text = `the disk process of ${name} ${why}: mars status ${name}`;
+    throw new DiskError('TIMEOUT', text, {resource: name});
   }
+}
 
-  if (await waitUnlocked(places.paths, deadlineMs)) return;
-  throw new DiskError('TIMEOUT', `the write-back of ${name} does not end`, {resource: name});
+/** @returns false where nobody listens: it has ended, or has only begun */
+async function tellStop(socket: string, deadlineMs: number): Promise<boolean> {
+  try {
+    await callDisk(socket, '/stop', Math.max(1000, deadlineMs - performance.now()));
+    return true;
+  } catch (error) {
+    if (isDiskError(error, 'DISK_UNREACHABLE')) return false;
+    throw error;
+  }
 }

@@ -135,5 +135,8 @@ function joinReplication(context: Context, node: MarsNode, peers: Peers): void {
   const replication = new Replication(context, peers);
   node.replicate(replication);
   peers.serve(new PeerService(node, replication));
-  peers.setOwnFacts(() => Promise.resolve(replication.facts()));
+  peers.setOwnFacts(
+    () => Promise.resolve(replication.facts()),
+    () => replication.unreadable(),
+  );
 }

@@ -73,6 +73,8 @@ export interface ExchangeOptions {
   readonly takeMembers: (body: unknown) => void;
   readonly address: () => string;
   readonly ownResources: () => Promise<readonly ResourceFacts[]>;
+  /** Names of those of which nothing else can be told. */
+  readonly unreadable: () => readonly string[];
 }
 
 /** The loop that exchanges facts. */
@@ -193,13 +195,17 @@ export class FactsExchange {
 
   /** New facts of this node, with a new version where something changed or time has passed. */
   async #renewOwn(): Promise<void> {
-    const {context, store, address, ownResources} = this.#options;
+    const {context, store, address, ownResources, unreadable} = this.#options;
     const {node, clock} = context;
     const resources = (await ownResources()).map((each) => ({
       ...each,
       lineage: each.lineage.slice(-FACTS_LINEAGE_MAX),
     }));
-    const facts = {nodeId: node.id, name: node.name, address: address(), resources};
+    const names = unreadable();
+    const facts = {
+      ...{nodeId: node.id, name: node.name, address: address(), resources},
+      ...(names.length === 0 ? {} : {unreadable: [...names]}),
+    };
     const text = JSON.stringify(facts);
     const now = clock.monotonicMs();
     const before = store.get(node.id);

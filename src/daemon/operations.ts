@@ -249,7 +249,13 @@ export async function leave(resource: Resource, deadlineMs: number): Promise<voi
     throw new DiskError('RESOURCE_PRIMARY', text, {resource: name});
   }
 
-  if (found.kind !== 'absent') await stopReplay(places, name, deadlineMs);
+  if (found.kind !== 'absent') {
+    const until = new Date(Date.now() + deadlineMs - performance.now()).toISOString();
+    resource.wait(`the disk process of ${name} to end`, until);
+    await stopReplay(places, name, deadlineMs);
+    resource.waitIsOver();
+  }
+
   resource.noteEnd(found.status);
 }
 

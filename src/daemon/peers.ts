@@ -58,6 +58,7 @@ export class Peers {
   readonly #parts: Parts | undefined;
   #routes: PeerRoutes | undefined;
   #ownResources: () => Promise<readonly ResourceFacts[]> = () => Promise.resolve([]);
+  #unreadable: () => readonly string[] = () => [];
   #listening: string | undefined;
   #listenFault = '';
   #timer: NodeJS.Timeout | undefined;
@@ -94,6 +95,7 @@ export class Peers {
       },
       address: () => context.node.listen ?? '',
       ownResources: () => this.#ownResources(),
+      unreadable: () => this.#unreadable(),
     });
     this.#wasRevoked = state.isRevoked();
     state.onChange(() => {
@@ -158,8 +160,12 @@ export class Peers {
   }
 
   /** Where the facts of this node's resources come from; asked every two seconds. */
-  setOwnFacts(ownResources: () => Promise<readonly ResourceFacts[]>): void {
+  setOwnFacts(
+    ownResources: () => Promise<readonly ResourceFacts[]>,
+    unreadable: () => readonly string[] = () => [],
+  ): void {
     this.#ownResources = ownResources;
+    this.#unreadable = unreadable;
     this.touch();
   }
 

@@ -37,6 +37,18 @@ test('each replica has a line below its resource', () => {
   );
 });
 
+test('copies that are on their way are named in the first line, so that it contradicts no state below', () => {
+  const beta = fakeReplica('beta', {state: 'OutDated[F]', lagSeconds: 0});
+  const gamma = fakeReplica('gamma', {state: 'OutDated[R]'});
+  assert.match(show(beta), /^alpha: all is well, 1 copy catching up, 1 resource\n/u);
+  assert.match(show(beta, gamma), /^alpha: all is well, 2 copies catching up, 1 resource\n/u);
+  const replicas = [fakeReplica('beta', {role: 'primary'})];
+  const follow = fakeFollow();
+  const web = fakeStatus('web', {role: 'secondary', state: 'OutDated[FR]', replicas, follow});
+  const text = renderStatus(fakeStatusDocument(web), RENDER);
+  assert.match(text, /^alpha: all is well, 1 copy catching up, 1 resource\n/u);
+});
+
 test('a secondary shows whom it follows', () => {
   const replicas = [fakeReplica('beta', {role: 'primary'})];
   const web = fakeStatus('web', {role: 'secondary', replicas, follow: fakeFollow()});

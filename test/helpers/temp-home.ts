@@ -92,9 +92,11 @@ export class TempHome {
     }
   }
 
-  async startDaemon(): Promise<void> {
+  /** @param options of `mars daemon run` */
+  async startDaemon(...options: string[]): Promise<void> {
     const output = fs.openSync(path.join(this.directory, 'daemon.log'), 'a');
-    const daemon = spawn(process.execPath, [PROGRAM, 'daemon', 'run', '--home', this.home], {
+    const words = ['daemon', 'run', '--home', this.home, ...options];
+    const daemon = spawn(process.execPath, [PROGRAM, ...words], {
       detached: true,
       stdio: ['ignore', output, output],
     });

@@ -34,16 +34,26 @@ export function replicasElsewhere(
   });
 }
 
+/** Members that say that they have this resource and cannot read its files, by name. */
+export function unreadableAt({facts, members}: ClusterPort, resourceName: string): string[] {
+  return members()
+    .filter(({id}) => facts.get(id)?.unreadable?.includes(resourceName) === true)
+    .map(({name}) => name);
+}
+
 /** false: nobody who needs log any more, as far as fresh facts say; folders stay until forgotten. */
 export function mayNeedLog(
-  {facts, members}: ClusterPort,
+  cluster: ClusterPort,
   clock: Clock,
   nodeId: string,
   replicas: readonly Candidate[],
+  resourceName: string,
 ): boolean {
+  const {facts, members} = cluster;
   if (isExportSlot(nodeId)) return true;
   if (!members().some(({id}) => id === nodeId)) return false;
   if (facts.ageMs(nodeId, clock.monotonicMs()) > FACTS_FRESH_MS) return true;
+  if (facts.get(nodeId)?.unreadable?.includes(resourceName) === true) return true;
   return replicas.some((replica) => replica.nodeId === nodeId);
 }
 

@@ -87,3 +87,12 @@ export function noteLinks(resource: Resource, replicas: readonly Candidate[]): v
     resource.say('LINK_DOWN', 'warning', text);
   }
 }
+
+/** Names the nodes that have a replica and cannot read its files. */
+export function noteUnreadable(resource: Resource, names: readonly string[]): void {
+  if (names.length === 0) resource.hush('REPLICA_UNREADABLE');
+  else {
+    const text = `${names.join(', ')}: the files of the replica cannot be read there; its log is kept here`;
+    resource.say('REPLICA_UNREADABLE', 'warning', text);
+  }
+}

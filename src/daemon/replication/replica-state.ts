@@ -21,6 +21,8 @@ export interface FollowerInput {
   readonly linkUp: boolean;
   /** Milliseconds since something was heard of it; Infinity for never. */
   readonly silentMs: number;
+  /** For how long the primary has been in an epoch that the log here does not have; 0: it has it. */
+  readonly otherEpochMs?: number;
   /** A folder is followed, and this old is what was exported to it; null: not known. */
   readonly folderAgeMs?: number | null;
 }
@@ -102,9 +104,12 @@ function lagSeconds(input: FollowerInput): number | null {
   }
 
   if (isFetched(input)) return 0;
+  // What the stream says of its lag is about the epoch that is here.
+  const epochSeconds = Math.round((input.otherEpochMs ?? 0) / 1000);
   const told = says.lagSeconds;
-  if (linkUp) return told;
-  return Number.isFinite(silentMs) ? Math.max(told ?? 0, Math.round(silentMs / 1000)) : told;
+  const known = epochSeconds === 0 ? told : Math.max(told ?? 0, epochSeconds);
+  if (linkUp) return known;
+  return Number.isFinite(silentMs) ? Math.max(known ?? 0, Math.round(silentMs / 1000)) : known;
 }
 
 /** The word for how a replica is replicated now, from wishes and facts. */

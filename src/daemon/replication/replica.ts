@@ -28,14 +28,20 @@ import {roleOf, stateOf, isServed} from '../views.js';
 import {Acks} from './acks.js';
 import {copyAgain} from './begin-copy.js';
 import type {Candidate, Own} from './choose-source.js';
-import {FACTS_FRESH_MS, mayNeedLog, replicasElsewhere, type ClusterPort} from './cluster-port.js';
+import {
+  FACTS_FRESH_MS,
+  mayNeedLog,
+  replicasElsewhere,
+  unreadableAt,
+  type ClusterPort,
+} from './cluster-port.js';
 import {openDiskStream} from './disk-stream.js';
 import {resourceFacts} from './facts.js';
 import {Follow} from './follow.js';
 import {findGrant} from './grant.js';
-import {LagClock} from './lag.js';
+import {EpochClock, LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
-import {noteAnswer, noteFailure, noteFolder, noteLinks} from './notes.js';
+import {noteAnswer, noteFailure, noteFolder, noteLinks, noteUnreadable} from './notes.js';
 import {completedStatus} from './completed-status.js';
 import {
   followStatus,
@@ -80,6 +86,7 @@ export class Replica {
   #loop: Promise<unknown> | undefined;
   #status: {readonly atMs: number; readonly value: Promise<DiskStatus | undefined>} | undefined;
   #polledMs = -Infinity;
+  readonly #epochs = new EpochClock();
 
   /**
    * @param turns of all resources of the node
@@ -107,7 +114,8 @@ export class Replica {
       file: () => this.#file(),
       replicas: () => (this.#isKnown ? this.candidates() : []),
       partsAt: (replica) => partingPoint(this.#standing(), replica),
-      isMember: (nodeId) => mayNeedLog(cluster, context.clock, nodeId, this.candidates()),
+      isMember: (nodeId) =>
+        mayNeedLog(cluster, context.clock, nodeId, this.candidates(), resource.name),
       isRemoved: (nodeId) => cluster.isRemoved(nodeId),
       yieldingBytes: () => context.space?.yieldingBytes(resource.name) ?? 0,
       lagMs: (position) => this.#lag.lagMs(position, context.clock.monotonicMs()),
@@ -215,7 +223,15 @@ export class Replica {
     const disk = resource.disk;
     const end = this.#primaryEnd();
     if (end !== null) this.#lag.note(numberOf(end), this.#context.clock.monotonicMs());
-    noteLinks(resource, this.candidates());
+    const others = this.candidates();
+    this.#epochs.noteReplicas(
+      this.#cluster.selfId,
+      disk,
+      others,
+      this.#context.clock.monotonicMs(),
+    );
+    noteLinks(resource, others);
+    noteUnreadable(resource, unreadableAt(this.#cluster, resource.name));
     if (resource.file.connected === false) this.synchronous.stopStreams();
     this.#takeMode();
     // Before recovery is done, all positions are 0.
@@ -343,7 +359,8 @@ export class Replica {
         counted:
           synchronous && synchronous.replicas.some(({node, counted}) => node === nodeId && counted),
         primaryEnd,
-        lagMs: (position) => this.#lag.lagMs(position, nowMs),
+        lagMs: (position) =>
+          Math.max(this.#lag.lagMs(position, nowMs), this.#epochs.otherMs(nodeId, nowMs)),
       });
     });
   }
@@ -423,6 +440,7 @@ export class Replica {
       follow: this.follow.state,
       primaryEnd: this.#primaryEnd() ?? furthestEnd(candidates, resource.disk?.epoch ?? null),
       primaryEpoch: primary?.facts.epoch ?? null,
+      otherEpochMs: this.#epochs.otherMs(this.#cluster.selfId, nowMs),
       // Without a primary nothing is missing that anybody could give.
       linkUp:
         isOpen ||

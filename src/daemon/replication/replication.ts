@@ -30,6 +30,8 @@ export class Replication {
   readonly turns: SyncTurns;
   readonly #context: Context;
   readonly #replicas = new Map<string, Replica>();
+  /** Resources without a replica: its slots cannot be read. */
+  readonly #failed = new Set<string>();
   readonly #abort = new AbortController();
   #held = false;
   #loop: Promise<void> | undefined;
@@ -53,10 +55,12 @@ export class Replication {
       const held = (): boolean => this.#held;
       const replica = new Replica(this.#context, this.cluster, resource, this.turns, held);
       this.#replicas.set(resource.name, replica);
+      this.#failed.delete(resource.name);
       if (this.#loop !== undefined) replica.start();
       return replica;
     } catch (error) {
       if (!isDiskError(error)) throw error;
+      this.#failed.add(resource.name);
       // Nothing of its log is given up then: the disk process does not start without the file.
       resource.say(error.code, 'critical', error.message);
       this.#context.log.error({resource: resource.name, err: error}, 'no replication');
@@ -68,6 +72,7 @@ export class Replication {
   async remove(name: string): Promise<void> {
     const replica = this.#replicas.get(name);
     this.#replicas.delete(name);
+    this.#failed.delete(name);
     if (replica !== undefined) replica.resource.follow = undefined;
     await replica?.stop();
     this.turns.leave(name, true);
@@ -126,6 +131,14 @@ export class Replication {
   /** What this node tells of its replicas. */
   facts(): ResourceFacts[] {
     return [...this.#replicas.values()].flatMap((replica) => replica.facts() ?? []);
+  }
+
+  /** Names of the resources of which it can only be told that they are here. */
+  unreadable(): string[] {
+    const faulty = [...this.#replicas.values()].filter(
+      ({resource}) => resource.fault !== undefined,
+    );
+    return [...this.#failed, ...faulty.map(({resource}) => resource.name)].sort();
   }
 
   /** Other nodes have told something new, or a wish of this node has changed. */

@@ -18,6 +18,8 @@ import {capInForce, isExportSlot, type Slots} from './slots.js';
 
 /** Facts that are so much younger than a slot and know no replica are believed. */
 const LEFT_AFTER_MS = 60_000;
+/** Of a replica that began anew older facts may still be on their way for so long, not longer. */
+const OLD_FACTS_MS = 60_000;
 
 export interface RetentionPorts {
   readonly clock: Clock;
@@ -46,6 +48,8 @@ export interface RetentionPorts {
 export class Retention {
   readonly #ports: RetentionPorts;
   readonly #seen = new Map<string, number>();
+  /** Slots that were set back behind what the facts said of their replica, and when. */
+  readonly #setBack = new Map<string, number>();
   #agedMs: number | undefined;
 
   constructor(ports: RetentionPorts) {
@@ -61,6 +65,8 @@ export class Retention {
   async pin(nodeId: string, name: string, position: number, disk: DiskStatus): Promise<void> {
     const {slots} = this.#ports;
     const slot = slots.all.get(nodeId);
+    const isBack = this.#positionTold(nodeId) > position || (slot?.position ?? 0) > position;
+    if (isBack) this.#setBack.set(nodeId, this.#ports.clock.monotonicMs());
     if (slot?.position !== position) slots.pin(nodeId, name, position);
     await this.#tell(disk);
   }
@@ -80,10 +86,29 @@ export class Retention {
     slots.flush();
   }
 
+  /** Up to where the facts say that the image of a replica is. */
+  #positionTold(nodeId: string): number {
+    const known = this.#ports.replicas().find((replica) => replica.nodeId === nodeId);
+    return parsePosition(known?.facts.replayed ?? '') ?? 0;
+  }
+
+  /**
+   * true while facts may be older than the stream for which the slot was set back: until they tell of
+   * a copy. What the replica itself confirms moves the slot all the same.
+   */
+  #mayBeOld(nodeId: string, isCopied: boolean): boolean {
+    const sinceMs = this.#setBack.get(nodeId);
+    if (sinceMs === undefined) return false;
+    const isOver = this.#ports.clock.monotonicMs() - sinceMs > OLD_FACTS_MS;
+    if (isCopied || isOver) this.#setBack.delete(nodeId);
+    return !isOver;
+  }
+
   #followFacts(disk: DiskStatus | undefined): void {
     const {slots, replicas, partsAt, onBack} = this.#ports;
     for (const replica of replicas()) {
       const {nodeId, name, facts} = replica;
+      if (this.#mayBeOld(nodeId, facts.sync !== null)) continue;
       // One that is being copied has its slot from the stream; a fork's positions are not ours.
       if (facts.sync !== null || facts.forked !== null || facts.replayed === null) continue;
       // Behind the fork the same numbers are other records: our own must stay, all of them.

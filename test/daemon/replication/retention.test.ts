@@ -197,6 +197,35 @@ test('a pin is in the file and at the disk process when it resolves', async () =
   assert.equal(told, [formatPosition(512)]);
 });
 
+for (const before of ['kept', 'let go'] as const) {
+  test(`a slot that was ${before} and is set back for a copy is not moved on by facts from before the copy`, async () => {
+    others = at(1000);
+    await retention.tick(serving());
+    if (before === 'let go') slots.drop(BETA);
+    await retention.pin(BETA, 'beta', 300, serving());
+    // The facts that say so are on their way.
+    nowMs += 5000;
+    await retention.tick(serving());
+    assert.is(slots.all.get(BETA)?.position, 300);
+    others = at(0, {sync: {doneBytes: 0, totalBytes: 1}});
+    await retention.tick(serving());
+    assert.is(slots.all.get(BETA)?.position, 300);
+    // The copy has ended, and its log was replayed.
+    others = at(600);
+    await retention.tick(serving());
+    assert.is(slots.all.get(BETA)?.position, 600);
+  });
+}
+
+test('where nobody ever tells of the copy, facts are believed again in the end', async () => {
+  others = at(1000);
+  await retention.pin(BETA, 'beta', 300, serving());
+  await pass(1);
+  assert.is(slots.all.get(BETA)?.position, 300);
+  await pass(1);
+  assert.is(slots.all.get(BETA)?.position, 1000);
+});
+
 test('without a disk process nothing is told, and nothing is lost', async () => {
   await retention.tick(undefined);
   assert.equal(told, []);

@@ -1,7 +1,7 @@
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {formatPosition} from '../../../src/core/position.js';
-import {LagClock} from '../../../src/daemon/replication/lag.js';
+import {EpochClock, LagClock} from '../../../src/daemon/replication/lag.js';
 import {
   followStatus,
   followerState,
@@ -47,6 +47,22 @@ test('without a primary the furthest of the others says what is missing', () => 
   assert.is(followerState(input({primaryEnd: end, primaryEpoch: null})), 'OutDated[F]');
   assert.is(furthestEnd(others, null), null);
   assert.is(furthestEnd([], idOf('e')), null);
+});
+
+test('a replica without the epoch of its primary lags by the time that this lasts, whatever positions say', () => {
+  const clock = new EpochClock();
+  const epochs = (own: string | null): Map<string, string | null> => new Map([['a', own]]);
+  clock.note(idOf('f'), epochs(idOf('e')), 1000);
+  clock.note(idOf('f'), epochs(idOf('e')), 50_000);
+  assert.is(clock.otherMs('a', 71_000), 70_000);
+  const told = input({primaryEpoch: idOf('f'), otherEpochMs: 70_000});
+  assert.is(followerState(told), 'OutDated[F]');
+  assert.is(followStatus(told)?.lagSeconds, 70);
+  clock.note(idOf('f'), epochs(idOf('f')), 72_000);
+  assert.is(clock.otherMs('a', 73_000), 0);
+  clock.note(null, epochs(idOf('e')), 74_000);
+  clock.note(idOf('f'), epochs(null), 75_000);
+  assert.is(clock.otherMs('a', 76_000), 0, 'what is not known is no other epoch');
 });
 
 test('states of a follower', () => {
