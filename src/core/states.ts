@@ -201,6 +201,19 @@ const STATES = {
     meaning: 'A replica that was joined, and has nothing of the image yet.',
     action: 'Wait for the copy: mars sync status NAME says what it waits for.',
   },
+  copying: {
+    kind: 'phase',
+    meaning:
+      'A copy that is made beside the old image: content comes. The old image stays as it is, and ' +
+      'can still be made primary.',
+    action: 'Nothing; mars sync status NAME says how far it is.',
+  },
+  switching: {
+    kind: 'phase',
+    meaning:
+      'A copy that was made beside the old image is complete, and is put in the place of the old one.',
+    action: 'Nothing.',
+  },
   following: {
     kind: 'phase',
     meaning: 'The disk process of a secondary takes the log of the primary and replays it.',
