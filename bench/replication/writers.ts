@@ -122,7 +122,7 @@ function figuresOf(condition: Condition, reports: ReadonlyMap<string, WriterRepo
   ];
 }
 
-/** The two experiments in which DRBD's writer stood still (../shared/peers). */
+/** The two experiments in which DRBD's writer stood still. */
 async function measureBadLinks(pair: Pair, settings: Settings): Promise<Figure[]> {
   const seconds = settings.quick ? 5 : 20;
   const {alpha, beta, cluster} = pair;

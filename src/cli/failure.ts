@@ -76,7 +76,9 @@ export function failureDocument(error: DiskError, command?: string): FailureDocu
 
 function remedyOf(code: ErrorCode, command: string | undefined): string {
   const {remedy}: CodeEntry = CODES[code];
-  return command === undefined ? remedy : remedy.replace('mars COMMAND', `mars ${command}`);
+  return command === undefined
+    ? remedy
+    : remedy.replace('mars COMMAND', `mars ${command}`.trimEnd());
 }
 
 /** The failure for people: message, remedy and code; a bug also has its stack. */

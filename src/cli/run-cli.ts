@@ -68,8 +68,9 @@ function refineError(error: Error, words: readonly string[], config: Config): Er
         }`
       : `mars ${command} takes no argument, got '${typed.slice(command.length + 1)}'`;
   const failure = new DiskError('USAGE', message);
-  if (words.includes('--json')) process.stdout.write(`${asJson(failureDocument(failure))}\n`);
-  else process.stderr.write(`${renderFailure(failure)}\n`);
+  if (words.includes('--json'))
+    process.stdout.write(`${asJson(failureDocument(failure, command ?? ''))}\n`);
+  else process.stderr.write(`${renderFailure(failure, command ?? '')}\n`);
   return new CommandFailure(failure);
 }
 

@@ -8,7 +8,7 @@
  */
 import fs from 'node:fs';
 import {join} from 'node:path';
-import {storeError} from '../core/errors.js';
+import {DiskError, storeError} from '../core/errors.js';
 
 export interface UnitOptions {
   /** Home of the node: absolute. */
@@ -153,11 +153,12 @@ export function unitFiles(options: UnitOptions): UnitFile[] {
  *
  * @param dryRun true: nothing is written
  * @returns the files with their real paths
- * @throws DiskError STORE_FULL, STORE_READ_ONLY, STORE_IO
+ * @throws DiskError UNITS_OTHER_HOME: nothing was written; STORE_FULL, STORE_READ_ONLY, STORE_IO
  */
 export function installUnits(options: UnitOptions, root: string, dryRun: boolean): UnitFile[] {
   const files = unitFiles(options).map(({path, text}) => ({path: join(root, path), text}));
   if (dryRun) return files;
+  refuseOtherHome(options.home, join(root, DISK_UNIT));
   for (const {path, text} of files) {
     try {
       fs.mkdirSync(join(path, '..'), {recursive: true});
@@ -169,6 +170,27 @@ export function installUnits(options: UnitOptions, root: string, dryRun: boolean
   }
 
   return files;
+}
+
+/** The disks of another node would be started with this one's home at the next boot. */
+function refuseOtherHome(home: string, unit: string): void {
+  let text: string;
+  try {
+    text = fs.readFileSync(unit, 'utf8');
+  } catch {
+    return; // Not there, or not readable: then writing it says why.
+  }
+
+  const found = /^Environment=MARS_HOME=("(?:[^"\\]|\\.)*"|\S+)/mu.exec(text)?.[1];
+  if (found === undefined || found === word(home)) return;
+  throw new DiskError(
+    'UNITS_OTHER_HOME',
+    `expected ${unit} to be for ${home}, it is for ${found}`,
+    {
+      unit,
+      home: found,
+    },
+  );
 }
 
 /** true where systemd runs this machine and has the disk unit of this home. */

@@ -114,6 +114,14 @@ export const CODES = {
       'The message says what it waits for: see mars status, and try mars daemon upgrade again. ' +
       'With the driver fuse-native: unmount, mars secondary NAME, mars primary NAME.',
   },
+  UNITS_OTHER_HOME: {
+    exit: 'refused',
+    meaning:
+      'The systemd units of this machine are those of a node with another home. One node has them.',
+    remedy:
+      'Run the daemon of this node by mars daemon run --home HOME, from a unit of your own. Where the ' +
+      'other node is gone: remove the unit that the message names, then try again.',
+  },
   UPGRADE_FAILED: {
     exit: 'damage',
     meaning: 'The new version does not start on this machine, or did not come up. Disks go on.',
@@ -206,14 +214,16 @@ export const CODES = {
     meaning: 'A record below the durable position is missing or damaged.',
     remedy:
       'mars log verify NAME shows where. A replica that has the same log and answers gives the good copy at ' +
-      'the next start of the disk: mars status NAME. Else bring the logfile back from a backup.',
+      'the next start of the disk: mars status NAME. Where the image is a replica, mars invalidate NAME --yes copies it ' +
+      'again; where it is the primary, mars primary NAME --force --dry-run on a replica says what that costs.',
   },
   LOG_MENDED: {
     exit: 'damage',
     meaning:
       'A logfile was damaged where it was durable, and the good copy was taken from a replica. The damaged ' +
       'file is kept as bad-NAME.damaged in the log directory.',
-    remedy: 'Look at the device below the log, then mars log prune NAME --purge removes the file.',
+    remedy:
+      'Look at the device below the log, then mars log prune NAME --purge --yes removes the file.',
   },
   LOG_TORN: {
     exit: 'damage',

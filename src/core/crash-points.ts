@@ -10,7 +10,7 @@
  * holder would start one after the other that dies at the same place.
  *
  * Not armed, a pass costs one comparison. Every point of the table is passed in the tests
- * (test/daemon/crash/sweep.test.ts): one that nobody passes any more fails there.
+ * (test/daemon/crash/areas.ts): one that nobody passes any more fails there.
  */
 import {basename} from 'node:path';
 import {assert} from './assert.js';

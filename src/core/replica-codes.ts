@@ -37,7 +37,7 @@ export const REPLICA_CODES = {
     meaning: 'Two replicas have no epoch in common: they cannot tell how they belong together.',
     remedy:
       'Is it the right resource, or an old home restored? If the content of this replica is not ' +
-      'needed: mars invalidate NAME copies it again.',
+      'needed: mars invalidate NAME --yes copies it again.',
   },
   SOURCE_BEHIND: {
     exit: 'refused',
@@ -85,11 +85,6 @@ export const REPLICA_CODES = {
     remedy:
       'On that node mars status names the file and the fault. Restore or correct it, and start the ' +
       'daemon there again.',
-  },
-  REPLICA_LAGS: {
-    exit: 'refused',
-    meaning: 'A replica is behind, and what it waits for lasts.',
-    remedy: 'mars status NAME on its node says what it waits for; mars wait NAME lag<10 waits.',
   },
   REPLICAS_REMAIN: {
     exit: 'refused',

@@ -60,11 +60,11 @@ const STATES = {
     meaning: 'The log that this replica needs next is on no node any more.',
     action:
       'Nothing, where mars status shows a progress: a new image is made beside this one, which mars ' +
-      'primary NAME --force still takes. Else mars invalidate NAME copies the image again.',
+      'primary NAME --force still takes. Else mars invalidate NAME --yes copies the image again.',
   },
   EmergencyMode: {
     kind: 'state',
-    meaning: 'The space for the log ran out: writes go to the image directly, or wait.',
+    meaning: 'The space for the log ran out: writes wait.',
     action: 'Free space on the file system of the log; the mode is left by itself.',
   },
   DefectiveLog: {
@@ -91,7 +91,7 @@ const STATES = {
     kind: 'state',
     meaning: 'Two nodes were primary from different points: both sides are kept (split brain).',
     action:
-      'mars fork show NAME, then decide; on the side that gives way: mars fork resolve NAME --keep NODE.',
+      'mars fork show NAME, then decide; on the side that gives way: mars fork resolve NAME --keep NODE --yes.',
   },
   primary: {
     kind: 'role',

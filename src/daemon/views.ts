@@ -10,6 +10,7 @@ import type {
 import type {FileSystemSpace} from '../control/space-api.js';
 import type {DiskStatus, Message} from '../core/disk-status.js';
 import type {ResourceFile} from '../core/home.js';
+import {LOG_CAP_BYTES_DEFAULT} from '../core/limits.js';
 import {modeOf} from '../core/mode.js';
 import {spacePolicyOf} from '../core/space.js';
 import {deviceOf} from './device.js';
@@ -89,7 +90,7 @@ export function resourceStatus(
     log: {
       files: lastDisk?.log.files ?? 0,
       bytes: lastDisk?.log.bytes ?? 0,
-      capBytes: null,
+      capBytes: file.logCapBytes ?? LOG_CAP_BYTES_DEFAULT,
       firstPosition: lastDisk?.log.firstPosition ?? null,
       fileSystem,
       ...spacePolicyOf(file),

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import {join} from 'node:path';
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
+import {isDiskError} from '../../src/core/errors.js';
 import {installUnits, unitFiles} from '../../src/control/units.js';
 
 const test = suite('units');
@@ -38,6 +39,25 @@ test('a dry run writes nothing, an installation all files', () => {
     assert.equal(installUnits(OPTIONS, root, false), planned);
     for (const {path, text} of planned) assert.is(fs.readFileSync(path, 'utf8'), text);
     assert.ok(fs.existsSync(join(root, 'etc/systemd/system/mars-disk@.service')));
+  } finally {
+    fs.rmSync(root, {recursive: true});
+  }
+});
+
+test('units of another home are left as they are', () => {
+  const root = fs.mkdtempSync('/var/tmp/mars-units-');
+  const other = {...OPTIONS, home: "/srv/a b'%h"};
+  try {
+    const [unit] = installUnits(other, root, false);
+    assert.ok(unit);
+    assert.throws(
+      () => installUnits(OPTIONS, root, false),
+      (error: unknown) =>
+        isDiskError(error, 'UNITS_OTHER_HOME') && error.message.includes("/srv/a b'%%h"),
+    );
+    assert.is(fs.readFileSync(unit.path, 'utf8'), unit.text);
+    const moved = {...other, installation: '/opt/mars-2'};
+    assert.match(installUnits(moved, root, false)[0]?.text ?? '', '/opt/mars-2');
   } finally {
     fs.rmSync(root, {recursive: true});
   }

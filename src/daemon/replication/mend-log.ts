@@ -315,6 +315,6 @@ export function noteDamagedFiles(resource: Resource): void {
 
   const text =
     `logfiles of ${name} were damaged and mended from a replica; kept: ${kept.sort().join(', ')}. ` +
-    `Look at the device below ${logDirectory}, then mars log prune ${name} --purge`;
+    `Look at the device below ${logDirectory}, then mars log prune ${name} --purge --yes`;
   resource.say('LOG_MENDED', 'warning', text);
 }

@@ -11,6 +11,7 @@ import type {
 import type {SlotStatus} from '../../control/space-api.js';
 import {formatPosition} from '../../core/position.js';
 import type {Waiting} from '../../core/disk-status.js';
+import {LOG_CAP_BYTES_DEFAULT} from '../../core/limits.js';
 import {REPLICATION_MODES} from '../../core/mode.js';
 import type {ResourceFile} from '../../core/home.js';
 import {findState} from '../../core/states.js';
@@ -182,7 +183,7 @@ export function keptFor(
   end: string | null,
 ): Pick<ResourceStatus['log'], 'capBytes' | 'ageLimitSeconds' | 'slots'> {
   return {
-    capBytes: logCapBytes ?? null,
+    capBytes: logCapBytes ?? LOG_CAP_BYTES_DEFAULT,
     ageLimitSeconds: logAgeSeconds === 0 ? null : logAgeSeconds,
     slots: slotStatuses(slots, end),
   };

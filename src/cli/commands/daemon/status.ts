@@ -26,7 +26,14 @@ export default class DaemonStatus extends MarsCommand {
 
     const disks = describeDisks(await listDisks(flags.home));
     const {version} = this.config;
-    const status: DaemonStatusDocument = {schema: 1, pid: null, version, startedAt: null, disks};
+    const status: DaemonStatusDocument = {
+      schema: 1,
+      pid: null,
+      version,
+      startedAt: null,
+      unit: null,
+      disks,
+    };
     this.log(renderDaemon(status, flags.home, Date.now()));
     this.finish(status, EXIT.unreachable);
   }
