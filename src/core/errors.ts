@@ -32,6 +32,11 @@ export function errnoOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** Whether an errno says that there is no room, by the file system or by quota. */
+export function isNoRoom(errno: string | undefined): boolean {
+  return errno === 'ENOSPC' || errno === 'EDQUOT';
+}
+
 /**
  * Turns an error of the file system into a DiskError; passes anything else on.
  *
@@ -40,11 +45,10 @@ export function errnoOf(error: unknown): string | undefined {
 export function storeError(error: unknown, what: string): unknown {
   const errno = errnoOf(error);
   if (errno === undefined) return error;
-  const code: ErrorCode =
-    errno === 'ENOSPC' || errno === 'EDQUOT'
-      ? 'STORE_FULL'
-      : errno === 'EROFS'
-        ? 'STORE_READ_ONLY'
-        : 'STORE_IO';
+  const code: ErrorCode = isNoRoom(errno)
+    ? 'STORE_FULL'
+    : errno === 'EROFS'
+      ? 'STORE_READ_ONLY'
+      : 'STORE_IO';
   return new DiskError(code, `cannot ${what}: ${errno}`, {errno}, {cause: error});
 }

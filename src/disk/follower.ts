@@ -478,12 +478,12 @@ export class Follower {
     if (this.#log === undefined || clock.monotonicMs() < this.#retryAt) return;
     try {
       this.#log.step();
-      notices.drop('LOG_SPACE');
+      notices.spareTrouble(undefined);
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === undefined) throw error;
       this.#retryAt = clock.monotonicMs() + RETRY_MS;
-      notices.put('LOG_SPACE', 'warning', `the next logfile cannot be made ready: ${errno}`);
+      notices.spareTrouble(errno);
     }
   }
 }

@@ -9,14 +9,14 @@
  */
 import {join} from 'node:path';
 import type {Clock} from '../core/clock.js';
-import {errnoOf} from '../core/errors.js';
+import {errnoOf, isNoRoom} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {makeReady, makeSpare, type SegmentPlan} from '../log/segment-files.js';
 import {indexPathOf} from '../log/index-file.js';
 import {segmentName} from '../log/segment.js';
 import type {RetainedSegment} from './retained.js';
 import {Sealer} from './sealer.js';
-import {WORD, type Shared} from './shared.js';
+import {KEEPER_FAILED, KEEPER_NO_ROOM, WORD, type Shared} from './shared.js';
 
 /** Segments ready beyond the current one. */
 const READY_AHEAD = 4;
@@ -121,7 +121,7 @@ export class Keeper {
       if (errno === undefined) throw error;
       this.#retryAt = now + RETRY_MS;
       this.#troubled = true;
-      this.#shared.set(WORD.keeperTroubled, 1);
+      this.#shared.set(WORD.keeperTroubled, isNoRoom(errno) ? KEEPER_NO_ROOM : KEEPER_FAILED);
       this.#onTrouble(errno);
       return RETRY_MS;
     }

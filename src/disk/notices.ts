@@ -2,6 +2,7 @@
 import type {Clock} from '../core/clock.js';
 import type {ErrorCode} from '../core/codes.js';
 import type {Message, Severity, Waiting} from '../core/disk-status.js';
+import {isNoRoom} from '../core/errors.js';
 import type {EventInput} from '../core/events.js';
 import type {Slowed} from '../core/space.js';
 import {formatBytes} from '../core/units.js';
@@ -19,6 +20,7 @@ export class Notices {
   #parkedSince: number | undefined;
   #confirmWaiting: Waiting | undefined;
   #logErrno: string | undefined;
+  #spareCode: ErrorCode | undefined;
   #slowed: Slowed | undefined;
   #parkedBySlowing = false;
   /** The log was given up: from here on that is what is said of it. */
@@ -56,12 +58,22 @@ export class Notices {
     if (errno === undefined) {
       this.drop('LOG_SPACE');
       this.drop('LOG_IO');
-    } else if (errno === 'ENOSPC' || errno === 'EDQUOT') {
+    } else if (isNoRoom(errno)) {
       const text = 'no room for the next logfile: writes will wait when this one is full';
       this.put('LOG_SPACE', 'critical', text);
     } else {
       this.put('LOG_IO', 'critical', `the next logfile cannot be made: ${errno}`);
     }
+  }
+
+  /** A log that is received cannot have its next file made ready (errno), or can again (undefined). */
+  spareTrouble(errno: string | undefined): void {
+    const code = errno === undefined ? undefined : isNoRoom(errno) ? 'LOG_SPACE' : 'LOG_IO';
+    // A message of the same code with another cause is not this one's to take away.
+    if (this.#spareCode !== undefined && this.#spareCode !== code) this.drop(this.#spareCode);
+    this.#spareCode = code;
+    if (code === undefined) return;
+    this.put(code, 'warning', `the next logfile cannot be made ready: ${errno}`);
   }
 
   /** Writes are slowed, or not any more. @returns what is to be told, where that is new */

@@ -59,7 +59,7 @@ export const WORD = {
   diskSize: 36,
   /** Segments that the front wants ready at once, for a tail that has to move; 0: no wish. */
   readyWanted: 41,
-  /** 1: the keeper cannot make the next segment (no room, I/O error). */
+  /** The keeper cannot make the next segment: KEEPER_NO_ROOM or KEEPER_FAILED; 0: it can. */
   keeperTroubled: 42,
   /** The retained position and one; 0: nothing is retained. */
   retain: 43,
@@ -85,6 +85,10 @@ export const WORD = {
   /** Replay is not to wait for more to merge, before writes have to wait for it. */
   spaceShort: 60,
 } as const;
+
+/** `keeperTroubled`: others' space, or log that is let go, would help; or it would not. */
+export const KEEPER_NO_ROOM = 1;
+export const KEEPER_FAILED = 2;
 
 /** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. */
 export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3} as const;

@@ -16,7 +16,7 @@ import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import type {Slowed, WhenFull} from '../core/space.js';
 import {formatBytes, KIB} from '../core/units.js';
-import {WORD, type Shared} from './shared.js';
+import {KEEPER_NO_ROOM, WORD, type Shared} from './shared.js';
 import {fillOf, isReplayForced, isThrottled, Speed, writeRate, type Drain} from './space-plan.js';
 
 /** Between looks while there is nothing to be done. */
@@ -28,6 +28,8 @@ const TOLD_MS = 5000;
 const STALLED_MS = 10_000;
 /** Writes wait so long for a daemon that does not run; then what is kept for others is let go. */
 const LET_GO_MS = 30_000;
+/** Between two files that are let go: the keeper, which has failed, has tried again by then. */
+const LET_GO_PAUSE_MS = 1000;
 
 export interface SpaceGuardOptions {
   readonly files: Files;
@@ -68,7 +70,7 @@ export class SpaceGuard {
   readonly #speeds: Record<Way['name'], Speed>;
   #slowed: Slowed | undefined;
   #stuckMs: number | undefined;
-  #isLettingGo = false;
+  #letGoMs: number | undefined;
   /** How far the slowest replica was, and when it got there. */
   #fetched = {position: -1, atMs: 0};
   #freeBytes = Number.MAX_SAFE_INTEGER;
@@ -193,15 +195,18 @@ export class SpaceGuard {
 
   #letGo(now: number): void {
     const {shared, silentMs, letGo} = this.#options;
-    const isStuck = shared.get(WORD.parked) !== 0 && shared.get(WORD.keeperTroubled) !== 0;
+    // Room is no remedy for a file system that fails in another way.
+    const isStuck =
+      shared.get(WORD.parked) !== 0 && shared.get(WORD.keeperTroubled) === KEEPER_NO_ROOM;
     if (!isStuck) this.#stuckMs = undefined;
     else this.#stuckMs ??= now;
     const isSilent = silentMs() >= LET_GO_MS;
-    if (!isSilent) this.#isLettingGo = false;
+    if (!isSilent) this.#letGoMs = undefined;
     if (this.#stuckMs === undefined || !isSilent) return;
     // The first file is waited for, the next ones of the same silence are not.
-    if (!this.#isLettingGo && now - this.#stuckMs < LET_GO_MS) return;
-    this.#isLettingGo = true;
+    if (this.#letGoMs === undefined && now - this.#stuckMs < LET_GO_MS) return;
+    if (this.#letGoMs !== undefined && now - this.#letGoMs < LET_GO_PAUSE_MS) return;
+    this.#letGoMs = now;
     letGo();
   }
 

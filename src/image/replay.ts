@@ -16,7 +16,7 @@
 import {assert} from '../core/assert.js';
 import {passCrashPoint} from '../core/crash-points.js';
 import type {Clock} from '../core/clock.js';
-import {DiskError, errnoOf} from '../core/errors.js';
+import {DiskError, errnoOf, isNoRoom} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {BLOCK_BYTES} from '../core/limits.js';
 import {formatPosition} from '../core/position.js';
@@ -375,7 +375,7 @@ function asReplayError(error: unknown): DiskError | undefined {
   const errno = errnoOf(error);
   if (errno === undefined) return undefined;
   return new DiskError(
-    errno === 'ENOSPC' || errno === 'EDQUOT' ? 'STORE_FULL' : 'IMAGE_IO',
+    isNoRoom(errno) ? 'STORE_FULL' : 'IMAGE_IO',
     `replay cannot write the image: ${errno}; the log keeps the data, the batch is tried again`,
     {errno},
     {cause: error},

@@ -1,7 +1,7 @@
 /** Segments ahead of the writer: order of recycling, bounds, and a full file system. */
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import {WORD} from '../../src/disk/shared.js';
+import {KEEPER_FAILED, KEEPER_NO_ROOM, WORD} from '../../src/disk/shared.js';
 import {PENDING} from '../../src/fuse/handler.js';
 import {PATHS, Rig} from './rig.js';
 
@@ -89,6 +89,23 @@ test('files stay bounded, however much is written', () => {
   assert.ok(rig.files.descriptorCount < 12);
   rig.assertReads();
 });
+
+for (const [kind, trouble] of [
+  ['ENOSPC', KEEPER_NO_ROOM],
+  ['EIO', KEEPER_FAILED],
+] as const) {
+  test(`a keeper that meets ${kind} says whether room would help`, () => {
+    const rig = new Rig();
+    const {shared} = rig.life;
+    rig.files.faults.add({path: /log-/u, calls: ['rename'], kind, count: 99});
+    for (let count = 0; count < 100 && shared.get(WORD.keeperTroubled) === 0; count += 1) {
+      rig.write((count * 16_384) % 500_000, 16_384);
+      rig.tick(100);
+    }
+
+    assert.is(shared.get(WORD.keeperTroubled), trouble);
+  });
+}
 
 test('the log has no room: writes wait, reads and flushes go on, and all goes on by itself', () => {
   const rig = new Rig();

@@ -83,6 +83,23 @@ test('trouble with the next segment is told by its kind and taken back', () => {
   assert.equal(codes(notices), ['LOG_IO critical']);
 });
 
+test('a received log that fails otherwise than for want of room does not ask for room', () => {
+  const {notices} = make();
+  for (const errno of ['EIO', 'EROFS', 'EACCES']) {
+    notices.spareTrouble(errno);
+    assert.equal(codes(notices), ['LOG_IO warning'], errno);
+  }
+
+  for (const errno of ['ENOSPC', 'EDQUOT']) {
+    notices.spareTrouble(errno);
+    assert.equal(codes(notices), ['LOG_SPACE warning'], errno);
+  }
+
+  notices.put('LOG_IO', 'critical', 'said by another');
+  notices.spareTrouble(undefined);
+  assert.equal(codes(notices), ['LOG_IO critical']);
+});
+
 test('trouble of replay is reported once, shown while it lasts, and only its newest kind', () => {
   const {notices, told, take} = make();
   take({kind: 'replay-error', code: 'STORE_FULL', text: 'full'});

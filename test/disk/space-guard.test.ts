@@ -2,7 +2,7 @@
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import type {Slowed} from '../../src/core/space.js';
-import {WORD} from '../../src/disk/shared.js';
+import {KEEPER_FAILED, KEEPER_NO_ROOM, WORD} from '../../src/disk/shared.js';
 import {SpaceGuard} from '../../src/disk/space-guard.js';
 import {fillOf, RATE_MIN_BYTES, Speed, writeRate} from '../../src/disk/space-plan.js';
 import {THROTTLE_DELAY_MS_MAX, WriteThrottle} from '../../src/disk/write-throttle.js';
@@ -262,6 +262,34 @@ test('writes wait for a dead daemon half a minute, then log kept for others is l
   rig.files.capacityBytes = Infinity;
   rig.crash();
   rig.assertReads();
+});
+
+/** Writes are parked for `seconds`, the keeper has this trouble, and no daemon asks. */
+function stuckFor(rig: Rig, guard: SpaceGuard, trouble: number, seconds: number): void {
+  silentMs = 60_000;
+  const {shared} = rig.life;
+  shared.set(WORD.parked, 1);
+  shared.set(WORD.keeperTroubled, trouble);
+  for (let step = 0; step < seconds * 10; step += 1) {
+    guard.step();
+    rig.clock.advance(100);
+  }
+}
+
+test('what is kept for others is let go a file at a time, and the keeper tries between two', () => {
+  const rig = smallRig(MIB);
+  const guard = guardOf(rig, 'block');
+  stuckFor(rig, guard, KEEPER_NO_ROOM, 30);
+  assert.is(letGo, 0);
+  stuckFor(rig, guard, KEEPER_NO_ROOM, 5);
+  assert.is(letGo, 5);
+});
+
+test('a log that fails otherwise than for want of room costs no replica its log', () => {
+  const rig = smallRig(MIB);
+  const guard = guardOf(rig, 'block');
+  stuckFor(rig, guard, KEEPER_FAILED, 120);
+  assert.is(letGo, 0);
 });
 
 test('files that others need the room of are given back, and not kept again for a while', () => {
