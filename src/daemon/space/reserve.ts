@@ -7,7 +7,8 @@
  *   none    the file system cannot allocate, or is too small
  */
 import fs from 'node:fs';
-import {isDiskError} from '../../core/errors.js';
+import {join} from 'node:path';
+import {errnoOf, isDiskError} from '../../core/errors.js';
 import {GIB, MIB} from '../../core/units.js';
 import {runProgram} from '../run-program.js';
 
@@ -16,6 +17,8 @@ const CALM_MS = 30_000;
 const ALLOCATE_TIMEOUT_MS = 10_000;
 const RESERVE_BYTES_MIN = 4 * MIB;
 const RESERVE_BYTES_MAX = GIB;
+
+const RESERVE_NAME = 'reserve';
 
 export type ReserveStep = 'freed' | 'taken' | undefined;
 
@@ -31,22 +34,40 @@ export function reserveBytesFor(segmentBytesMax: number, totalBytes: number): nu
   return whole < RESERVE_BYTES_MIN ? 0 : whole;
 }
 
+/**
+ * The reserve of a file system in one of the directories that a daemon before this one may have
+ * chosen: the first that is there, or a new one in the first directory.
+ *
+ * @param directories the log directories on that file system, the preferred one first; not empty
+ * @returns with those that are one too many
+ */
+export function findReserve(directories: readonly [string, ...string[]]): {
+  readonly reserve: Reserve;
+  readonly others: readonly Reserve[];
+} {
+  const paths = directories.map((directory) => join(directory, RESERVE_NAME));
+  const [found, ...others] = paths.filter((path) => fs.existsSync(path));
+  const reserve = new Reserve(found ?? join(directories[0], RESERVE_NAME));
+  return {reserve, others: others.map((path) => new Reserve(path))};
+}
+
 /** The reserve of one file system. */
 export class Reserve {
-  readonly #path: string;
+  /** The file, whether it is there or not. */
+  readonly path: string;
   #enoughSinceMs: number | undefined;
   /** It was not there when the daemon began: it is taken without a delay, where there is room. */
   #isNew: boolean;
   #cannot = false;
 
   constructor(path: string) {
-    this.#path = path;
+    this.path = path;
     this.#isNew = !fs.existsSync(path);
   }
 
   /** Bytes that are held back now. */
   get heldBytes(): number {
-    return fs.statSync(this.#path, {throwIfNoEntry: false})?.size ?? 0;
+    return fs.statSync(this.path, {throwIfNoEntry: false})?.size ?? 0;
   }
 
   /** Gives the space to the log. @returns whether there was any */
@@ -54,8 +75,14 @@ export class Reserve {
     this.#enoughSinceMs = undefined;
     this.#isNew = false;
     if (this.heldBytes === 0) return false;
-    fs.rmSync(this.#path, {force: true});
-    return true;
+    try {
+      fs.rmSync(this.path, {force: true});
+      return true;
+    } catch (error) {
+      // Read-only by now, or gone: the rest of the ladder is climbed all the same.
+      if (errnoOf(error) === undefined) throw error;
+      return false;
+    }
   }
 
   /**
@@ -82,8 +109,8 @@ export class Reserve {
 
   async #allocate(bytes: number): Promise<boolean> {
     try {
-      fs.writeFileSync(this.#path, '', {mode: 0o600});
-      const args = ['-l', String(bytes), this.#path];
+      fs.writeFileSync(this.path, '', {mode: 0o600});
+      const args = ['-l', String(bytes), this.path];
       const {status} = await runProgram('fallocate', args, ALLOCATE_TIMEOUT_MS);
       if (status === 0) return true;
     } catch (error) {
@@ -92,7 +119,7 @@ export class Reserve {
 
     // Not here (no fallocate on this file system), or not now: a log works without it.
     this.#cannot = true;
-    fs.rmSync(this.#path, {force: true});
+    fs.rmSync(this.path, {force: true});
     return false;
   }
 }

@@ -4,10 +4,10 @@
  * how far the slowest replica is that fetches.
  */
 import fs from 'node:fs/promises';
-import {realpathSync} from 'node:fs';
-import {join} from 'node:path';
+import {dirname} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {FileSystemSpace} from '../../control/space-api.js';
+import {assert} from '../../core/assert.js';
 import type {SpaceWish} from '../../core/disk-status.js';
 import {isDiskError} from '../../core/errors.js';
 import {spacePolicyOf} from '../../core/space.js';
@@ -16,7 +16,7 @@ import {callDisk} from '../disk-call.js';
 import {spaceOf} from '../file-system-space.js';
 import type {MarsNode} from '../node.js';
 import type {Resource} from '../resource.js';
-import {Reserve, reserveBytesFor} from './reserve.js';
+import {findReserve, reserveBytesFor, type Reserve} from './reserve.js';
 import {Volume, type Member} from './volume.js';
 
 const LOOK_MS = 2000;
@@ -24,7 +24,6 @@ const LOOK_MS = 2000;
 const TELL_MS = 500;
 const DISK_TIMEOUT_MS = 2000;
 const STAT_TIMEOUT_MS = 1000;
-const RESERVE_NAME = 'reserve';
 
 /** What others ask of it. */
 export interface SpaceServices {
@@ -86,10 +85,16 @@ export class SpaceWatch implements SpaceServices {
   async look(): Promise<void> {
     const resources = this.#node.resources().filter(({fault}) => fault === undefined);
     const places = await Promise.all(resources.map((resource) => placeOf(resource)));
+    const before = this.#places;
     this.#places = places.filter((place) => place !== undefined);
     const devices = new Set(this.#places.map(({device}) => device));
-    for (const device of this.#volumes.keys()) {
-      if (!devices.has(device)) this.#volumes.delete(device);
+    for (const [device, {reserve}] of this.#volumes) {
+      if (devices.has(device)) continue;
+      this.#volumes.delete(device);
+      const last = before.filter((place) => place.device === device);
+      const isGone = last.every(({resource}) => !this.#node.resources().includes(resource));
+      // One that only does not answer is found again, as it was.
+      if (isGone) await this.#dropReserve(reserve);
     }
 
     for (const device of devices) await this.#lookAt(device);
@@ -131,12 +136,7 @@ export class SpaceWatch implements SpaceServices {
     const first = places[0];
     const space = first === undefined ? null : await spaceOf(first.directory);
     if (first === undefined || space === null) return;
-    let volume = this.#volumes.get(device);
-    if (volume === undefined) {
-      volume = new Volume(new Reserve(await this.#reservePath(first)));
-      this.#volumes.set(device, volume);
-    }
-
+    const volume = await this.#volumeOf(device, places);
     const members = places.map(({resource}) => this.#member(resource));
     const reserveBytes = reserveBytesFor(
       Math.max(...members.map(({segmentBytes}) => segmentBytes)),
@@ -148,11 +148,34 @@ export class SpaceWatch implements SpaceServices {
     for (const {resource} of places) this.#tellLow(resource, low);
   }
 
-  /** In the home where that is the same file system, else beside the log. */
-  async #reservePath({directory, device}: Place): Promise<string> {
+  /** With its reserve in the home where that is the same file system, else beside a log. */
+  async #volumeOf(device: number, places: readonly Place[]): Promise<Volume> {
     const {home} = this.#context.paths;
     const {dev} = await fs.stat(home);
-    return join(dev === device ? home : realpathSync(directory), RESERVE_NAME);
+    const logs = await Promise.all(places.map(({directory}) => fs.realpath(directory)));
+    const [first, ...rest] = dev === device ? [home, ...logs] : logs;
+    assert(first !== undefined, 'a file system that is looked at has a log');
+    const known = this.#volumes.get(device);
+    if (known !== undefined && [first, ...rest].includes(dirname(known.reserve.path))) return known;
+    const {reserve, others} = findReserve([first, ...rest]);
+    const volume = known ?? new Volume(reserve);
+    const former = known === undefined ? others : [known.reserve, ...others];
+    for (const one of former) await this.#dropReserve(one);
+    volume.reserve = reserve;
+    this.#volumes.set(device, volume);
+    return volume;
+  }
+
+  /** One too many, or in a directory that is no log's any more, where nobody would look for it. */
+  async #dropReserve({path}: Reserve): Promise<void> {
+    try {
+      await fs.rm(path, {force: true});
+    } catch (error) {
+      this.#context.log.warn(
+        {err: error, path},
+        'a reserve that is not used any more cannot be removed',
+      );
+    }
   }
 
   #member(resource: Resource): Member {

@@ -54,7 +54,8 @@ export interface VolumeNews {
 
 /** What the daemon knows of one file system; lives as long as a log is there. */
 export class Volume {
-  readonly reserve: Reserve;
+  /** Another one where the directory that it was in is no log's any more. */
+  reserve: Reserve;
   readonly #trend = new Trend();
   #space: FileSystemSpace | undefined;
   #forecast: Forecast | undefined;
