@@ -4,7 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import {tryRun} from '../helpers/run.js';
+import {resourcePaths, type ResourceFile} from '../../src/core/home.js';
+import {tryRun, until} from '../helpers/run.js';
 import {skip} from '../helpers/skip.js';
 import {TempHome} from '../helpers/temp-home.js';
 
@@ -86,6 +87,71 @@ test('a disk that is open cannot be demoted or stopped, and is promoted still', 
     fs.closeSync(fd);
   }
 
+  assert.is(await agent('stop'), STATUS.success);
+});
+
+/** An action that ends within some ten seconds, also where it waits for the daemon to the end. */
+const SHORT = {OCF_RESKEY_CRM_meta_timeout: '10000'};
+
+test('a daemon that hangs or is gone while the primary serves: never "not running", never stopped', async () => {
+  await agent('start');
+  await agent('promote');
+  const before = await node.diskProcesses(NAME);
+  process.kill(node.daemonPid ?? 0, 'SIGSTOP');
+  assert.is(await agent('monitor', SHORT), PROMOTED);
+  assert.is(await agent('stop', SHORT), STATUS.generic);
+  // Not continued: what it was asked for meanwhile is forgotten with it.
+  await node.killDaemon();
+  const nodeFile = path.join(node.home, 'node.json');
+  fs.renameSync(nodeFile, `${nodeFile}.away`);
+  try {
+    assert.is(await agent('monitor', SHORT), PROMOTED);
+    assert.is(await agent('stop', SHORT), STATUS.generic);
+  } finally {
+    fs.renameSync(`${nodeFile}.away`, nodeFile);
+  }
+
+  const monitor = agent('monitor');
+  await node.startDaemon();
+  assert.is(await monitor, PROMOTED, 'it has waited for the daemon');
+  assert.is((await node.status(NAME)).role, 'primary');
+  assert.is((await node.diskProcesses(NAME)).holderPid, before.holderPid);
+});
+
+test('a replica that the daemon cannot read is not gone while its disk process serves', async () => {
+  const file = resourcePaths(node.home, NAME).resourceFile;
+  const text = fs.readFileSync(file);
+  await node.killDaemon();
+  fs.writeFileSync(file, '{');
+  await node.startDaemon();
+  const statuses = [await agent('monitor', SHORT), await agent('stop', SHORT)];
+  await node.killDaemon();
+  fs.writeFileSync(file, text);
+  await node.startDaemon();
+  assert.equal(statuses, [STATUS.generic, STATUS.generic]);
+  assert.is(await agent('monitor'), PROMOTED);
+  assert.is(await agent('stop'), STATUS.success);
+});
+
+test('what is not primary yet is demoted as well: it does not become primary later', async () => {
+  const {resourceFile, image} = resourcePaths(node.home, NAME);
+  const wish = () =>
+    (JSON.parse(fs.readFileSync(resourceFile, 'utf8')) as ResourceFile).designatedRole;
+  await agent('start');
+  await agent('promote');
+  await node.mars('daemon', 'stop', '--disks');
+  fs.renameSync(image, `${image}.away`);
+  try {
+    await node.startDaemon();
+    await until(async () => (await node.status(NAME)).role === 'notYetPrimary', 20_000, 'role');
+    assert.is(wish(), 'primary');
+    assert.is(await agent('demote'), STATUS.success);
+    assert.is(wish(), 'secondary');
+  } finally {
+    fs.renameSync(`${image}.away`, image);
+  }
+
+  assert.is(await agent('promote'), STATUS.success);
   assert.is(await agent('stop'), STATUS.success);
 });
 
