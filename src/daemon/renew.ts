@@ -2,21 +2,21 @@
  * A disk process is ended and started again with the program of this daemon, while it is used.
  *
  *   serves        NAME.program for its holder, POST /renew, and wait for the next generation: the mount
- *                 stays, applications wait a moment
+ *                 stays, applications wait a moment; where it cannot start, the former program is put back
  *   follows       ended in order, and started again: nobody waits but a flush in a synchronous mode
  *   writes back   the same
  *
  * Runs in the queue of the resource, so that neither supervision nor a role change comes between.
  */
-import fs from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {RenewRequest, RenewResult, RenewedProcess} from '../control/daemon-api.js';
 import type {DiskStatus} from '../core/disk-status.js';
-import {DiskError, storeError} from '../core/errors.js';
+import {DiskError} from '../core/errors.js';
 import {diskStatus} from '../control/disk-client.js';
 import {findDisk, startFollow, stopReplay} from './activate.js';
 import type {Context} from './context.js';
 import {callDisk} from './disk-call.js';
+import {programOf, writeProgram} from './disk-program.js';
 import {lastFatal, lockedError, outputSize} from './holder.js';
 import {deadlineOf, writeBack} from './operations.js';
 import type {Resource} from './resource.js';
@@ -32,7 +32,7 @@ const CONNECT_MS_MAX = 10_000;
  * Renews the disk process of a resource.
  *
  * @throws DiskError RENEW_REFUSED, RESOURCE_LOCKED: it goes on as it was; UPGRADE_FAILED, TIMEOUT: the
- *   next one did not come up
+ *   next one did not come up, and the holder is to run the former program again
  */
 export async function renewDisk(
   context: Context,
@@ -85,38 +85,47 @@ async function renewServing(
     throw new DiskError('RENEW_REFUSED', text, {resource: name});
   }
 
-  writeProgram(context, socket);
+  const next = {node: process.execPath, main: context.programs.main};
+  const running = programOf(before.pid);
+  const former = running?.main === next.main ? undefined : running;
+  writeProgram(socket, next);
   const outputStart = outputSize(places.paths);
   const restMs = Math.max(1000, Math.min(REST_MS_MAX, deadlineMs - performance.now()));
   await callDisk(socket, '/renew', 2 * restMs, {timeoutMs: restMs});
+  let fatal: DiskError | undefined;
   for (;;) {
     const status = await diskStatus(socket, STATUS_TIMEOUT_MS).catch(() => undefined);
     if (status !== undefined && status.pid !== before.pid && status.phase === 'serving') {
       resource.noteRenewed(status);
-      return status;
+      if (fatal === undefined) return status;
+      if (former === undefined || programOf(status.pid)?.main !== former.main) {
+        // It came up after all: what could not start was a try before.
+        writeProgram(socket, next);
+        return status;
+      }
+
+      const text = `${name}: the new disk process cannot start (${fatal.message}); the former one serves again`;
+      throw new DiskError('UPGRADE_FAILED', text, {resource: name});
     }
 
-    if (performance.now() > deadlineMs) {
-      const fatal = lastFatal(places.paths, outputStart);
-      const words = fatal === undefined ? (status?.phase ?? 'no answer') : fatal.message;
-      const text = `${name}: the next disk process does not serve in time (${words}); its holder goes on trying: ${places.paths.output}`;
+    const isLate = performance.now() > deadlineMs;
+    const found = fatal ?? lastFatal(places.paths, outputStart);
+    // One that answers but does not serve yet has only not enough time.
+    const isBroken =
+      fatal === undefined && (found !== undefined || (isLate && status === undefined));
+    if (isBroken && former !== undefined) writeProgram(socket, former);
+    fatal = found;
+    if (isLate) {
+      const words = fatal?.message ?? status?.phase ?? 'no answer';
+      const what = former === undefined ? 'goes on trying' : 'goes on with the former program';
+      const holder = fatal === undefined && status !== undefined ? 'goes on trying' : what;
+      const text = `${name}: the next disk process does not serve in time (${words}); its holder ${holder}: ${places.paths.output}`;
       throw new DiskError(fatal === undefined ? 'TIMEOUT' : 'UPGRADE_FAILED', text, {
         resource: name,
       });
     }
 
     await sleep(LOOK_MS);
-  }
-}
-
-/** What the holder is to run next; it was started with the paths of its time. */
-function writeProgram({programs}: Context, socket: string): void {
-  const file = socket.replace(/sock$/u, 'program');
-  try {
-    fs.writeFileSync(`${file}.new`, `${process.execPath}\n${programs.main}\n`, {mode: 0o600});
-    fs.renameSync(`${file}.new`, file);
-  } catch (error) {
-    throw storeError(error, `write ${file}`);
   }
 }
 
