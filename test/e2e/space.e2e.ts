@@ -14,10 +14,13 @@ import {skip} from '../helpers/skip.js';
 import {killAndWait} from '../helpers/temp-home.js';
 
 const MIB = 1024 * 1024;
-const LOG_MIB = 256;
-const DISK_MIB = 64;
 const isSoak = process.env['MARS_SOAK'] === '1';
-const ROUNDS = isSoak ? 160 : 5;
+/** Enough that there is a reserve, and that the smallest log cap is less than half of it. */
+const LOG_MIB = isSoak ? 256 : 160;
+const DISK_MIB = isSoak ? 64 : 24;
+const ROUNDS = isSoak ? 160 : 7;
+/** Log that is kept for a replica before somebody else fills the file system. */
+const KEPT_MIB = isSoak ? 24 : 12;
 const WRITE_MS = 400_000;
 
 const cluster = new Cluster(['alpha', 'beta']);
@@ -98,8 +101,8 @@ test('T18 block: a replica that fetches nothing loses its slot, the writer goes 
 
 test('throttle: a replica behind a slow link slows the writer, is told with its reason, and keeps its slot', async () => {
   const disk = await smallLogDisk('slow', 'when-full=throttle', 'log-cap=64M');
-  for (const link of cluster.links('alpha', 'beta')) link.bytesPerSecond = 12 * MIB;
-  const writing = writeOver(disk, 3);
+  for (const link of cluster.links('alpha', 'beta')) link.bytesPerSecond = 5 * MIB;
+  const writing = writeOver(disk, 4);
   writing.catch(() => undefined);
   await cluster.wait('writes that are slowed', 60_000, async () => {
     const {log, messages} = await cluster.status('alpha', 'slow');
@@ -122,12 +125,17 @@ test('throttle: a replica behind a slow link slows the writer, is told with its 
   await remove('slow');
 });
 
-test('T19, T20: foreign files fill it under two resources: the less important one gives way first', async () => {
+test('T19, T20: foreign files fill it under two resources: the less important one gives way first', async (context) => {
+  if (!isSoak) {
+    skip(context, 'it takes minutes: npm run soak');
+    return;
+  }
+
   const high = await smallLogDisk('high', 'priority=90');
   const low = await smallLogDisk('low', 'priority=10');
   for (const name of ['high', 'low']) await cluster.node('beta').mars('fetch', 'pause', name);
-  await writeDisk(source, high, ['count=24', 'conv=notrunc,fsync']);
-  await writeDisk(source, low, ['count=24', 'conv=notrunc,fsync']);
+  await writeDisk(source, high, [`count=${KEPT_MIB}`, 'conv=notrunc,fsync']);
+  await writeDisk(source, low, [`count=${KEPT_MIB}`, 'conv=notrunc,fsync']);
   const foreign = await fill();
   await cluster.wait('the slot of the less important one to be let go', 30_000, () =>
     Promise.resolve(toldOf('low', 'REPLICA_DROPPED') > 0),
@@ -151,7 +159,7 @@ test('killed while the log has no room and is kept for a replica, a disk starts 
   const alpha = cluster.node('alpha');
   const disk = await smallLogDisk('killed');
   await cluster.node('beta').mars('fetch', 'pause', 'killed');
-  await writeDisk(source, disk, ['count=24', 'conv=notrunc,fsync']);
+  await writeDisk(source, disk, [`count=${KEPT_MIB}`, 'conv=notrunc,fsync']);
   await alpha.killDaemon();
   const foreign = await fill();
   const writing = writeDisk(source, disk, ['conv=notrunc,fsync'], WRITE_MS);
@@ -174,7 +182,12 @@ test('killed while the log has no room and is kept for a replica, a disk starts 
   await remove('killed');
 });
 
-test('F7: the log for a copy under way is let go: the copy begins again, and ends equal', async () => {
+test('F7: the log for a copy under way is let go: the copy begins again, and ends equal', async (context) => {
+  if (!isSoak) {
+    skip(context, 'it takes minutes: npm run soak');
+    return;
+  }
+
   const disk = await smallLogDisk('copy', 'log-cap=64M');
   await writeDisk(source, disk, ['conv=notrunc,fsync']);
   for (const link of cluster.links('alpha', 'beta')) link.bytesPerSecond = 8 * MIB;
