@@ -65,6 +65,8 @@ export interface ResourcePaths {
   readonly lock: string;
   /** flock by each generation of the disk process and by its children that change data. */
   readonly generationLock: string;
+  /** Held while a logfile is put in the place of a damaged one: no generation reads the log meanwhile. */
+  readonly mendLock: string;
   readonly logDirectory: string;
   readonly socket: string;
   /** What holder and disk process print. */
@@ -99,6 +101,7 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     replayFile: join(directory, 'replay'),
     lock: join(directory, 'lock'),
     generationLock: join(directory, 'generation.lock'),
+    mendLock: join(directory, 'mend.lock'),
     logDirectory: join(directory, 'log'),
     socket: `${run}.sock`,
     output: `${run}.log`,

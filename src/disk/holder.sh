@@ -185,6 +185,13 @@ while :; do
         grep "$directory/generation.lock" | tr -s ' ' | tr '\n' ';')"
       flock 8
     fi
+    # The daemon puts a good logfile in the place of a damaged one: a generation that read the log before that
+    # would take the damage for the torn end of the log, and cut it there.
+    if [ -e "$directory/mend.lock" ]; then
+      exec 7>>"$directory/mend.lock"
+      flock -w 60 7 || say "the log is not mended after 60 s: reads it as it is"
+      exec 7>&-
+    fi
     # What the user accepted was the image at the start, not one that is swapped later.
     [ "$generation" -eq 1 ] || unset MARS_ACCEPT_IMAGE
     export MARS_GENERATION=$generation MARS_HOLDER_PID=$$ MARS_HOLDER_SCRIPT=$0

@@ -10,8 +10,8 @@
  *      copy takes its name
  *
  * Replay may find a damage that the start did not, as index files spare it the reading. Then the disk
- * goes on, and for step 4 its process is renewed when the lock is waited for: the next one opens the
- * mended file, users only wait. One that cannot come to rest, as its log is full, is killed, unless the
+ * goes on, and for step 4 its process is renewed under a lock of its own, before which the next one waits: it opens
+ * the mended file, users only wait. One that cannot come to rest, as its log is full, is killed, unless the
  * kernel would then answer its users with errors (before 6.9).
  *
  * Dies at any step: the name has the damaged file or the mended one. A damage that nobody can mend
@@ -21,6 +21,7 @@ import fs from 'node:fs';
 import {basename, join} from 'node:path';
 import type {Duplex} from 'node:stream';
 import {setTimeout as sleep} from 'node:timers/promises';
+import type {DiskStatus} from '../../core/disk-status.js';
 import {DiskError, isDiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles, type Files} from '../../core/files.js';
 import {TwoSlotFile} from '../../core/two-slot.js';
@@ -42,8 +43,9 @@ import {takeRecords, wordsOf} from './take-records.js';
 const OPEN_MS = 5000;
 const TAKE_MS = 120_000;
 const LOCK_SECONDS = 30;
-/** So long it takes at most until a lock is waited for. */
-const QUEUE_MS = 500;
+/** So long a process that was told to end may need; the next one waits a minute for the lock. */
+const GONE_MS = 20_000;
+const LOOK_MS = 10;
 /** So long users may wait for the process to come to rest. */
 const REST_MS = 5000;
 /** More damaged places than this are no accident of a few sectors. */
@@ -242,53 +244,66 @@ async function swap(
   copy: string,
   mtimeNs: bigint,
 ): Promise<string> {
-  const {generationLock, logDirectory} = resource.places.paths;
-  const locking = tryLock(generationLock, LOCK_SECONDS);
-  const obstacle = await endGeneration(resource).catch((error: unknown) => error);
-  const lock = await locking;
-  if (lock === undefined) {
-    throw new DiskError('RESOURCE_LOCKED', `a disk process holds ${generationLock}`);
-  }
-
+  const {generationLock, mendLock, logDirectory} = resource.places.paths;
+  await resource.poll();
+  const {disk} = resource;
+  // A process that runs keeps the lock of the generations, and so does the next one, which is started at
+  // once, and looks for the other lock before it reads.
+  const lockPath = disk === undefined ? generationLock : mendLock;
+  const lock = await tryLock(lockPath, LOCK_SECONDS);
+  if (lock === undefined) throw new DiskError('RESOURCE_LOCKED', `somebody holds ${lockPath}`);
   try {
-    if (obstacle instanceof Error) throw obstacle;
-    // One that lived meanwhile has gone on behind what was copied.
-    if (fs.statSync(path, {bigint: true}).mtimeNs !== mtimeNs) {
+    const requireSame = (): void => {
+      if (fs.statSync(path, {bigint: true}).mtimeNs === mtimeNs) return;
+      // One that lived meanwhile has gone on behind what was copied.
       throw new DiskError('RESOURCE_LOCKED', `${path} has changed while it was mended`);
-    }
-
+    };
+    requireSame();
+    if (disk !== undefined) await endGeneration(resource, disk);
+    requireSame();
     const kept = freeName(logDirectory, `bad-${basename(path)}.damaged`);
     fs.linkSync(path, join(logDirectory, kept));
     fs.renameSync(copy, path);
     createNodeFiles().syncDirectory(logDirectory);
     return kept;
   } finally {
+    if (disk !== undefined) fs.rmSync(mendLock, {force: true});
     fs.closeSync(lock);
   }
 }
 
 /**
- * The next generation comes after who waits for the lock already.
+ * Ends the disk process that runs, and waits until it is gone.
  *
- * @throws DiskError RENEW_REFUSED where the process goes on
+ * @throws DiskError RENEW_REFUSED where the process goes on, RESOURCE_LOCKED where it does not end
  */
-async function endGeneration(resource: Resource): Promise<void> {
-  await resource.poll();
-  const {disk, places} = resource;
-  if (disk === undefined) return;
-  await sleep(QUEUE_MS);
+async function endGeneration(resource: Resource, disk: DiskStatus): Promise<void> {
+  const {places} = resource;
+  let isRenewed = false;
   if (disk.mode === 'serve') {
     try {
       await callDisk(places.paths.socket, '/renew', 2 * REST_MS, {timeoutMs: REST_MS});
+      isRenewed = true;
       resource.noteRenewed(disk);
-      return;
     } catch (error) {
       if (loadInit(places.paths.fuseFile)?.canResend !== true) throw error;
     }
   }
 
+  const deadlineMs = performance.now() + GONE_MS;
+  for (let isTold = isRenewed; fs.existsSync(`/proc/${disk.pid}`); isTold = true) {
+    if (performance.now() > deadlineMs) {
+      throw new DiskError('RESOURCE_LOCKED', `the disk process ${disk.pid} does not end`);
+    }
+
+    if (!isTold) killNow(disk.pid);
+    await sleep(LOOK_MS);
+  }
+}
+
+function killNow(pid: number): void {
   try {
-    process.kill(disk.pid, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
   } catch {
     // It ended by itself just now.
   }
