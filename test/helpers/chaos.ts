@@ -12,11 +12,11 @@ export async function killingDisk(
   node: TempHome,
   name: string,
   intervalMs: number,
-  work: () => Promise<unknown>,
+  work: (kills: () => number) => Promise<unknown>,
 ): Promise<number> {
   let kills = 0;
   const ended = new AbortController();
-  const job = work().finally(() => {
+  const job = work(() => kills).finally(() => {
     ended.abort();
   });
   const killer = (async () => {
