@@ -18,6 +18,7 @@ import type {
   StatusDocument,
 } from '../control/api.js';
 import type {MoveJoinRequest, MovePrimaryRequest} from '../control/move-api.js';
+import type {PeerList} from '../control/peer-api.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import {getStatusOf, resourcePath, type Daemon} from './daemon.js';
 import {startProgress, type Progress} from './progress.js';
@@ -81,6 +82,12 @@ export async function move(options: MoveOptions): Promise<MoveDocument> {
     throw new DiskError('USAGE', `${to} is this node: say it on the node whose replica is to go`);
   }
 
+  const {members} = await daemon.get<PeerList>('/v1/peers');
+  if (!members.some((member) => member.name === to)) {
+    const text = `${to} is no member of the cluster: mars peer list shows them`;
+    throw new DiskError('PEER_UNKNOWN', text, {node: to});
+  }
+
   const plan = await describe(options, before, options.dryRun);
   options.planned(plan);
   if (options.dryRun || plan.steps.every(({state}) => state !== 'todo')) return plan;
@@ -120,7 +127,11 @@ async function describe(
   return {
     ...{schema: 1, name, from: node, to, dryRun},
     steps: [
-      {step: 'join', state: state(there !== undefined), text: `${to} has a replica`},
+      {
+        step: 'join',
+        state: state(there !== undefined),
+        text: `${to} ${there === undefined ? 'gets' : 'has'} a replica`,
+      },
       {step: 'sync', state: state(!isHere || isWhole(there)), text: `its image is whole`},
       {
         step: 'handover',

@@ -99,7 +99,7 @@ async function restartDaemon(
   options: UpgradeOptions,
   {pid, unit}: DaemonStatus,
 ): Promise<UpgradeProcess> {
-  const {daemon, timeoutSeconds, version} = options;
+  const {timeoutSeconds, version} = options;
   const deadlineMs = performance.now() + timeoutSeconds * 1000;
   if (pid === 1) {
     const text =
@@ -109,8 +109,7 @@ async function restartDaemon(
   }
 
   if (unit == null) {
-    const body: RestartRequest = {program: programOf(options, 'daemon')};
-    await daemon.post('/v1/daemon/restart', body, timeoutSeconds);
+    await askToRestart(options);
   } else {
     await restartUnit(unit, timeoutSeconds);
   }
@@ -121,6 +120,19 @@ async function restartDaemon(
     `the daemon that came up is ${after.version}, installed here is ${version}: its unit names ` +
     'another installation: mars daemon install, systemctl daemon-reload, and again';
   throw new DiskError('UPGRADE_FAILED', text, {version: after.version, expected: version});
+}
+
+/** With the Node that was tried; a daemon that does not know of it is asked without. */
+async function askToRestart(options: UpgradeOptions): Promise<void> {
+  const {daemon, timeoutSeconds} = options;
+  const body: RestartRequest = {program: programOf(options, 'daemon')};
+  const more: RestartRequest = {...body, node: process.execPath};
+  try {
+    await daemon.post('/v1/daemon/restart', more, timeoutSeconds);
+  } catch (error) {
+    if (!isDiskError(error, 'USAGE')) throw error;
+    await daemon.post('/v1/daemon/restart', body, timeoutSeconds);
+  }
 }
 
 async function restartUnit(unit: string, timeoutSeconds: number): Promise<void> {

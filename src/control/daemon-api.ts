@@ -4,6 +4,8 @@ import type {RoleRequest} from './api.js';
 export interface RestartRequest {
   /** Absolute path of the daemon's main.js in another installation; absent: as it was started. */
   readonly program?: string;
+  /** Absolute path of the Node that runs it, where it was tried; absent: the one that runs now. */
+  readonly node?: string;
 }
 
 export interface RenewedProcess {

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import {join} from 'node:path';
 import type {Logger} from 'pino';
 import type {Clock} from '../core/clock.js';
+import type {RestartRequest} from '../control/daemon-api.js';
 import {storeError} from '../core/errors.js';
 import {homePaths} from '../core/home.js';
 import type {Context, DiskPrograms, Tell} from './context.js';
@@ -33,16 +34,11 @@ export interface DaemonOptions {
   readonly log: Logger;
 }
 
-/** `program` undefined: the one that runs. */
-export interface Successor {
-  readonly program: string | undefined;
-}
-
 export interface Daemon {
   /** Resolves when the daemon has ended in order. */
   readonly ended: Promise<void>;
   /** What is to take its place, once it has ended; undefined: nothing. */
-  readonly successor: () => Successor | undefined;
+  readonly successor: () => RestartRequest | undefined;
   /** Begins the end; disks go on. */
   stop(): void;
 }
@@ -97,11 +93,11 @@ async function openDaemon(
   const space = new SpaceWatch(node);
   const metricsPort = new MetricsPort(context, () => metricsOf(node, {version, startedAt}));
   const more = {peers, care, metricsPort};
-  let successor: Successor | undefined;
+  let successor: RestartRequest | undefined;
   const facts: DaemonFacts = {
     ...{version, startedAt, stop: () => setImmediate(stop), ...more},
-    restart: (program) => {
-      successor = {program};
+    restart: (next) => {
+      successor = next;
       setImmediate(stop);
     },
   };

@@ -3,16 +3,18 @@
  * lines on stdout; ends in order on SIGTERM and SIGINT, and disks go on. `--check` only loads it.
  */
 import {spawn} from 'node:child_process';
+import {once} from 'node:events';
 import {fileURLToPath} from 'node:url';
 import {resolve} from 'node:path';
 import {parseArgs} from 'node:util';
-import {destination, pino} from 'pino';
+import {destination, pino, type Logger} from 'pino';
+import type {RestartRequest} from '../control/daemon-api.js';
 import {CODES, EXIT} from '../core/codes.js';
 import {systemClock} from '../core/clock.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import {HOME_DEFAULT} from '../core/home.js';
 import {programVersion} from '../disk/program-version.js';
-import {startDaemon, type Successor} from './daemon.js';
+import {startDaemon} from './daemon.js';
 import type {DiskPrograms} from './context.js';
 
 interface Words {
@@ -54,17 +56,30 @@ function diskPrograms(): DiskPrograms {
   return {holder: resolve(directory, 'holder.sh'), main: resolve(directory, 'main.js')};
 }
 
-/** With the same output and environment; it finds the lock free, and the disks as they are. */
-function startSuccessor(
-  {program}: Successor,
-  home: string,
-  level: string,
-): {pid: number | undefined} {
+/**
+ * With the same output and environment; it finds the lock free, and the disks as they are. A Node
+ * that cannot be started is no reason to leave the disks alone: then it is the one that runs.
+ *
+ * @returns its pid; undefined where none could be started
+ */
+async function startSuccessor(
+  {program, node = process.execPath}: RestartRequest,
+  {home, level, log}: {readonly home: string; readonly level: string; readonly log: Logger},
+): Promise<number | undefined> {
   const main = program ?? fileURLToPath(import.meta.url);
   const words = [...process.execArgv, main, '--home', home, '--log-level', level];
-  const child = spawn(process.execPath, words, {stdio: ['ignore', 'inherit', 'inherit']});
-  child.unref();
-  return {pid: child.pid};
+  for (const each of new Set([node, process.execPath])) {
+    try {
+      const child = spawn(each, words, {stdio: ['ignore', 'inherit', 'inherit']});
+      await once(child, 'spawn');
+      child.unref();
+      return child.pid;
+    } catch (error) {
+      log.error({err: error, node: each}, 'the successor cannot be started with this Node');
+    }
+  }
+
+  return undefined;
 }
 
 async function main(): Promise<number> {
@@ -90,7 +105,8 @@ async function main(): Promise<number> {
   await daemon.ended;
   const successor = daemon.successor();
   if (successor !== undefined) {
-    const {pid} = startSuccessor(successor, home, level);
+    const pid = await startSuccessor(successor, {home, level, log});
+    if (pid === undefined) return EXIT.bug;
     log.info({successor: pid}, 'another process takes over');
   }
 

@@ -46,7 +46,10 @@ export const IMPORT = v.strictObject({
   timeoutSeconds: TIMEOUT,
 });
 
-export const RESTART = v.strictObject({program: v.exactOptional(v.string())});
+export const RESTART = v.strictObject({
+  program: v.exactOptional(v.string()),
+  node: v.exactOptional(v.string()),
+});
 
 export const MOVE_JOIN = v.strictObject({to: v.string(), image: v.exactOptional(v.string())});
 

@@ -8,7 +8,7 @@ import type {
   ResourceList,
   SyncLimitView,
 } from '../control/api.js';
-import type {MetricsListenView} from '../control/daemon-api.js';
+import type {MetricsListenView, RestartRequest} from '../control/daemon-api.js';
 import {describeDisks, listDisks} from '../control/disk-client.js';
 import {DiskError} from '../core/errors.js';
 import type {Housekeeping} from './care.js';
@@ -73,8 +73,8 @@ export interface DaemonFacts {
   readonly startedAt: string;
   /** Ends the daemon after the answer has gone out. */
   readonly stop: () => void;
-  /** The same; another process with `program`, or the same one, then takes its place. */
-  readonly restart: (program: string | undefined) => void;
+  /** The same; another process then takes its place. */
+  readonly restart: (successor: RestartRequest) => void;
   readonly peers: Peers;
   readonly care: Housekeeping;
   readonly metricsPort: MetricsPort;
@@ -121,7 +121,7 @@ export async function answer(
   if (key === 'GET daemon' && name === undefined) return daemonStatus(node, facts);
   if (key === 'POST daemon' && name === 'stop') return stopDaemon(node, facts, request);
   if (key === 'POST daemon' && name === 'restart') {
-    facts.restart(parseBody(RESTART, request.body).program);
+    facts.restart(parseBody(RESTART, request.body));
     return {};
   }
 

@@ -4,6 +4,8 @@ import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
+import type {DaemonStatus} from '../../src/control/api.js';
+import {callSocket} from '../../src/control/client.js';
 import {isObject} from '../../src/core/json-file.js';
 import {makeHome, removeHome, until, writeNode} from './fake-node.js';
 
@@ -72,6 +74,41 @@ test('one daemon runs at a home, and what SIGKILL leaves hinders nobody', async 
   assert.is(second.status, 0);
   assert.not(fs.existsSync(join(home, 'run/daemon.sock')));
   for (const line of second.output.trim().split('\n')) JSON.parse(line);
+});
+
+test('a successor runs with the Node that was asked for, and with the old one where that is gone', async ({
+  home,
+}) => {
+  const socket = join(home, 'run/daemon.sock');
+  const call = <T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> =>
+    callSocket<T>({
+      ...{socket, method, path, body, timeoutMs: 20_000, unreachable: 'DAEMON_UNREACHABLE'},
+    });
+  const pidNow = () => call<DaemonStatus>('GET', '/v1/daemon').then(({pid}) => pid);
+  const first = start('--home', home);
+  await until(() => first.output.includes('"msg":"ready"'), 'the first daemon');
+  const other = join(home, 'node');
+  fs.symlinkSync(process.execPath, other);
+  let pid = await pidNow();
+  try {
+    for (const [node, used] of [
+      [other, other],
+      [join(home, 'gone'), process.execPath],
+    ]) {
+      const before = pid;
+      await call('POST', '/v1/daemon/restart', {node});
+      await until(async () => {
+        pid = await pidNow().catch(() => before);
+        return pid !== before;
+      }, 'the successor');
+      const [running = ''] = fs.readFileSync(`/proc/${String(pid)}/cmdline`, 'utf8').split('\0');
+      assert.is(fs.realpathSync(running), fs.realpathSync(used ?? ''));
+      if (node === other) assert.is(running, other);
+    }
+  } finally {
+    process.kill(pid ?? 0, 'SIGTERM');
+    await until(() => !fs.existsSync(socket), 'the end of the last one');
+  }
 });
 
 test.run();

@@ -61,6 +61,11 @@ test('the plan is shown, and nothing is done', async () => {
   assert.not(await isJoined());
   const nowhere = await alpha.tryMars('resource', 'move', NAME, '--to', 'gamma');
   assert.match(nowhere.stderr, 'PEER_UNKNOWN');
+  const typo = await alpha.tryMars('resource', 'move', NAME, '--to', 'gamma', '--dry-run');
+  assert.is(typo.status, nowhere.status);
+  assert.match(typo.stderr, 'PEER_UNKNOWN');
+  const relative = ['resource', 'move', NAME, '--to', 'beta', '--image', 'x.img', '--dry-run'];
+  assert.is((await alpha.tryMars(...relative)).status, 2);
   const itself = await alpha.tryMars('resource', 'move', NAME, '--to', 'alpha');
   assert.is(itself.status, 2);
 });

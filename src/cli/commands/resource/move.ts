@@ -1,5 +1,6 @@
-import {resolve} from 'node:path';
+import {isAbsolute} from 'node:path';
 import {Flags} from '@oclif/core';
+import {DiskError} from '../../../core/errors.js';
 import {checkName} from '../../../core/names.js';
 import {MarsCommand} from '../../base-command.js';
 import {connectDaemon} from '../../daemon.js';
@@ -28,6 +29,7 @@ export default class ResourceMove extends MarsCommand {
     image: Flags.string({
       description: 'file (made if missing) or block device over there',
       helpValue: 'PATH',
+      parse: (input) => Promise.resolve(checkImage(input)),
     }),
     keep: Flags.boolean({description: 'do not remove the replica here', default: false}),
     'dry-run': Flags.boolean({description: 'only show the steps and their state', default: false}),
@@ -40,7 +42,7 @@ export default class ResourceMove extends MarsCommand {
     const {args, flags} = await this.parse(ResourceMove);
     const document = await move({
       ...{daemon: connectDaemon(flags.home), name: args.name, to: flags.to, keep: flags.keep},
-      image: flags.image === undefined ? undefined : resolve(flags.image),
+      image: flags.image,
       dryRun: flags['dry-run'],
       timeoutSeconds: flags.timeout,
       stream: process.stderr,
@@ -52,4 +54,11 @@ export default class ResourceMove extends MarsCommand {
     if (!flags['dry-run']) this.log(`${args.name} has moved to ${flags.to}`);
     return document;
   }
+}
+
+/** Not made absolute: the directory here says nothing of the other node. */
+function checkImage(path: string): string {
+  if (isAbsolute(path)) return path;
+  const text = `--image: expected an absolute path on the other node, got '${path}'`;
+  throw new DiskError('USAGE', text, {path});
 }
