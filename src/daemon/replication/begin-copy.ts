@@ -19,7 +19,7 @@ import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {whyTooFull} from './branch-image.js';
 import type {Candidate} from './choose-source.js';
-import {planLostTail} from './fork-repair.js';
+import {givenUpFrom, planRepair} from './fork-repair.js';
 import {keepLostTail} from './kept-branch.js';
 
 const STOP_TIMEOUT_MS = 30_000;
@@ -91,10 +91,15 @@ function beginBeside({home, file}: CopyWishes, at: number | null): void {
 /** Why what is here cannot stay until the rest is here; undefined: it can. */
 async function whyNot({home, file, known, end}: CopyWishes): Promise<string | undefined> {
   if (file.followFolder !== undefined) return 'a folder is followed';
+  const {directory, logDirectory} = resourcePaths(home, file.name);
+  if (fs.statSync(logDirectory).dev !== fs.statSync(directory).dev) {
+    return `its log lies on another file system than ${directory}`;
+  }
+
   const spare = 2 * file.segmentBytes;
   if (known?.only != null) {
     const log = Math.max(0, end - known.begin) + spare;
-    return whyTooFull(bytesIn(known.only) + log, resourcePaths(home, file.name).directory);
+    return whyTooFull(bytesIn(known.only) + log, directory);
   }
 
   if (!fs.lstatSync(file.imagePath).isFile()) return `${file.imagePath} is not a file of its own`;
@@ -122,7 +127,7 @@ function describe(name: string, plan: CopyPlan, reason: Error): string {
  *
  * @param others that a source will be chosen from
  * @param reason REPLICA_INCONSISTENT: what is here is worth nothing, and is not kept meanwhile
- * @param known what is known of the image, so that only a part has to be looked at
+ * @returns how
  * @throws DiskError RESOURCE_PRIMARY, TIMEOUT, STORE_*
  */
 export async function copyAgain(
@@ -130,9 +135,8 @@ export async function copyAgain(
   resource: Resource,
   others: readonly Candidate[],
   reason: DiskError,
-  known?: SyncState,
-): Promise<void> {
-  await resource.run('copy again', async () => {
+): Promise<CopyPlan['how']> {
+  return resource.run('copy again', async () => {
     const {name, places, file} = resource;
     const found = await findDisk(places);
     if (file.designatedRole === 'primary' || found.kind === 'serving') {
@@ -146,20 +150,18 @@ export async function copyAgain(
 
     passCrashPoint('copy-again');
     const kept = keepLostTail(places.paths, file, reason);
+    const at = givenUpFrom(reason);
     const plan = await beginCopy({
       ...{home: context.paths.home, file},
-      known: known ?? (await planLostTail(resource, reason)),
-      ...{at: givenUpFrom(reason), isGarbage: reason.code === 'REPLICA_INCONSISTENT'},
+      // Not before the process has ended: what it replayed until then differs as well.
+      known: at === undefined ? undefined : await planRepair(resource, at),
+      ...{at: at ?? null, isGarbage: reason.code === 'REPLICA_INCONSISTENT'},
       end: Math.max(0, ...others.map(({facts}) => parsePosition(facts.position ?? '') ?? 0)),
     });
     passCrashPoint('copy-again-noted');
     // One that is repaired beside is what it was.
     if (plan.how !== 'repair' && plan.how !== 'beside') resource.noteLost();
     context.tell('SYNC_BEGUN', 'warning', name, describe(name, plan, reason) + kept);
+    return plan.how;
   });
-}
-
-function givenUpFrom({code, details}: DiskError): number | null {
-  if (code !== 'SPLIT_BRAIN' && code !== 'ORIGIN_LOST_DATA') return null;
-  return parsePosition(String(details['position'] ?? '')) ?? null;
 }

@@ -59,11 +59,11 @@ export async function planRepair(
   }
 }
 
-/** The same for a replica whose origin has lost what its image holds (hazard 8). */
-export async function planLostTail(
-  resource: Resource,
-  {code, details}: DiskError,
-): Promise<SyncState | undefined> {
-  const at = parsePosition(String(details['position'] ?? ''));
-  return code === 'ORIGIN_LOST_DATA' && at !== undefined ? planRepair(resource, at) : undefined;
+/**
+ * Where what is here of a history is given up from: it gives way to another one, or its origin has
+ * lost what the image here holds (hazard 8).
+ */
+export function givenUpFrom({code, details}: DiskError): number | undefined {
+  if (code !== 'SPLIT_BRAIN' && code !== 'ORIGIN_LOST_DATA') return undefined;
+  return parsePosition(String(details['position'] ?? ''));
 }

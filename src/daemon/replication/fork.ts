@@ -32,7 +32,6 @@ import {zeroBehind} from '../../disk/follow-activation.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
 import {readLineage, writeLineage} from '../../disk/lineage.js';
 import {dropNext} from '../../disk/next-state.js';
-import type {SyncState} from '../../disk/sync-state.js';
 import {openReplayState} from '../../image/replay-state.js';
 import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
 import {indexPathOf} from '../../log/index-file.js';
@@ -45,6 +44,7 @@ import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {isServed, roleOf} from '../views.js';
+import type {CopyPlan} from './begin-copy.js';
 import {whyNoRoom} from './branch-image.js';
 import {describeBranch, keepBranch, listBranches, type Branch} from './branches.js';
 import {asLoss, ownChanges} from './fork-diff.js';
@@ -64,9 +64,9 @@ export interface ForkReplica {
   /**
    * The image is compared with another one, and copied where it differs.
    *
-   * @param state what is known of it; absent: nothing
+   * @param reason SPLIT_BRAIN: with the position where the histories part
    */
-  copyAgain(reason: DiskError, state?: SyncState): Promise<void>;
+  copyAgain(reason: DiskError): Promise<CopyPlan['how']>;
 }
 
 /** `fork show`, from the files here and from the facts of the others. */
@@ -149,7 +149,7 @@ export async function resolveFork(
       throw new DiskError('CONFIRM_NEEDED', text, {resource: name, lostBytes});
     }
 
-    const {kept, isCut, repair} = await giveWay(context, resource, at, request);
+    const {kept, isCut} = await giveWay(context, resource, at, request);
     const text = `${name} gives way to ${request.keep} from ${formatPosition(at)} on; kept in ${kept.directory}`;
     context.tell('RESOURCE_CHANGED', 'warning', name, text, {keep: request.keep});
     resource.hush('SPLIT_BRAIN');
@@ -160,19 +160,20 @@ export async function resolveFork(
     }
 
     const done = {...result, branch: kept.id, noImage: missing};
-    const how = repair === undefined ? 'compare' : 'blocks';
-    return {result: {...done, repair: isCut ? 'cut' : how} as const, copies: !isCut, repair};
+    return {result: {...done, repair: 'cut' as const}, copies: !isCut};
   });
+  let {result} = outcome;
   if (outcome.copies) {
     const text = `the image of ${name} here holds records that ${request.keep} does not have`;
-    const position = outcome.result.position ?? '';
+    const position = result.position ?? '';
     const reason = new DiskError('SPLIT_BRAIN', text, {resource: name, position});
-    await replica.copyAgain(reason, outcome.repair);
+    const how = await replica.copyAgain(reason);
+    result = {...result, repair: how === 'repair' || how === 'blocks' ? 'blocks' : 'compare'};
   }
 
   context.roles?.touch();
   resource.follow?.poke();
-  return outcome.result;
+  return result;
 }
 
 /**
@@ -297,11 +298,7 @@ async function giveWay(
   resource: Resource,
   at: number,
   request: ForkRequest,
-): Promise<{
-  readonly kept: Branch;
-  readonly isCut: boolean;
-  readonly repair: SyncState | undefined;
-}> {
+): Promise<{readonly kept: Branch; readonly isCut: boolean}> {
   const {name, places, file} = resource;
   const {paths} = places;
   const found = await findDisk(places);
@@ -334,10 +331,9 @@ async function giveWay(
     });
     passCrashPoint('fork-kept');
     const isCut = isOnlyCut(effective, state.to, at);
-    const repair = isCut ? undefined : await planRepair(resource, at);
     if (isCut) cutLog(context, resource, effective, at);
     if (isCut) resource.noteLost();
-    return {kept, isCut, repair};
+    return {kept, isCut};
   } catch (error) {
     throw storeError(error, `set the branch of ${name} aside`);
   }

@@ -18,7 +18,6 @@ import {modeOf} from '../../core/mode.js';
 import {formatPosition} from '../../core/position.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import {readLineage} from '../../disk/lineage.js';
-import type {SyncState} from '../../disk/sync-state.js';
 import {isSwitching, nextLineage} from './next-view.js';
 import {diskStatus} from '../../control/disk-client.js';
 import type {Context} from '../context.js';
@@ -26,7 +25,7 @@ import {callDisk} from '../disk-call.js';
 import type {Resource} from '../resource.js';
 import {roleOf, stateOf, isServed} from '../views.js';
 import {Acks} from './acks.js';
-import {copyAgain} from './begin-copy.js';
+import {copyAgain, type CopyPlan} from './begin-copy.js';
 import type {Candidate, Own} from './choose-source.js';
 import {
   FACTS_FRESH_MS,
@@ -157,7 +156,9 @@ export class Replica {
         return cluster.caller.open(member, path, protocol, OPEN_TIMEOUT_MS);
       },
       openDisk: (protocol) => openDiskStream(paths.socket, protocol, DISK_TIMEOUT_MS),
-      copyAgain: (reason) => this.copyAgain(reason),
+      copyAgain: async (reason) => {
+        await this.copyAgain(reason);
+      },
       noteAnswer: (follow, source) => {
         noteAnswer(context, resource, follow, source);
         cluster.touch();
@@ -293,9 +294,10 @@ export class Replica {
   }
 
   /** As copyAgain (begin-copy.ts). */
-  async copyAgain(reason: DiskError, known?: SyncState): Promise<void> {
-    await copyAgain(this.#context, this.resource, this.candidates(), reason, known);
+  async copyAgain(reason: DiskError): Promise<CopyPlan['how']> {
+    const how = await copyAgain(this.#context, this.resource, this.candidates(), reason);
     this.follow.poke();
+    return how;
   }
 
   /** The word for how this replica is. */

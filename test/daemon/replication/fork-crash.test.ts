@@ -4,6 +4,7 @@
  * and what it takes to have it lies on that disk.
  */
 import fs from 'node:fs';
+import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
@@ -12,6 +13,7 @@ import {createNodeFiles, type Files} from '../../../src/core/files.js';
 import {BLOCK_BYTES} from '../../../src/core/limits.js';
 import {systemClock} from '../../../src/core/clock.js';
 import {beginCopy} from '../../../src/daemon/replication/begin-copy.js';
+import {planRepair} from '../../../src/daemon/replication/fork-repair.js';
 import {undoFork} from '../../../src/daemon/replication/fork-undo.js';
 import {replayOnto} from '../../../src/daemon/replication/branch-image.js';
 import {activate} from '../../../src/disk/activation.js';
@@ -23,6 +25,9 @@ import {Shared, SHARED_BYTES} from '../../../src/disk/shared.js';
 import {readSyncState} from '../../../src/disk/sync-state.js';
 import {ForkNode, NAME, SIZE_BYTES} from './fork-rig.js';
 import {repairLife} from './repair-life.js';
+
+/** The nodes have their homes in memory, where there is such a place. */
+const ELSEWHERE = tmpdir();
 
 class Killed extends Error {}
 
@@ -78,6 +83,56 @@ async function inWorld(run: (world: World) => Promise<void>, keepsImage = false)
     beta.dispose();
   }
 }
+
+test('what is replayed of the branch after it was kept, and before its repair begins, is repaired as well', async () => {
+  for (const isBeside of [true, false]) {
+    const alpha = new ForkNode('alpha');
+    const beta = new ForkNode('beta');
+    alpha.others = [beta];
+    beta.others = [alpha];
+    try {
+      alpha.begin(1, {position: 0, chain: {low: 0, high: 0}});
+      alpha.write(1, 2);
+      beta.receive(alpha);
+      const {common} = alpha;
+      alpha.write(6);
+      const middle = alpha.position;
+      alpha.write(7, 8);
+      beta.begin(2, common);
+      beta.write(20, 21);
+      await beta.replay(beta.position);
+      await alpha.replay(middle);
+      const {position} = alpha;
+      await alpha.giveWayTo(beta, false, () => alpha.replay(position));
+      if (!isBeside) repairInPlace(createNodeFiles(), readDiskConfig(alpha.home, NAME), true);
+      await alpha.follow(beta);
+      assert.ok(alpha.image().equals(beta.model), `beside: ${isBeside}`);
+    } finally {
+      alpha.dispose();
+      beta.dispose();
+    }
+  }
+});
+
+test('a log on another file system: what differs is taken in place, and it is said why', async () => {
+  await inWorld(async ({loser, winner}) => {
+    const {file} = loser.resource;
+    const elsewhere = fs.mkdtempSync(join(ELSEWHERE, 'mars-log-'));
+    try {
+      if (fs.statSync(elsewhere).dev === fs.statSync(loser.home).dev) return;
+      fs.cpSync(loser.paths.logDirectory, elsewhere, {recursive: true});
+      fs.rmSync(loser.paths.logDirectory, {recursive: true});
+      fs.symlinkSync(elsewhere, loser.paths.logDirectory);
+      const known = await planRepair(loser.resource, 0);
+      const wishes = {home: loser.home, file, known, end: winner.position, at: null};
+      const plan = await beginCopy({...wishes, isGarbage: false});
+      assert.match(plan.whyNotBeside ?? '', 'its log lies on another file system');
+      assert.is(readNextState(createNodeFiles(), loser.home, NAME), undefined);
+    } finally {
+      fs.rmSync(elsewhere, {recursive: true, force: true});
+    }
+  });
+});
 
 /** The disk as whoever starts here now has it, from what lies here alone; nothing is changed. */
 async function diskOf(node: ForkNode): Promise<Buffer> {

@@ -14,9 +14,10 @@ import {createNodeFiles} from '../../../src/core/files.js';
 import {resourcePaths, type ResourceFile} from '../../../src/core/home.js';
 import {readJsonFile, writeJsonFile} from '../../../src/core/json-file.js';
 import {BLOCK_BYTES} from '../../../src/core/limits.js';
+import type {DiskError} from '../../../src/core/errors.js';
 import {formatPosition} from '../../../src/core/position.js';
 import type {Context} from '../../../src/daemon/context.js';
-import {beginCopy} from '../../../src/daemon/replication/begin-copy.js';
+import {copyAgain} from '../../../src/daemon/replication/begin-copy.js';
 import {replayOnto} from '../../../src/daemon/replication/branch-image.js';
 import {resolveFork} from '../../../src/daemon/replication/fork.js';
 import {partingPoint} from '../../../src/daemon/replication/right.js';
@@ -31,7 +32,7 @@ import {readLineage} from '../../../src/disk/lineage.js';
 import {readNextState} from '../../../src/disk/next-state.js';
 import {createReplayHost} from '../../../src/disk/replay-host.js';
 import {Shared, SHARED_BYTES} from '../../../src/disk/shared.js';
-import {readSyncState, removeSyncState, type SyncState} from '../../../src/disk/sync-state.js';
+import {readSyncState, removeSyncState} from '../../../src/disk/sync-state.js';
 import {runSyncTarget} from '../../../src/disk/sync-target.js';
 import {openReplayState, replaceReplayState} from '../../../src/image/replay-state.js';
 import {Replayer} from '../../../src/image/replay.js';
@@ -265,15 +266,22 @@ export class ForkNode {
     this.#builder = undefined;
   }
 
-  /** `mars fork resolve --keep`. */
-  async giveWayTo(winner: ForkNode, image: boolean): Promise<void> {
+  /**
+   * `mars fork resolve --keep`.
+   *
+   * @param between happens after the branch is kept, and before the repair begins
+   */
+  async giveWayTo(
+    winner: ForkNode,
+    image: boolean,
+    between: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
     const replica = {
       resource: this.resource,
       state: 'Forked' as const,
-      copyAgain: async (_: unknown, known?: SyncState) => {
-        const {file} = this.resource;
-        const at = null;
-        await beginCopy({home: this.home, file, known, end: winner.position, at, isGarbage: false});
+      copyAgain: async (reason: DiskError) => {
+        await between();
+        return copyAgain(this.context, this.resource, [winner.asReplica()], reason);
       },
     };
     this.stopWriting();
