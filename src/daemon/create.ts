@@ -221,6 +221,7 @@ export function removeRunFiles(paths: ResourcePaths): void {
 
 function finishRemoval(work: string, file: ResourceFile | undefined): void {
   // An image inside the directory goes with it.
+  if (file !== undefined) fs.rmSync(nextImagePath(file.imagePath), {force: true});
   if (file?.imageOwned === true) fs.rmSync(file.imagePath, {force: true});
   fs.rmSync(work, {recursive: true, force: true});
 }

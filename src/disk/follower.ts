@@ -21,6 +21,7 @@ import type {DiskFollow, DiskNext} from '../core/disk-status.js';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import type {EventInput} from '../core/events.js';
 import type {Files} from '../core/files.js';
+import {resourcePaths} from '../core/home.js';
 import {formatPosition} from '../core/position.js';
 import type {Chain} from '../log/record.js';
 import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
@@ -103,6 +104,8 @@ export class Follower {
     const {files, config, onReady} = this.#options;
     const {home, resource} = config;
     const sync = readSyncState(files, home, resource.name);
+    // What is here was declared garbage after that of next.json was begun.
+    if (sync !== undefined && sync.state !== 'done') dropNext(files, home, resource.name);
     const next = readNextState(files, home, resource.name);
     if (next?.state === 'switching') {
       this.#switch();
@@ -264,15 +267,28 @@ export class Follower {
       this.#activate(false);
     });
     if (!isRead) return;
-    this.#tries(['IMAGE_CHANGED', 'STATE_UNREADABLE', 'STORE_FULL'], () => {
+    // Without the list of what differs there is nothing to go on with: it is asked for again.
+    if (!this.#hasPlan()) return;
+    this.#tries(['IMAGE_CHANGED', 'STORE_FULL'], () => {
       this.#next = new NextReplica({
         ...{files, clock, config, state, onCommitFailed},
         onTrouble: (error) => {
           this.#noteWell();
           if (error !== undefined) this.#noteError(error, false);
         },
+        onDamage: ({message}) => {
+          const text = `${message}: what was fetched is of no use, and is fetched anew`;
+          event({code: 'SYNC_BEGUN', severity: 'warning', text});
+        },
         onNoRoom: (error) => {
-          this.#giveUpNext(error);
+          try {
+            this.#giveUpNext(error);
+          } catch (thrown) {
+            // Not even that can be noted now: the next stream tries again.
+            const known = storeError(thrown, 'note that what differs is copied into the image');
+            if (!(known instanceof DiskError)) throw thrown;
+            this.#noteError(known, false);
+          }
         },
         onWhole: (positions) => {
           commitNext(files, config, state, positions);
@@ -282,6 +298,27 @@ export class Follower {
         },
       });
     });
+  }
+
+  /** false: what was to be fetched is not known any more, and is dropped; what is here stays as it is. */
+  #hasPlan(): boolean {
+    const {files, config, event, onStop} = this.#options;
+    const {home, resource} = config;
+    const {nextHome, nextFile} = resourcePaths(home, resource.name);
+    let damage = `the state of what ${nextFile} is about is missing`;
+    try {
+      if (readSyncState(files, nextHome, resource.name) !== undefined) return true;
+    } catch (error) {
+      const known = storeError(error, 'read what is to be fetched');
+      if (!(known instanceof DiskError)) throw error;
+      damage = known.message;
+    }
+
+    dropNext(files, home, resource.name);
+    const text = `${damage}: what was fetched is of no use, and the replica stays as it is until it is decided anew`;
+    event({code: 'SYNC_BEGUN', severity: 'warning', text});
+    onStop();
+    return false;
   }
 
   /**

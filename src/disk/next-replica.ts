@@ -41,6 +41,8 @@ export interface NextReplicaOptions {
   readonly state: NextState;
   /** What ended a stream, or the last try; undefined: that is over. */
   readonly onTrouble: (error: DiskError | undefined) => void;
+  /** Its own files cannot be used: all of it is fetched anew. */
+  readonly onDamage: (error: Error) => void;
   /** There is no room here for it. */
   readonly onNoRoom: (error: DiskError) => void;
   /** It is whole, and durable. */
@@ -48,6 +50,8 @@ export interface NextReplicaOptions {
   /** An fdatasync of its log failed: the process ends, and the next one writes it again. */
   readonly onCommitFailed: (errno: string) => never;
 }
+
+const RETRY_MS = 1000;
 
 /** One for the life of a process. */
 export class NextReplica {
@@ -64,6 +68,9 @@ export class NextReplica {
   #syncing: Promise<void> = Promise.resolve();
   #isCopying = false;
   #isStopped = false;
+  /** What is here is not, or not any more, a part of one history, and that could not be noted yet. */
+  #isStale = false;
+  #retryAt = 0;
   #received = 0;
   #doneBytes = 0;
   #totalBytes = 0;
@@ -75,13 +82,26 @@ export class NextReplica {
     const {files, state, config} = options;
     refuseReplayed(files, config.home, config.resource.name, state);
     if (state.image !== null && !files.exists(state.image)) this.restart();
+    try {
+      if (this.#count().state === 'done') this.#openLog();
+    } catch (error) {
+      const damage = damageOf(error, state);
+      if (damage === undefined) throw error;
+      this.restart();
+      this.#count();
+      options.onDamage(damage);
+    }
+  }
+
+  /** How much of it is here. */
+  #count(): SyncState {
     const sync = this.#sync();
     const {sizeBytes, doneChunks, chunkBytes} = sync;
-    const isPartial = state.image === null;
+    const isPartial = this.#options.state.image === null;
     this.#totalBytes = isPartial ? bytesIn(sync.only ?? []) : sizeBytes;
     this.#received = sync.begin;
     this.#doneBytes = isPartial ? doneIn(sync) : Math.min(sizeBytes, doneChunks * chunkBytes);
-    if (sync.state === 'done') this.#openLog();
+    return sync;
   }
 
   /** What the source said of its history; the view of the stream that runs. */
@@ -112,7 +132,7 @@ export class NextReplica {
 
   /** For a sync stream. @throws DiskError where none can be taken now */
   openSync(): (socket: Duplex) => void {
-    if (this.#log !== undefined || this.#isStopped) throw notNow();
+    if (this.#log !== undefined || this.#isStopped || this.#isStale) throw notNow();
     return (socket) => {
       // Whoever reads or writes hears of it.
       socket.on('error', () => undefined);
@@ -148,11 +168,14 @@ export class NextReplica {
 
   /** To be called every TICK_MS. */
   tick(): void {
-    if (this.#isStopped || this.#log === undefined) return;
+    if (this.#isStopped) return;
+    if (this.#isStale) this.#restartOrLater();
+    if (this.#log === undefined) return;
     this.#stream?.tick();
     // Nobody waits for this log: it is made durable on this thread.
     this.#committer?.step();
-    if (this.#stream?.hasReceived === true) this.#options.onTrouble(undefined);
+    const isRetried = this.#retryAt > 0;
+    if (this.#stream?.hasReceived === true && !isRetried) this.#options.onTrouble(undefined);
     this.#look();
   }
 
@@ -184,7 +207,7 @@ export class NextReplica {
   }
 
   async #copy(stream: Duplex): Promise<void> {
-    if (stream.destroyed || this.#log !== undefined || this.#isStopped) {
+    if (stream.destroyed || this.#log !== undefined || this.#isStopped || this.#isStale) {
       stream.destroy();
       return;
     }
@@ -209,7 +232,7 @@ export class NextReplica {
       });
       onTrouble(undefined);
       if (await this.#isWhole(sync)) this.#openLog();
-      else this.restart();
+      else this.#restartOrLater();
     } catch (error) {
       const known = storeError(error, 'take what differs');
       if (!(known instanceof DiskError)) throw error;
@@ -253,7 +276,7 @@ export class NextReplica {
       this.#view.answer = {kind: 'gone', code: error.code, text: error.message};
     }
 
-    if (isOurs && error.code !== 'STORE_FULL') this.restart();
+    if (isOurs && error.code !== 'STORE_FULL') this.#restartOrLater();
     this.#takeError(error, onTrouble);
   }
 
@@ -263,7 +286,7 @@ export class NextReplica {
       return;
     }
 
-    if (error.code === 'SYNC_MISMATCH') this.restart();
+    if (error.code === 'SYNC_MISMATCH') this.#restartOrLater();
     onTrouble(error);
   }
 
@@ -301,9 +324,40 @@ export class NextReplica {
     // Without a segment nothing else tells where the log begins.
     if (this.#log.currentName === null) return;
     if ((this.#shared?.durable.get() ?? 0) < state.to) return;
+    if (this.#clockMs() < this.#retryAt) return;
     this.#isStopped = true;
-    this.#stream?.end(undefined);
-    this.#options.onWhole({from: state.from, to: state.to});
+    const isCommitted = this.#triesToStore('note that what was fetched is whole', () => {
+      this.#options.onWhole({from: state.from, to: state.to});
+    });
+    this.#isStopped = isCommitted;
+    if (isCommitted) this.#stream?.end(undefined);
+  }
+
+  /** A file system that is full, or cannot be written to now: said, and tried again later. */
+  #triesToStore(what: string, act: () => void): boolean {
+    try {
+      act();
+      this.#retryAt = 0;
+      return true;
+    } catch (error) {
+      const known = storeError(error, what);
+      if (!(known instanceof DiskError)) throw error;
+      this.#retryAt = this.#clockMs() + RETRY_MS;
+      this.#options.onTrouble(known);
+      return false;
+    }
+  }
+
+  #clockMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  /** As restart; where that cannot be noted now, no stream is taken until it is. */
+  #restartOrLater(): void {
+    if (this.#isStale && this.#clockMs() < this.#retryAt) return;
+    this.#isStale = !this.#triesToStore('begin anew with what is fetched', () => {
+      this.restart();
+    });
   }
 
   #close(): void {
@@ -326,6 +380,17 @@ export class NextReplica {
     const {syncFile} = resourcePaths(home, resource.name);
     throw new DiskError('STATE_UNREADABLE', `${syncFile} is missing`, {file: syncFile});
   }
+}
+
+/**
+ * What is wrong with files of the new replica, where they can be fetched anew.
+ *
+ * @returns undefined where there is no room, or it is about the old image, which a repair is for
+ */
+function damageOf(error: unknown, {image}: NextState): Error | undefined {
+  const known = storeError(error, 'open what was fetched');
+  if (!(known instanceof DiskError) || known.code === 'STORE_FULL') return undefined;
+  return known.code === 'IMAGE_CHANGED' && image === null ? undefined : known;
 }
 
 /** Bytes of what differs that are here already. */

@@ -161,7 +161,11 @@ export function dropNext(files: Files, home: string, name: string): void {
   if (files.exists(nextFile)) {
     const image = imageOf(files, home, name);
     // First, as nothing else names it; without it what is `fetching` is begun anew.
-    if (image !== null && files.exists(image)) files.unlink(image);
+    if (image !== null && files.exists(image)) {
+      files.unlink(image);
+      files.syncDirectory(dirname(image));
+    }
+
     files.unlink(nextFile);
     files.syncDirectory(directory);
   }
@@ -201,16 +205,16 @@ function imageOf(files: Files, home: string, name: string): string | null {
 
 /** Removes what lies in `next/`; its directories stay. */
 export function removeNextFiles(files: Files, home: string, name: string): void {
-  const {nextHome} = resourcePaths(home, name);
+  const {nextHome, directory: own} = resourcePaths(home, name);
   if (!files.exists(nextHome)) return;
   const {directory, logDirectory} = resourcePaths(nextHome, name);
-  for (const place of [logDirectory, directory]) {
-    if (!files.exists(place)) continue;
-    for (const entry of files.list(place)) {
-      const path = join(place, entry);
-      if (path !== logDirectory) files.unlink(path);
-    }
-  }
+  const left = [logDirectory, directory]
+    .filter((place) => files.exists(place))
+    .flatMap((place) => files.list(place).map((entry) => join(place, entry)))
+    .filter((path) => path !== logDirectory);
+  // Whoever removed next.json may have died before that was durable.
+  if (left.length > 0) files.syncDirectory(own);
+  for (const path of left) files.unlink(path);
 }
 
 /**

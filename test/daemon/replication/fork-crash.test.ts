@@ -10,6 +10,7 @@ import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {isDiskError} from '../../../src/core/errors.js';
 import {createNodeFiles, type Files} from '../../../src/core/files.js';
+import {resourcePaths} from '../../../src/core/home.js';
 import {BLOCK_BYTES} from '../../../src/core/limits.js';
 import {systemClock} from '../../../src/core/clock.js';
 import {beginCopy} from '../../../src/daemon/replication/begin-copy.js';
@@ -19,10 +20,11 @@ import {replayOnto} from '../../../src/daemon/replication/branch-image.js';
 import {activate} from '../../../src/disk/activation.js';
 import {readDiskConfig} from '../../../src/disk/config.js';
 import {Follower} from '../../../src/disk/follower.js';
-import {readNextState, repairInPlace} from '../../../src/disk/next-state.js';
+import {readNextState, repairInPlace, writeNextState} from '../../../src/disk/next-state.js';
 import {Notices} from '../../../src/disk/notices.js';
 import {Shared, SHARED_BYTES} from '../../../src/disk/shared.js';
-import {readSyncState} from '../../../src/disk/sync-state.js';
+import {emptySyncState, readSyncState, writeSyncState} from '../../../src/disk/sync-state.js';
+import {SYNC_CHUNK_BYTES} from '../../../src/log/frame-schemas.js';
 import {ForkNode, NAME, SIZE_BYTES} from './fork-rig.js';
 import {repairLife} from './repair-life.js';
 
@@ -327,6 +329,72 @@ test('H22: an image that was swapped while its repair is fetched is refused, and
     assert.ok(isDiskError(error, 'IMAGE_CHANGED'), String(error));
     assert.is(readSyncState(createNodeFiles(), loser.home, NAME), undefined);
     assert.is(readNextState(createNodeFiles(), loser.home, NAME)?.state, 'fetching');
+  });
+});
+
+test('what was fetched and cannot be used is fetched anew, and the old branch stays meanwhile', async () => {
+  await inWorld(async ({loser, winner}) => {
+    const files = createNodeFiles();
+    const {nextHome} = loser.paths;
+    const begun = readSyncState(files, nextHome, NAME);
+    assert.ok(begun);
+    // Complete by its word, with a replay state that says nothing.
+    fs.writeFileSync(resourcePaths(nextHome, NAME).replayFile, 'rotten');
+    writeSyncState(files, nextHome, NAME, {...begun, state: 'done', end: begun.begin});
+    assert.not(await startFollower(loser));
+    assert.is(readSyncState(files, nextHome, NAME)?.state, 'copying');
+    assert.is(readNextState(files, loser.home, NAME)?.state, 'fetching');
+    assert.is(readSyncState(files, loser.home, NAME), undefined);
+    await loser.follow(winner);
+    assert.ok(loser.image().equals(winner.model));
+  });
+});
+
+test('without the list of what differs the replica is forked as before', async () => {
+  await inWorld(async (world) => {
+    const {loser, winner} = world;
+    fs.writeFileSync(resourcePaths(loser.paths.nextHome, NAME).syncFile, 'rotten');
+    assert.ok(await startFollower(loser), 'the next process begins anew');
+    assert.is(readNextState(createNodeFiles(), loser.home, NAME), undefined);
+    assert.is(await judge(world, 'dropped'), 'old');
+    assert.ok(loser.isForkedFrom(winner));
+  });
+});
+
+test('what was declared garbage is not put in place by a start after it', async () => {
+  await inWorld(async ({loser}) => {
+    const files = createNodeFiles();
+    const next = readNextState(files, loser.home, NAME);
+    assert.ok(next);
+    writeNextState(files, loser.home, NAME, {...next, state: 'switching'});
+    const empty = emptySyncState(SIZE_BYTES, SYNC_CHUNK_BYTES);
+    writeSyncState(files, loser.home, NAME, empty);
+    await startFollower(loser);
+    assert.is(readNextState(files, loser.home, NAME), undefined);
+    assert.is(readSyncState(files, loser.home, NAME)?.state, 'empty');
+  });
+});
+
+test('no room to note that all is here: it is noted when there is', async () => {
+  await inWorld(async ({loser, winner}) => {
+    const inner = createNodeFiles();
+    let failures = 0;
+    const rename: Files['rename'] = (from, to) => {
+      if (to === loser.paths.nextFile && failures === 0) {
+        failures += 1;
+        throw Object.assign(new Error('no space'), {code: 'ENOSPC', errno: -28, syscall: 'rename'});
+      }
+
+      inner.rename(from, to);
+    };
+    let error: unknown;
+    await repairLife(loser, winner, {files: {...inner, rename}}).catch((thrown: unknown) => {
+      error = thrown;
+    });
+    assert.is(error, undefined);
+    assert.is(failures, 1);
+    await loser.follow(winner);
+    assert.ok(loser.image().equals(winner.model));
   });
 });
 

@@ -46,6 +46,7 @@ async function makeNext(
     onTrouble: (error) => {
       if (error !== undefined) troubles.push(error);
     },
+    onDamage: () => undefined,
     onNoRoom: (error) => {
       throw error;
     },
