@@ -66,11 +66,11 @@ export function* switchToNext(files: Files, config: DiskConfig): Generator<void,
   // Whoever wrote it, or took step 2, may have died before that was durable.
   files.syncDirectory(paths.directory);
   const isBeside = next.image !== null && files.exists(next.image);
-  const fd = files.open(isBeside ? (next.image ?? imagePath) : imagePath, 'read');
+  const fd = files.open(isBeside ? next.image : imagePath, 'read');
   const image = files.identify(fd);
   files.close(fd);
   refuseOther(files, there.replayFile, image, config);
-  if (isBeside) files.rename(next.image ?? imagePath, imagePath);
+  if (isBeside) files.rename(next.image, imagePath);
   files.syncDirectory(dirname(imagePath));
   const {from, to} = next;
   replaceReplayState(files, paths.directory, paths.replayFile, {schema: 1, from, to, image});
