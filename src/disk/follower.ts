@@ -21,22 +21,22 @@ import type {DiskFollow, DiskNext} from '../core/disk-status.js';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import type {EventInput} from '../core/events.js';
 import type {Files} from '../core/files.js';
-import {resourcePaths} from '../core/home.js';
 import {formatPosition} from '../core/position.js';
 import type {Chain} from '../log/record.js';
 import {SYNC_CHUNK_BYTES} from '../log/frame-schemas.js';
-import {Committer} from './committer.js';
 import type {DiskConfig} from './config.js';
 import {activateFollow, forgetLog, type FollowedDisk} from './follow-activation.js';
+import {makeCommit} from './follow-commit.js';
 import {FollowLog} from './follow-log.js';
 import {FollowStream} from './follow-stream.js';
 import {FollowView} from './follow-view.js';
 import type {Activated} from './messages.js';
 import {NextReplica} from './next-replica.js';
 import {dropNext, readNextState, repairInPlace, type NextState} from './next-state.js';
+import {whyNoPlan} from './next-plan.js';
 import {commitNext, switchToNext} from './next-switch.js';
 import type {Notices} from './notices.js';
-import {WORD, type Shared} from './shared.js';
+import type {Shared} from './shared.js';
 import {emptySyncState, readSyncState, removeSyncState, writeSyncState} from './sync-state.js';
 import {runSyncTarget} from './sync-target.js';
 import type {SyncProgress} from './sync-target-options.js';
@@ -62,7 +62,6 @@ export interface FollowerOptions {
 }
 
 const RETRY_MS = 500;
-const LOCK_WAIT_MS = 1;
 
 /** One for the life of a process in mode `follow`. */
 export class Follower {
@@ -268,7 +267,15 @@ export class Follower {
     });
     if (!isRead) return;
     // Without the list of what differs there is nothing to go on with: it is asked for again.
-    if (!this.#hasPlan()) return;
+    const damage = whyNoPlan(files, config);
+    if (damage !== undefined) {
+      dropNext(files, config.home, config.resource.name);
+      const text = `${damage}: what was fetched is of no use, and the replica stays as it is until it is decided anew`;
+      event({code: 'SYNC_BEGUN', severity: 'warning', text});
+      onStop();
+      return;
+    }
+
     this.#tries(['IMAGE_CHANGED', 'STORE_FULL'], () => {
       this.#next = new NextReplica({
         ...{files, clock, config, state, onCommitFailed},
@@ -298,27 +305,6 @@ export class Follower {
         },
       });
     });
-  }
-
-  /** false: what was to be fetched is not known any more, and is dropped; what is here stays as it is. */
-  #hasPlan(): boolean {
-    const {files, config, event, onStop} = this.#options;
-    const {home, resource} = config;
-    const {nextHome, nextFile} = resourcePaths(home, resource.name);
-    let damage = `the state of what ${nextFile} is about is missing`;
-    try {
-      if (readSyncState(files, nextHome, resource.name) !== undefined) return true;
-    } catch (error) {
-      const known = storeError(error, 'read what is to be fetched');
-      if (!(known instanceof DiskError)) throw error;
-      damage = known.message;
-    }
-
-    dropNext(files, home, resource.name);
-    const text = `${damage}: what was fetched is of no use, and the replica stays as it is until it is decided anew`;
-    event({code: 'SYNC_BEGUN', severity: 'warning', text});
-    onStop();
-    return false;
   }
 
   /**
@@ -378,7 +364,7 @@ export class Follower {
       config,
       shared,
       disk,
-      commit: this.#makeCommit(),
+      commit: makeCommit(this.#options),
       onFromChain: (chain) => {
         this.#beginReplay(chain);
       },
@@ -404,29 +390,6 @@ export class Follower {
       retained: disk.retained,
       names: [],
     });
-  }
-
-  /** Commits on this thread, after the commit thread where that is in a commit. */
-  #makeCommit(): () => void {
-    const {files, clock, shared, onCommitFailed} = this.#options;
-    const committer = new Committer({
-      files,
-      clock,
-      shared,
-      responder: {answer: () => undefined, answerWrite: () => undefined},
-      onFailure: onCommitFailed,
-    });
-    return () => {
-      for (;;) {
-        const result = committer.commit();
-        if (result === 'done') return;
-        if (result === 'failed') {
-          throw new DiskError('LOG_IO', 'the log that is received cannot be made durable');
-        }
-
-        Atomics.wait(shared.words, WORD.commitLock, 1, LOCK_WAIT_MS);
-      }
-    };
   }
 
   async #sync(stream: Duplex): Promise<void> {
