@@ -10,7 +10,7 @@ import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {resourcePaths, type ResourceFile} from '../../core/home.js';
 import {parsePosition} from '../../core/position.js';
-import {beginNext, dropNext, nextImagePath, readNextState} from '../../disk/next-state.js';
+import {beginNext, dropNext, nextImagePath} from '../../disk/next-state.js';
 import {emptySyncState, writeSyncState, type SyncState} from '../../disk/sync-state.js';
 import {bytesIn} from '../../log/changes.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
@@ -21,6 +21,7 @@ import {whyTooFull} from './branch-image.js';
 import type {Candidate} from './choose-source.js';
 import {givenUpFrom, planRepair} from './fork-repair.js';
 import {keepLostTail} from './kept-branch.js';
+import {nextState} from './next-view.js';
 
 const STOP_TIMEOUT_MS = 30_000;
 
@@ -52,9 +53,10 @@ export async function beginCopy(wishes: CopyWishes): Promise<CopyPlan> {
   const {home, file, known, isGarbage} = wishes;
   const {name, sizeBytes} = file;
   const files = createNodeFiles();
-  const before = readNextState(files, home, name);
-  // Of one that was being put in place nothing is left to go on with.
-  const isTorn = before?.state === 'switching';
+  const before = nextState(home, name);
+  // Of one that was being put in place nothing is left to go on with; what cannot be read may be one.
+  const {nextFile} = resourcePaths(home, name);
+  const isTorn = before === undefined ? fs.existsSync(nextFile) : before.state === 'switching';
   const isUsable = !isGarbage && !isTorn && !fs.existsSync(resourcePaths(home, name).syncFile);
   const whyNotBeside = isUsable ? await whyNot(wishes) : undefined;
   const at = wishes.at ?? before?.at ?? null;
@@ -99,7 +101,14 @@ async function whyNot({home, file, known, end}: CopyWishes): Promise<string | un
   const spare = 2 * file.segmentBytes;
   if (known?.only != null) {
     const log = Math.max(0, end - known.begin) + spare;
-    return whyTooFull(bytesIn(known.only) + log, directory);
+    const bytes = bytesIn(known.only);
+    const old = fs.statSync(file.imagePath);
+    // Holes of the image are filled when there is no way back any more.
+    const filled = old.isFile() && old.blocks * 512 < old.size ? bytes : 0;
+    const isOneFileSystem = old.dev === fs.statSync(directory).dev;
+    const noRoom = await whyTooFull(bytes + (isOneFileSystem ? filled : 0) + log, directory);
+    if (noRoom !== undefined || filled === 0 || isOneFileSystem) return noRoom;
+    return whyTooFull(filled, dirname(file.imagePath));
   }
 
   if (!fs.lstatSync(file.imagePath).isFile()) return `${file.imagePath} is not a file of its own`;

@@ -274,6 +274,17 @@ test('hazard 13: undo while it is repaired brings the branch back, and nothing o
   }, true);
 });
 
+test('a next.json that is rotten is in the way of nobody who copies the image anew', async () => {
+  await inWorld(async ({loser}) => {
+    const {file} = loser.resource;
+    fs.writeFileSync(loser.paths.nextFile, 'rotten');
+    const wishes = {home: loser.home, file, known: undefined, end: 0, at: null};
+    assert.is((await beginCopy({...wishes, isGarbage: true})).how, 'compare');
+    assert.is(readNextState(createNodeFiles(), loser.home, NAME), undefined);
+    assert.is(readSyncState(createNodeFiles(), loser.home, NAME)?.state, 'empty');
+  });
+});
+
 test('hazard 13: an image that was replayed on meanwhile is not repaired by what was asked for before', async () => {
   await inWorld(async ({loser, winner}) => {
     const {to} = loser.replayed();
