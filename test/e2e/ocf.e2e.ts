@@ -30,6 +30,9 @@ test.before(async () => {
 });
 test.after(() => node.dispose());
 
+/** An action that ends within some ten seconds, also where it waits for the daemon to the end. */
+const SHORT = {OCF_RESKEY_CRM_meta_timeout: '10000'};
+
 async function agent(action: string, more: NodeJS.ProcessEnv = {}): Promise<number | null> {
   const parameters = {
     OCF_RESKEY_resource: NAME,
@@ -80,8 +83,8 @@ test('a disk that is open cannot be demoted or stopped, and is promoted still', 
   await agent('promote');
   const fd = fs.openSync(node.device(NAME), 'r');
   try {
-    assert.is(await agent('demote'), STATUS.generic);
-    assert.is(await agent('stop'), STATUS.generic);
+    assert.is(await agent('demote', SHORT), STATUS.generic);
+    assert.is(await agent('stop', SHORT), STATUS.generic);
     assert.is(await agent('monitor'), PROMOTED);
   } finally {
     fs.closeSync(fd);
@@ -89,9 +92,6 @@ test('a disk that is open cannot be demoted or stopped, and is promoted still', 
 
   assert.is(await agent('stop'), STATUS.success);
 });
-
-/** An action that ends within some ten seconds, also where it waits for the daemon to the end. */
-const SHORT = {OCF_RESKEY_CRM_meta_timeout: '10000'};
 
 test('a daemon that hangs or is gone while the primary serves: never "not running", never stopped', async () => {
   await agent('start');

@@ -18,7 +18,7 @@ const DIRECTORY = path.join('test', 'e2e');
 const ALONE = /^(?:hazard-memory|memory)\b/u;
 /** Those that take longest begin first, so that none of them is left over at the end. */
 const LONGEST = [
-  'space',
+  'ocf',
   'replication-leave',
   'replication-restarts',
   'replication-damage',
