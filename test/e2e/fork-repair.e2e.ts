@@ -7,7 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import type {ForkView} from '../../src/control/api.js';
+import type {ForkResult, ForkView} from '../../src/control/api.js';
 import {nextImagePath} from '../../src/disk/next-state.js';
 import {Cluster} from '../helpers/cluster.js';
 import {hashOf, imageBehind} from '../helpers/disk-io.js';
@@ -96,6 +96,18 @@ test('hazard 13: while it is repaired the loser has its old branch, and says how
   assert.is(await imageHash(alpha), lost, 'the image is not touched');
   const refused = await alpha.tryMars('primary', NAME, '--timeout', '5');
   assert.match(refused.stderr, 'SPLIT_BRAIN');
+  // Said again it is the same, and nothing begins anew.
+  const {ino} = fs.statSync(nextFile());
+  const {branches} = await alpha.json<ForkView>('fork', 'show', NAME);
+  const words = ['fork', 'resolve', NAME, '--keep', 'beta', '--yes'];
+  const again = await alpha.json<ForkResult>(...words);
+  assert.is(again.branch, branches.at(-1)?.branch);
+  assert.equal((await alpha.json<ForkView>('fork', 'show', NAME)).branches, branches);
+  assert.is(fs.statSync(nextFile()).ino, ino);
+  assert.ok(
+    (status.follow.sync.doneBytes ?? 0) <=
+      ((await alpha.status(NAME)).follow?.sync?.doneBytes ?? -1),
+  );
 });
 
 test('hazard 13: the winner is gone in the middle: by force the loser is primary with every byte of its branch', async () => {

@@ -24,14 +24,14 @@ import type {
   InvalidateResult,
 } from '../../control/api.js';
 import {passCrashPoint} from '../../core/crash-points.js';
-import {DiskError, storeError} from '../../core/errors.js';
+import {DiskError, isDiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
 import {zeroBehind} from '../../disk/follow-activation.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
 import {readLineage, writeLineage} from '../../disk/lineage.js';
-import {dropNext} from '../../disk/next-state.js';
+import {dropNext, readNextState, type NextState} from '../../disk/next-state.js';
 import {openReplayState} from '../../image/replay-state.js';
 import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
 import {indexPathOf} from '../../log/index-file.js';
@@ -149,6 +149,13 @@ export async function resolveFork(
       throw new DiskError('CONFIRM_NEEDED', text, {resource: name, lostBytes});
     }
 
+    const going = givingWay(context, resource, at, request.keep);
+    if (going !== undefined) {
+      const missing = going.file?.noImage ?? null;
+      const same = {...result, branch: going.id, noImage: missing, repair: 'blocks' as const};
+      return {result: same, copies: false};
+    }
+
     const {kept, isCut} = await giveWay(context, resource, at, request);
     const text = `${name} gives way to ${request.keep} from ${formatPosition(at)} on; kept in ${kept.directory}`;
     context.tell('RESOURCE_CHANGED', 'warning', name, text, {keep: request.keep});
@@ -174,6 +181,32 @@ export async function resolveFork(
   context.roles?.touch();
   resource.follow?.poke();
   return result;
+}
+
+/**
+ * The branch that gives way to `keep` already, while what is needed for that is fetched: the state is
+ * Forked meanwhile, and who says it again must not have it begin anew.
+ */
+function givingWay(
+  context: Context,
+  {name, places}: Resource,
+  at: number,
+  keep: string,
+): Branch | undefined {
+  const files = createNodeFiles();
+  let next: NextState | undefined;
+  try {
+    next = readNextState(files, context.paths.home, name);
+  } catch (error) {
+    if (isDiskError(error, 'STATE_UNREADABLE')) return undefined;
+    throw error;
+  }
+
+  if (next?.kind !== 'repair' || next.at !== at) return undefined;
+  const position = formatPosition(at);
+  return listBranches(places.paths).findLast(
+    ({file}) => file?.keep === keep && file.at === position,
+  );
 }
 
 /**
