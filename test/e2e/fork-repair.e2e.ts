@@ -104,10 +104,8 @@ test('hazard 13: while it is repaired the loser has its old branch, and says how
   assert.is(again.branch, branches.at(-1)?.branch);
   assert.equal((await alpha.json<ForkView>('fork', 'show', NAME)).branches, branches);
   assert.is(fs.statSync(nextFile()).ino, ino);
-  assert.ok(
-    (status.follow.sync.doneBytes ?? 0) <=
-      ((await alpha.status(NAME)).follow?.sync?.doneBytes ?? -1),
-  );
+  const later = (await alpha.status(NAME)).follow?.sync?.doneBytes ?? -1;
+  assert.ok(later >= status.follow.sync.doneBytes, 'it goes on');
 });
 
 test('hazard 13: the winner is gone in the middle: by force the loser is primary with every byte of its branch', async () => {
