@@ -7,8 +7,10 @@ import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {resourcePaths} from '../../src/core/home.js';
+import {parsePosition} from '../../src/core/position.js';
 import {Cluster} from '../helpers/cluster.js';
 import {eventsOf, hashOf, randomFile, writeDisk} from '../helpers/disk-io.js';
+import {Fio} from '../helpers/fio.js';
 import {run} from '../helpers/run.js';
 import {skip} from '../helpers/skip.js';
 import {killAndWait} from '../helpers/temp-home.js';
@@ -102,17 +104,26 @@ test('T18 block: a replica that fetches nothing loses its slot, the writer goes 
 
 test('throttle: a replica behind a slow link slows the writer, is told with its reason, and keeps its slot', async () => {
   const disk = await smallLogDisk('slow', 'when-full=throttle', 'log-cap=64M');
-  for (const link of cluster.links('alpha', 'beta')) link.bytesPerSecond = 5 * MIB;
-  const writing = writeOver(disk, 3);
-  writing.catch(() => undefined);
-  await cluster.wait('writes that are slowed', 60_000, async () => {
-    const {log, messages} = await cluster.status('alpha', 'slow');
-    if (log.slowed == null) return false;
-    assert.ok(log.slowed.bytesPerSecond > 0);
-    assert.match(log.slowed.reason, /slowest replica|room/u);
-    return messages.some(({code}) => code === 'WRITES_SLOWED');
-  });
-  await writing;
+  for (const link of cluster.links('alpha', 'beta')) link.bytesPerSecond = 4 * MIB;
+  // Three times as fast as the link: not slowed it would lose the slot before it has written so much.
+  const load = new Fio(disk, {bytesPerSecond: 12 * MIB, more: [`--size=${DISK_MIB}M`]});
+  try {
+    await cluster.wait('writes that are slowed', 60_000, async () => {
+      const {log, messages} = await cluster.status('alpha', 'slow');
+      if (log.slowed == null) return false;
+      assert.ok(log.slowed.bytesPerSecond > 0);
+      assert.match(log.slowed.reason, /slowest replica|room/u);
+      return messages.some(({code}) => code === 'WRITES_SLOWED');
+    });
+    await cluster.wait('enough of it to be written', 120_000, async () => {
+      const {position} = await cluster.status('alpha', 'slow');
+      return (parsePosition(position ?? '') ?? 0) >= 96 * MIB;
+    });
+    assert.is((await load.stop()).error, 0);
+  } finally {
+    load.kill();
+  }
+
   for (const link of cluster.links('alpha', 'beta')) link.bytesPerSecond = 0;
   await cluster.equalImages('slow', 90_000);
   const told = eventsOf(cluster.node('alpha'))
