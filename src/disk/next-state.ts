@@ -121,6 +121,16 @@ export function readNextState(files: Files, home: string, name: string): NextSta
   }
 }
 
+/** As readNextState; undefined also where it cannot be read. @throws the error of the file system */
+export function peekNextState(files: Files, home: string, name: string): NextState | undefined {
+  try {
+    return readNextState(files, home, name);
+  } catch (error) {
+    if (isDiskError(error, 'STATE_UNREADABLE')) return undefined;
+    throw error;
+  }
+}
+
 /** Replaces next.json; durable when this returns. */
 export function writeNextState(files: Files, home: string, name: string, state: NextState): void {
   const {nextFile} = resourcePaths(home, name);
@@ -159,7 +169,8 @@ export function repairPath(home: string, name: string): string {
 export function dropNext(files: Files, home: string, name: string): void {
   const {nextFile, directory} = resourcePaths(home, name);
   if (files.exists(nextFile)) {
-    const image = imageOf(files, home, name);
+    // What cannot be read is dropped all the same.
+    const image = peekNextState(files, home, name)?.image ?? null;
     // First, as nothing else names it; without it what is `fetching` is begun anew.
     if (image !== null && files.exists(image)) {
       files.unlink(image);
@@ -191,16 +202,6 @@ export function refuseReplayed(files: Files, home: string, name: string, state: 
   const [is, was] = [formatPosition(to), formatPosition(state.oldTo)];
   const text = `the image of ${name} was at ${was} when its repair began, and is at ${is}`;
   throw new DiskError('IMAGE_CHANGED', text, {resource: name});
-}
-
-function imageOf(files: Files, home: string, name: string): string | null {
-  try {
-    return readNextState(files, home, name)?.image ?? null;
-  } catch (error) {
-    // What cannot be read is dropped all the same.
-    if (isDiskError(error, 'STATE_UNREADABLE')) return null;
-    throw error;
-  }
 }
 
 /** Removes what lies in `next/`; its directories stay. */

@@ -24,14 +24,14 @@ import type {
   InvalidateResult,
 } from '../../control/api.js';
 import {passCrashPoint} from '../../core/crash-points.js';
-import {DiskError, isDiskError, storeError} from '../../core/errors.js';
+import {DiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
 import {zeroBehind} from '../../disk/follow-activation.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
 import {readLineage, writeLineage} from '../../disk/lineage.js';
-import {dropNext, readNextState, type NextState} from '../../disk/next-state.js';
+import {dropNext} from '../../disk/next-state.js';
 import {openReplayState} from '../../image/replay-state.js';
 import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
 import {indexPathOf} from '../../log/index-file.js';
@@ -49,7 +49,7 @@ import {whyNoRoom} from './branch-image.js';
 import {describeBranch, keepBranch, listBranches, type Branch} from './branches.js';
 import {asLoss, ownChanges} from './fork-diff.js';
 import {planRepair} from './fork-repair.js';
-import {refuseSwitching} from './next-view.js';
+import {nextState, refuseSwitching} from './next-view.js';
 import {partingPoint} from './right.js';
 import type {KnownReplica} from './role-services.js';
 import {standingOf} from './standing.js';
@@ -193,15 +193,7 @@ function givingWay(
   at: number,
   keep: string,
 ): Branch | undefined {
-  const files = createNodeFiles();
-  let next: NextState | undefined;
-  try {
-    next = readNextState(files, context.paths.home, name);
-  } catch (error) {
-    if (isDiskError(error, 'STATE_UNREADABLE')) return undefined;
-    throw error;
-  }
-
+  const next = nextState(context.paths.home, name);
   if (next?.kind !== 'repair' || next.at !== at) return undefined;
   const position = formatPosition(at);
   return listBranches(places.paths).findLast(

@@ -1,10 +1,10 @@
 /** A replica that is made beside the one here (disk/next-state), as the daemon sees it. */
 import type {DiskFollow, DiskNext} from '../../core/disk-status.js';
-import {DiskError, isDiskError} from '../../core/errors.js';
+import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {resourcePaths} from '../../core/home.js';
 import {readLineage} from '../../disk/lineage.js';
-import {readNextState, type NextState} from '../../disk/next-state.js';
+import {peekNextState, type NextState} from '../../disk/next-state.js';
 import type {LineageEntry} from '../../log/lineage.js';
 
 /** true while content is copied, be it into the image or beside it: no log is fetched then. */
@@ -32,12 +32,7 @@ export function isSwitching(home: string, name: string): boolean {
 
 /** What next.json says; undefined where there is none, or it cannot be read: the disk process says so. */
 export function nextState(home: string, name: string): NextState | undefined {
-  try {
-    return readNextState(createNodeFiles(), home, name);
-  } catch (error) {
-    if (isDiskError(error, 'STATE_UNREADABLE')) return undefined;
-    throw error;
-  }
+  return peekNextState(createNodeFiles(), home, name);
 }
 
 /** @throws DiskError DISK_UNREACHABLE where no decision about the replica here can be made just now */
