@@ -5,16 +5,18 @@ import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {resourcePaths} from '../../src/core/home.js';
+import {tryLock} from '../../src/daemon/file-lock.js';
 import {
   bareDisk,
   hashOf,
   imageBehind,
   killDisk,
   randomFile,
+  served,
   writeDisk,
 } from '../helpers/disk-io.js';
 import {run, until} from '../helpers/run.js';
-import {TempHome} from '../helpers/temp-home.js';
+import {killAndWait, TempHome} from '../helpers/temp-home.js';
 
 const MIB = 1024 * 1024;
 /** Enough logfiles of 4 MiB that a scan of all of them would not pass unseen. */
@@ -174,6 +176,39 @@ test('H23, P5: a restart with a long log searches index files, and rebuilds one 
   await until(() => indexes().length <= 1, 10_000, 'index files gone with their logfiles');
   assert.is(fs.statSync(imageBehind(node, 'long')).size, 128 * MIB);
   await node.mars('secondary', 'long');
+});
+
+/** Whether a flock(1) of a holder has the file open. */
+function isWaitedFor(lock: string): boolean {
+  return fs.readdirSync('/proc').some((pid) => {
+    try {
+      const isFlock = fs.readFileSync(`/proc/${pid}/comm`, 'utf8') === 'flock\n';
+      return isFlock && fs.readlinkSync(`/proc/${pid}/fd/7`) === lock;
+    } catch {
+      return false; // No process, or one that has ended.
+    }
+  });
+}
+
+test('F11: while a logfile is being replaced the next generation reads nothing', async () => {
+  const disk = await bareDisk(node, 'mended', '32M');
+  const source = randomFile(node, 'mended.bin', 4);
+  await writeDisk(source, disk, ['conv=notrunc,fsync']);
+  const {mendLock} = resourcePaths(node.home, 'mended');
+  const lock = await tryLock(mendLock);
+  assert.ok(lock !== undefined);
+  const {pid} = await node.diskProcesses('mended');
+  try {
+    await killAndWait(pid);
+    await until(() => isWaitedFor(mendLock), 20_000, 'generation that waits for the lock');
+    assert.is(await node.diskStatus('mended'), undefined);
+  } finally {
+    fs.closeSync(lock);
+  }
+
+  await served(node, 'mended', pid);
+  assert.is(await hashOf(disk, 4), await hashOf(source, 4));
+  await node.mars('secondary', 'mended');
 });
 
 test.run();
