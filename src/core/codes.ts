@@ -172,7 +172,8 @@ export const CODES = {
   CONFIRM_NEEDED: {
     exit: 'refused',
     meaning: 'The command destroys data and wants to be told so.',
-    remedy: 'Look with --dry-run at what would be lost, then add --yes.',
+    remedy:
+      'Look at what would be lost with --dry-run, where the command takes it, then add --yes.',
   },
   IMAGE_IN_USE: {
     exit: 'refused',
