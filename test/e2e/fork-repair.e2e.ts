@@ -2,7 +2,6 @@
  * Hazard 13 on two real nodes: what the loser of a fork needs is fetched beside what it has. While that
  * goes on it is killed, its winner goes away, and it is promoted on its old branch.
  */
-import {randomBytes} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
@@ -10,8 +9,7 @@ import * as assert from 'uvu/assert';
 import type {ForkResult, ForkView} from '../../src/control/api.js';
 import {nextImagePath} from '../../src/disk/next-state.js';
 import {Cluster} from '../helpers/cluster.js';
-import {hashOf, imageBehind} from '../helpers/disk-io.js';
-import {run} from '../helpers/run.js';
+import {hashOf, imageBehind, randomFile, writeDisk} from '../helpers/disk-io.js';
 import type {TempHome} from '../helpers/temp-home.js';
 
 const MIB = 1024 * 1024;
@@ -34,11 +32,9 @@ test.before(async () => {
 });
 test.after(() => cluster.dispose());
 
-async function write(node: TempHome, mebibytes: number, at: number): Promise<void> {
-  const source = path.join(node.directory, 'source');
-  fs.writeFileSync(source, randomBytes(mebibytes * MIB));
-  const of = [`of=${node.device(NAME)}`, `seek=${at}`];
-  await run('dd', [`if=${source}`, ...of, 'bs=1M', 'oflag=direct', 'conv=fsync']);
+function write(node: TempHome, mebibytes: number, at: number): Promise<void> {
+  const source = randomFile(node, 'source', mebibytes);
+  return writeDisk(source, node.device(NAME), [`seek=${at}`, 'conv=notrunc,fsync']);
 }
 
 function imageHash(node: TempHome): Promise<string> {

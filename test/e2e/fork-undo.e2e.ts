@@ -1,5 +1,4 @@
 /** A fork on two real nodes: looked at, resolved, brought back; and copies that wait their turn. */
-import {randomBytes} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
@@ -12,7 +11,7 @@ import type {
   ForkUndoResult,
 } from '../../src/control/fork-api.js';
 import {Cluster} from '../helpers/cluster.js';
-import {hashOf, imageBehind} from '../helpers/disk-io.js';
+import {hashOf, imageBehind, randomFile, writeDisk} from '../helpers/disk-io.js';
 import {run} from '../helpers/run.js';
 import type {TempHome} from '../helpers/temp-home.js';
 
@@ -36,11 +35,9 @@ test.before(async () => {
 });
 test.after(() => cluster.dispose());
 
-async function write(node: TempHome, mebibytes: number, at: number): Promise<void> {
-  const source = path.join(node.directory, 'source');
-  fs.writeFileSync(source, randomBytes(mebibytes * MIB));
-  const of = [`of=${node.device('web01')}`, `seek=${at}`];
-  await run('dd', [`if=${source}`, ...of, 'bs=1M', 'oflag=direct', 'conv=fsync']);
+function write(node: TempHome, mebibytes: number, at: number): Promise<void> {
+  const source = randomFile(node, 'source', mebibytes);
+  return writeDisk(source, node.device('web01'), [`seek=${at}`, 'conv=notrunc,fsync']);
 }
 
 async function replayed(node: TempHome, name: string): Promise<void> {
