@@ -11,7 +11,7 @@ import path from 'node:path';
 import {describeLeftovers, findLeftovers, removeLeftovers} from '../helpers/leftovers.js';
 import {runChild, withoutColour} from './child.js';
 import type {Task} from './lanes.js';
-import {totalsOf, uvuArguments, type Totals} from './totals.js';
+import {emptyTotals, onlyMissedDeadlines, totalsOf, uvuArguments, type Totals} from './totals.js';
 
 const DIRECTORY = path.join('test', 'e2e');
 /** They change settings of the whole machine, or take most of its memory: nothing runs beside them. */
@@ -33,6 +33,8 @@ const LONGEST = [
   'fsx',
   'fork-undo',
 ];
+/** More files than that which miss deadlines are no matter of a busy machine. */
+const AGAIN_MAX = 3;
 const FILE_SECONDS = 400;
 const FILE_SECONDS_SOAK = 1800;
 
@@ -42,6 +44,8 @@ const SETTLE_MS = 3000;
 export interface EndToEndTasks {
   readonly alone: Task[];
   readonly shared: Task[];
+  /** Files that only missed deadlines beside others; filled while `shared` runs, to be run alone. */
+  readonly again: Task[];
 }
 
 /**
@@ -59,13 +63,25 @@ export function endToEndTasks(
     .readdirSync(DIRECTORY)
     .filter((file) => file.endsWith('.e2e.ts') && file.includes(filter))
     .sort((left, right) => rank(left) - rank(right) || left.localeCompare(right));
+  const again: Task[] = [];
   const taskOf = (file: string): Task => ({
     name: file,
-    run: (echo) => runFile(file, {soak, env, echo}),
+    run: async (echo) => (await runFile(file, {soak, env, echo})).totals,
+  });
+  const besideOthers = (file: string): Task => ({
+    name: file,
+    run: async (echo) => {
+      const {totals, missedDeadlines} = await runFile(file, {soak, env, echo});
+      if (echo || !missedDeadlines || again.length >= AGAIN_MAX) return totals;
+      process.stdout.write(`${file}: missed a deadline beside others: it runs again alone\n`);
+      again.push(taskOf(file));
+      return emptyTotals();
+    },
   });
   return {
     alone: files.filter((file) => ALONE.test(file)).map(taskOf),
-    shared: files.filter((file) => !ALONE.test(file)).map(taskOf),
+    shared: files.filter((file) => !ALONE.test(file)).map(besideOthers),
+    again,
   };
 }
 
@@ -81,7 +97,13 @@ interface FileOptions {
   readonly echo: boolean;
 }
 
-async function runFile(file: string, {soak, env, echo}: FileOptions): Promise<Totals> {
+interface FileResult {
+  readonly totals: Totals;
+  /** It failed, by nothing but waits that came to their end, and left nothing behind. */
+  readonly missedDeadlines: boolean;
+}
+
+async function runFile(file: string, {soak, env, echo}: FileOptions): Promise<FileResult> {
   if (echo) process.stdout.write(`\n== ${path.join(DIRECTORY, file)}\n`);
   const seconds = soak ? FILE_SECONDS_SOAK : FILE_SECONDS;
   const testId = randomBytes(8).toString('hex');
@@ -120,7 +142,12 @@ async function runFile(file: string, {soak, env, echo}: FileOptions): Promise<To
   removeLeftovers(directory, testId);
   process.off('exit', onSignal);
   process.stdout.write(`${file}: ${result.seconds.toFixed(1)} s\n`);
-  return totals;
+  const missedDeadlines =
+    totals.failed > 0 &&
+    left.length === 0 &&
+    !result.timedOut &&
+    onlyMissedDeadlines(result.output);
+  return {totals, missedDeadlines};
 }
 
 /** What is still there once processes that were told to end had a moment to do so. */

@@ -65,6 +65,7 @@ export async function main(args: readonly string[]): Promise<number> {
   const env = environment(options);
   if (options.check) addTotals(totals, await runChecks());
   const alone: Task[] = [];
+  let again: readonly Task[] = [];
   const shared = options.unit ? unitTasks(options.filter, env) : [];
   if (options.endToEnd && !build()) {
     totals.failed += 1;
@@ -72,10 +73,12 @@ export async function main(args: readonly string[]): Promise<number> {
     const tasks = endToEndTasks(options.filter, options.soak, env);
     alone.push(...tasks.alone);
     shared.push(...tasks.shared);
+    again = tasks.again;
   }
 
   addTotals(totals, await runTasks(alone, 1, running));
   addTotals(totals, await runTasks(shared, options.soak ? 1 : LANES, running));
+  addTotals(totals, await runTasks(again, 1, running));
   if (options.coverage && !(await reportCoverage(COVERAGE_DIRECTORY))) totals.failed += 1;
   return close(totals);
 }

@@ -40,6 +40,23 @@ export function totalsOf(output: string, status: number | null, label: string): 
   };
 }
 
+/** What the helpers of the tests, and a command of mars itself, say when they waited in vain. */
+const MISSED_DEADLINE =
+  /no end within \d+ ms|after \d+ ms still no|did not end within|\b(?:TIMEOUT|ETIMEDOUT)\b/u;
+
+/**
+ * Whether every failure in uvu's output is a wait that came to its end: on a machine that is busy with
+ * other tests that need not mean anything. Anything else, such as a wrong byte, does.
+ */
+export function onlyMissedDeadlines(output: string): boolean {
+  const failures = withoutColour(output)
+    .split(/^ *FAIL {2}"/mu)
+    .slice(1)
+    // What follows a failure: its stack, and the next file's heading.
+    .map((text) => text.split(/^\s+at /mu)[0] ?? '');
+  return failures.length > 0 && failures.every((text) => MISSED_DEADLINE.test(text));
+}
+
 export function addTotals(sum: Totals, more: Totals): void {
   sum.passed += more.passed;
   sum.failed += more.failed;
