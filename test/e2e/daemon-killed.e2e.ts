@@ -5,7 +5,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {callSocket} from '../../src/control/client.js';
-import {homePaths} from '../../src/core/home.js';
+import {homePaths, resourcePaths} from '../../src/core/home.js';
 import {listLoopDevices} from '../../src/daemon/loop-devices.js';
 import {listMounts} from '../../src/daemon/mounts.js';
 import {isBelow} from '../../src/daemon/mounts.js';
@@ -46,6 +46,13 @@ const secondary = () => ask('POST', 'resources/web01/secondary', {});
 const primary = () => ask('POST', 'resources/web01/primary', {});
 const remove = () => ask('DELETE', 'resources/web01', {confirmed: true});
 
+/** What daemon and disk process said last, for whoever looks into a failure. */
+function words(): string {
+  const {output} = resourcePaths(node.home, 'web01');
+  const disk = fs.existsSync(output) ? fs.readFileSync(output, 'utf8').slice(-4000) : 'none';
+  return `daemon: ${node.daemonOutput()}\ndisk: ${disk}`;
+}
+
 function remains(): string[] {
   const mounts = listMounts().map(({mountPoint}) => mountPoint);
   const loops = listLoopDevices().map(({backingFile}) => backingFile);
@@ -67,8 +74,13 @@ test(`the daemon may be killed at any moment (${ROUNDS} rounds)`, async () => {
     await node.startDaemon();
     // Whatever was cut off: all of it can be asked again, and ends with nothing left.
     await create();
-    const view = await node.json<{role?: string; error?: unknown}>('primary', 'web01');
-    assert.is(view.role, 'primary', `${what}: ${JSON.stringify(view)}`);
+    const view = await node.json<{role?: string; error?: unknown}>(
+      'primary',
+      'web01',
+      '--timeout',
+      '40',
+    );
+    assert.is(view.role, 'primary', `${what}: ${JSON.stringify(view)}\n${words()}`);
     await secondary();
     await remove();
     await until(() => remains().length === 0, 10_000, `${what}: end of ${remains().join(', ')}`);
