@@ -10,6 +10,8 @@ import {ExtentMap} from './extent-map.js';
 export const BATCH_BLOCKS_MAX = 2 ** 19;
 /** Zero extents of one batch at most. */
 export const BATCH_EXTENTS_MAX = 2 ** 16;
+/** Blocks of the largest record, and some. */
+const RECORD_BLOCKS_MAX = 260;
 const ORDINALS = 2 ** 20;
 
 assert(BATCH_BLOCKS_MAX <= ORDINALS, 'an ordinal fits its part of the key');
@@ -17,11 +19,20 @@ assert(BATCH_BLOCKS_MAX <= ORDINALS, 'an ordinal fits its part of the key');
 /** Collects records in stream order; used again for every batch. */
 export class Batch {
   /** block * ORDINALS + ordinal: sorting puts each block's newest copy last among its own. */
-  readonly #keys = new Float64Array(BATCH_BLOCKS_MAX);
-  readonly #positions = new Float64Array(BATCH_BLOCKS_MAX);
+  readonly #keys: Float64Array;
+  readonly #positions: Float64Array;
   readonly #zeros = new ExtentMap();
+  readonly #blocksMax: number;
   #count = 0;
   #ordinal = 0;
+
+  /** @param logBytes most log that a batch takes, but for its last record */
+  constructor(logBytes = Infinity) {
+    const blocks = Math.ceil(logBytes / BLOCK_BYTES) + 2 * RECORD_BLOCKS_MAX;
+    this.#blocksMax = Math.min(BATCH_BLOCKS_MAX, blocks);
+    this.#keys = new Float64Array(this.#blocksMax);
+    this.#positions = new Float64Array(this.#blocksMax);
+  }
 
   reset(): void {
     this.#count = 0;
@@ -31,18 +42,17 @@ export class Batch {
 
   /** Room for one more record of the largest size? */
   get isFull(): boolean {
-    const blocks = 260;
     return (
-      this.#count + blocks > BATCH_BLOCKS_MAX ||
+      this.#count + RECORD_BLOCKS_MAX > this.#blocksMax ||
       // Zeros take ordinals as well, and positions are found by ordinal.
-      this.#ordinal + blocks > BATCH_BLOCKS_MAX ||
+      this.#ordinal + RECORD_BLOCKS_MAX > this.#blocksMax ||
       this.#zeros.count + 2 > BATCH_EXTENTS_MAX
     );
   }
 
   /** `count` whole blocks whose bytes lie in the log from `position` on. */
   addData(block: number, count: number, position: number): void {
-    assert(this.#ordinal + count <= BATCH_BLOCKS_MAX, 'the batch has room');
+    assert(this.#ordinal + count <= this.#blocksMax, 'the batch has room');
     for (let index = 0; index < count; index += 1) {
       this.#keys[this.#count] = (block + index) * ORDINALS + this.#ordinal;
       this.#positions[this.#ordinal] = position + index * BLOCK_BYTES;

@@ -107,7 +107,7 @@ export class Replayer {
   readonly #identity: FileIdentity;
   readonly #stateFile: TwoSlotFile;
   readonly #pacing: ReplayPacing;
-  readonly #batch = new Batch();
+  readonly #batch: Batch;
   readonly #cursor: RecordCursor;
   readonly #buffer = Buffer.alloc(BUFFER_BYTES);
   #segments: OpenSegment[] = [];
@@ -133,6 +133,7 @@ export class Replayer {
     this.#to = options.to;
     this.#chain = {...options.chain};
     this.#pacing = {...PACING_DEFAULT, ...options.pacing};
+    this.#batch = new Batch(this.#pacing.batchBytes);
     this.#cursor = new RecordCursor(options.files);
   }
 

@@ -18,15 +18,19 @@ import {
 import {SEGMENT_HEADER_BYTES, type SegmentHeader} from './segment.js';
 
 const BUFFER_BYTES = 4 * (PAYLOAD_BYTES_MAX - 2 * BLOCK_BYTES);
+const EMPTY = Buffer.alloc(0);
 
-/** Walks the valid records of one segment; used again for the next. */
+/**
+ * Walks the valid records of one segment; used again for the next. Its buffer is as large as the largest
+ * segment that it has met, up to `BUFFER_BYTES`.
+ */
 export class RecordCursor {
   /** Fields of the record that `next` found. */
   readonly record: RecordFields = emptyRecord();
   /** Chain value at `position`. */
   readonly chain: Chain = {low: 0, high: 0};
   readonly #files: Files;
-  readonly #bytes = Buffer.alloc(BUFFER_BYTES);
+  #bytes = EMPTY;
   #fd = -1;
   #start = 0;
   #end = 0;
@@ -56,6 +60,9 @@ export class RecordCursor {
     chain: Readonly<Chain>,
     end: number,
   ): void {
+    // No record reaches beyond the capacity of its segment.
+    const bufferBytes = Math.min(BUFFER_BYTES, header.capacityBytes);
+    if (this.#bytes.length < bufferBytes) this.#bytes = Buffer.alloc(bufferBytes);
     this.#fd = fd;
     this.#start = header.start;
     this.#end = end;
@@ -111,7 +118,7 @@ export class RecordCursor {
   #available(length: number): number {
     const offset = this.#position - this.#bufferPosition;
     if (offset + length <= this.#bufferBytes) return offset;
-    const wanted = Math.min(BUFFER_BYTES, this.#end - this.#position);
+    const wanted = Math.min(this.#bytes.length, this.#end - this.#position);
     if (wanted < length) return -1;
     const filePosition = SEGMENT_HEADER_BYTES + this.#position - this.#start;
     this.#bufferBytes = this.#files.read(this.#fd, this.#bytes, 0, wanted, filePosition);

@@ -67,17 +67,18 @@ export class ModelDisk {
     this.#size = apply(this.#current, this.#size, version);
   }
 
-  read(offset: number, length: number): Buffer {
-    const target = Buffer.alloc(length);
+  /** @param target memory for the answer, of at least `length` bytes; default: its own */
+  read(offset: number, length: number, target = Buffer.alloc(length)): Buffer {
     for (let at = offset; at < offset + length;) {
       const within = at % MODEL_PAGE_BYTES;
       const count = Math.min(MODEL_PAGE_BYTES - within, offset + length - at);
       const page = this.#current.get(Math.floor(at / MODEL_PAGE_BYTES));
-      page?.copy(target, at - offset, within, within + count);
+      if (page === undefined) target.fill(0, at - offset, at - offset + count);
+      else page.copy(target, at - offset, within, within + count);
       at += count;
     }
 
-    return target;
+    return target.subarray(0, length);
   }
 
   /** Pages that hold, or held at any remembered position, anything but zeros; sorted. */

@@ -8,6 +8,8 @@ export interface Mutation {
   /** Occurs exactly once in the file. */
   readonly find: string;
   readonly replace: string;
+  /** One that found it, when the list was last hunted through. */
+  readonly seed?: number;
 }
 
 export const MUTATIONS: readonly Mutation[] = [

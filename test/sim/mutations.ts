@@ -2,9 +2,12 @@
  * Proof that the simulator sees: deliberate bugs, each put into a copy of the source, and each to
  * be found by some seed.
  *
- *   npx tsx test/sim/mutations.ts [--pair] [--seeds 300] [--only NAME]
+ *   npm run sim:mutation                                the seed that found each bug, once more
+ *   npm run sim:mutation -- --hunt [--seeds 300] [--start 1] [--only NAME] [--pair | --one]
  *
- * A bug that no seed finds is a hole in the simulator (or no bug: then say why, and take it out).
+ * With --hunt, and where the known seed finds a bug no more, seeds are tried from --start on. A bug that
+ * no seed finds is a hole in the simulator (or no bug: then say why, and take it out). --table prints
+ * the rows for docs/TESTING.md.
  */
 import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
@@ -14,17 +17,40 @@ import {MUTATIONS, type Mutation} from './mutation-list.js';
 import {PAIR_MUTATIONS} from './pair-mutation-list.js';
 
 const ROOT = join(import.meta.dirname, '../..');
+const SECONDS_MAX = 900;
 
 const {values} = parseArgs({
   options: {
     seeds: {type: 'string', default: '300'},
+    start: {type: 'string', default: '1'},
     only: {type: 'string'},
+    hunt: {type: 'boolean', default: false},
+    table: {type: 'boolean', default: false},
     /** Those that only several nodes can show. */
     pair: {type: 'boolean', default: false},
+    /** Those of one node. */
+    one: {type: 'boolean', default: false},
   },
 });
 
-const KIND = values.pair ? ['--pair'] : [];
+interface Candidate extends Mutation {
+  readonly isPair: boolean;
+}
+
+interface Finding {
+  readonly seed: number;
+  readonly failure: string;
+  /** Seeds that were tried, this one as well. */
+  readonly tries: number;
+}
+
+function candidates(): Candidate[] {
+  const both = values.pair === values.one;
+  return [
+    ...(both || values.one ? MUTATIONS.map((one) => ({...one, isPair: false})) : []),
+    ...(both || values.pair ? PAIR_MUTATIONS.map((one) => ({...one, isPair: true})) : []),
+  ].filter(({name}) => values.only === undefined || name === values.only);
+}
 
 /** The committed source and this simulator, so that nobody's unfinished edit is judged. */
 function makeCopy(): string {
@@ -40,45 +66,73 @@ function makeCopy(): string {
   return copy;
 }
 
-/** @returns the first failure of these seeds, or undefined */
-function firstFailure(copy: string, seeds: string): string | undefined {
+/** Runs seeds from `start` on. @returns the first failure */
+function tryFrom(
+  copy: string,
+  isPair: boolean,
+  start: number,
+  count: number,
+): Finding | undefined {
+  const words = ['test/sim/run.ts', '--first', '--start', `${start}`, '--seeds', `${count}`];
   const result = spawnSync(
     process.execPath,
-    ['--import', 'tsx', 'test/sim/run.ts', '--seeds', seeds, '--first', ...KIND],
-    {cwd: copy, encoding: 'utf8', timeout: 600_000},
+    ['--import', 'tsx', ...words, ...(isPair ? ['--pair'] : [])],
+    {cwd: copy, encoding: 'utf8', timeout: SECONDS_MAX * 1000},
   );
   // A runner that does not even start finds nothing: that is not what "missed" means.
-  if (result.stderr.includes('ERR_MODULE_NOT_FOUND')) throw new Error(result.stderr);
-  return /^seed \d+ FAILED: .*$/mu.exec(result.stdout)?.[0];
+  const ended = / seeds from \d+, \d+ failed/u.test(result.stdout);
+  if (!ended && result.error === undefined) throw new Error(result.stderr);
+  const match = /^seed (\d+) FAILED: (.*)$/mu.exec(result.stdout);
+  if (match === null) return undefined;
+  const seed = Number(match[1]);
+  return {seed, failure: match[2] ?? '', tries: seed - start + 1};
 }
 
 /** @returns what was found; undefined also where the source has changed and the place is gone */
-function hunt(copy: string, mutation: Mutation): string | undefined {
+function hunt(copy: string, mutation: Candidate): Finding | undefined {
   const path = join(copy, 'src', mutation.file);
   const text = fs.readFileSync(path, 'utf8');
-  if (text.split(mutation.find).length !== 2) return undefined;
+  if (text.split(mutation.find).length !== 2) {
+    console.log(`the place of ${mutation.name} in src/${mutation.file} is gone`);
+    return undefined;
+  }
+
   try {
+    const {find, replace, seed, isPair} = mutation;
     fs.writeFileSync(
       path,
-      text.replace(mutation.find, () => mutation.replace),
+      text.replace(find, () => replace),
     );
-    return firstFailure(copy, values.seeds);
+    const known =
+      values.hunt || seed === undefined ? undefined : tryFrom(copy, isPair, seed, 1);
+    return known ?? tryFrom(copy, isPair, Number(values.start), Number(values.seeds));
   } finally {
     fs.writeFileSync(path, text);
   }
 }
 
+function report(mutation: Candidate, found: Finding | undefined): void {
+  const {name, what, isPair} = mutation;
+  const seed = `${isPair ? 'pair ' : ''}${found?.seed ?? ''}`;
+  if (values.table) {
+    const failure = (found?.failure ?? 'MISSED').replaceAll('|', '\\|');
+    console.log(`| ${name} | ${what} | ${seed} | ${failure} |`);
+  } else if (found === undefined) console.log(`MISSED  ${name}: ${what}`);
+  else console.log(`found   ${name}: seed ${seed} (${found.tries} tried), ${found.failure}`);
+}
+
 function huntAll(copy: string): number {
-  const sound = firstFailure(copy, '50');
-  if (sound !== undefined) throw new Error(`without any bug: ${sound}`);
-  const all = values.pair ? PAIR_MUTATIONS : MUTATIONS;
-  const list = all.filter(({name}) => values.only === undefined || name === values.only);
+  for (const isPair of [false, true]) {
+    const sound = tryFrom(copy, isPair, 1, 10);
+    if (sound !== undefined) throw new Error(`without any bug: seed ${sound.seed}, ${sound.failure}`);
+  }
+
+  const list = candidates();
   let missed = 0;
   for (const mutation of list) {
     const found = hunt(copy, mutation);
     if (found === undefined) missed += 1;
-    const word = found === undefined ? 'MISSED' : 'found ';
-    console.log(`${word}  ${mutation.name}: ${found ?? mutation.what}`);
+    report(mutation, found);
   }
 
   console.log(`${list.length - missed} of ${list.length} deliberate bugs found`);

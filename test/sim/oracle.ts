@@ -14,6 +14,7 @@ const READ_BYTES_MAX = MIB;
 /** Disks up to this size are compared whole, larger ones where they were ever written. */
 const WHOLE_BYTES_MAX = 16 * MIB;
 const GUARD = 0xccccccccccccccccn;
+const GUARD_BYTES = 8;
 
 /** What the simulator found wrong. */
 export class SimFailure extends Error {
@@ -42,6 +43,19 @@ export interface Recovery {
   readonly rotted: boolean;
 }
 
+/** For one comparison. */
+interface Memory {
+  readonly expected: Buffer;
+  readonly found: Buffer;
+}
+
+function newMemory(): Memory {
+  return {
+    expected: Buffer.alloc(READ_BYTES_MAX),
+    found: Buffer.alloc(READ_BYTES_MAX + 2 * GUARD_BYTES),
+  };
+}
+
 export class Oracle {
   readonly model: ModelDisk;
   readonly #witness: Witness;
@@ -51,6 +65,7 @@ export class Oracle {
   #flushed = 0;
   #replayed = 0;
   #durable = 0;
+  #memory: Memory | undefined = newMemory();
 
   constructor(sizeBytes: number, witness: Witness) {
     this.model = new ModelDisk(sizeBytes);
@@ -132,10 +147,13 @@ export class Oracle {
   compare(offset: number, length: number): void {
     const count = Math.min(length, this.model.sizeBytes - offset);
     if (count <= 0) return;
-    const expected = this.model.read(offset, count);
-    const found = this.#read(offset, count);
-    if (found === undefined || found.equals(expected)) return;
-    this.#explain(offset, found, expected, 'read');
+    // Whoever interrupts this read compares in memory of his own.
+    const memory = this.#memory ?? newMemory();
+    this.#memory = undefined;
+    const expected = this.model.read(offset, count, memory.expected);
+    const found = this.#read(offset, count, memory.found);
+    if (found?.equals(expected) === false) this.#explain(offset, found, expected, 'read');
+    this.#memory = memory;
   }
 
   compareAll(): void {
@@ -222,19 +240,23 @@ export class Oracle {
     return this.model.touchedPages().some((page) => first <= page && page < end);
   }
 
-  #read(offset: number, length: number): Buffer | undefined {
-    const target = Buffer.alloc(length + 16, 0xcc);
-    const errno = this.#witness.read(offset, length, target, 8);
+  #read(
+    offset: number,
+    length: number,
+    memory = Buffer.alloc(length + 2 * GUARD_BYTES),
+  ): Buffer | undefined {
+    const target = memory.subarray(0, length + 2 * GUARD_BYTES).fill(0xcc);
+    const errno = this.#witness.read(offset, length, target, GUARD_BYTES);
     if (errno !== 0) {
       this.#witness.excuse(`a read was refused with errno ${errno}`);
       return undefined;
     }
 
-    if (target.readBigUInt64LE(0) !== GUARD || target.readBigUInt64LE(length + 8) !== GUARD) {
+    if (target.readBigUInt64LE(0) !== GUARD || target.readBigUInt64LE(length + GUARD_BYTES) !== GUARD) {
       throw new SimFailure(`a read of ${length} bytes wrote beyond its buffer`);
     }
 
-    return target.subarray(8, 8 + length);
+    return target.subarray(GUARD_BYTES, GUARD_BYTES + length);
   }
 
   /** Each sector is what the model says, or what a change in doubt would have made of it. */

@@ -103,7 +103,8 @@ export class PeekFiles implements Files {
   }
 
   read(fd: number, target: Buffer, offset: number, length: number, position: number): number {
-    return this.#disk.peek(this.#pathOf(fd), position, length).copy(target, offset);
+    const bytes = target.subarray(offset, offset + length);
+    return this.#disk.peek(this.#pathOf(fd), position, length, false, bytes).length;
   }
 
   sizeOf(fd: number): number {

@@ -45,8 +45,12 @@ export class PairJudge {
   readonly #nodes: readonly PairNode[];
   readonly #sizeBytes: number;
   readonly #states = new Map<PairNode, NodeState>();
+  readonly #wanted: Buffer;
+  readonly #found: Buffer;
 
   constructor(nodes: readonly PairNode[], sizeBytes: number) {
+    this.#wanted = Buffer.alloc(sizeBytes);
+    this.#found = Buffer.alloc(sizeBytes);
     this.#nodes = nodes;
     this.#sizeBytes = sizeBytes;
     for (const node of nodes) this.joined(node, 0);
@@ -272,17 +276,17 @@ export class PairJudge {
     this.history.apply(state.image, path, state.imagePosition, position);
     state.imagePath = path;
     state.imagePosition = position;
-    const found = node.disk.peek(node.paths.image, 0, this.#sizeBytes);
+    const found = node.disk.peek(node.paths.image, 0, this.#sizeBytes, false, this.#found);
     this.#compare(node, state.image, found, `image at ${formatPosition(position)}`);
   }
 
   #compareFront(node: PairNode): void {
     const life = node.serve;
     if (life === undefined) return;
-    const wanted = Buffer.alloc(this.#sizeBytes);
+    const wanted = this.#wanted.fill(0);
     const position = life.disk.epochStart;
     this.history.apply(wanted, pathOf(node.lineage, position), 0, position);
-    const found = Buffer.alloc(this.#sizeBytes);
+    const found = this.#found.fill(0xcc);
     let errno = 0;
     // Nobody writes meanwhile.
     node.act('front', () => {

@@ -126,9 +126,14 @@ export class SimDisk implements Files {
   }
 
   /** Looks at a file without being a call: no hook, fault or death. */
-  peek(path: string, position: number, length: number, stable = false): Buffer {
+  peek(
+    path: string,
+    position: number,
+    length: number,
+    stable = false,
+    bytes = Buffer.alloc(length),
+  ): Buffer {
     const inode = this.#inodeOf(path, 'read');
-    const bytes = Buffer.alloc(length);
     const count = stable
       ? inode.readStable(bytes, 0, length, position)
       : inode.read(bytes, 0, length, position);
@@ -220,7 +225,7 @@ export class SimDisk implements Files {
   /** Written zeros stand for reserved space: they take room now, and what is written later none. */
   allocate(fd: number, sizeBytes: number): void {
     const size = this.sizeOf(fd);
-    if (size < sizeBytes) this.write(fd, Buffer.alloc(sizeBytes - size), 0, sizeBytes - size, size);
+    if (size < sizeBytes) this.write(fd, zerosOf(sizeBytes - size), 0, sizeBytes - size, size);
   }
 
   truncate(fd: number, sizeBytes: number): void {
@@ -328,7 +333,8 @@ export class SimDisk implements Files {
   #writeWhole(open: Descriptor, bytes: Buffer, position: number): void {
     if (!open.writable) throw fault('EBADF', 'write');
     const needed = open.inode.pagesNeeded(position, bytes.byteLength) * PAGE_BYTES;
-    if (needed > 0 && this.usedBytes() + needed > this.capacityBytes) {
+    const {capacityBytes} = this;
+    if (needed > 0 && capacityBytes < Infinity && this.usedBytes() + needed > capacityBytes) {
       // As in reality: what fits is written, then comes the error.
       this.#writePart(undefined, bytes, position, open.inode);
       throw fault('ENOSPC', 'write');
@@ -431,6 +437,13 @@ export class SimDisk implements Files {
 
     return result;
   }
+}
+
+let zeros = Buffer.alloc(0);
+
+function zerosOf(length: number): Buffer {
+  if (zeros.length < length) zeros = Buffer.alloc(length);
+  return zeros;
 }
 
 /** An error as node:fs makes it. */

@@ -302,19 +302,24 @@ function settlePage(
   random: Random,
 ): Buffer | undefined {
   if (changes.every((change) => change.fate === 'drop')) return stable;
-  let result = stable;
+  const result = Buffer.from(stable ?? ZERO_PAGE);
+  let isChanged = false;
   for (let sector = 0; sector < SECTORS_PER_PAGE; sector += 1) {
     const start = sector * SECTOR_BYTES;
     let kept = changes.length;
     while (kept > 0 && !survives(changes[kept - 1], page * PAGE_BYTES + start, random)) kept -= 1;
-    for (const change of changes.slice(0, kept)) {
-      result = changedPage(result, page, change, start, start + SECTOR_BYTES);
+    for (let at = 0; at < kept; at += 1) {
+      const change = changes[at];
+      if (change === undefined) continue;
+      isChanged = true;
+      applyChange(result, page, change, start, start + SECTOR_BYTES);
     }
   }
 
+  if (!isChanged) return stable;
   const newest = changes.at(-1);
   const freed = newest?.kind === 'free' || newest?.kind === 'size';
-  return freed && result !== undefined && isZero(result) ? undefined : result;
+  return freed && isZero(result) ? undefined : result;
 }
 
 function survives(change: Change | undefined, start: number, random: Random): boolean {
@@ -337,11 +342,26 @@ function changedPage(
   const start = Math.max(from, change.position - base);
   const end = Math.min(to, change.position + change.length - base);
   if (start >= end) return old ?? ZERO_PAGE;
-  if (change.bytes === undefined && start === 0 && end === PAGE_BYTES) return ZERO_PAGE;
+  const isWhole = start === 0 && end === PAGE_BYTES;
+  if (change.bytes === undefined && isWhole) return ZERO_PAGE;
+  // Bytes of a change never change: a page may be a part of them.
+  if (change.bytes !== undefined && isWhole) {
+    return change.bytes.subarray(base - change.position, base - change.position + PAGE_BYTES);
+  }
+
   const copy = Buffer.from(old ?? ZERO_PAGE);
-  if (change.bytes === undefined) copy.fill(0, start, end);
-  else change.bytes.copy(copy, start, base + start - change.position, base + end - change.position);
+  applyChange(copy, page, change, from, to);
   return copy;
+}
+
+/** The same in place. */
+function applyChange(target: Buffer, page: number, change: Change, from: number, to: number): void {
+  const base = page * PAGE_BYTES;
+  const start = Math.max(from, change.position - base);
+  const end = Math.min(to, change.position + change.length - base);
+  if (start >= end) return;
+  if (change.bytes === undefined) target.fill(0, start, end);
+  else change.bytes.copy(target, start, base + start - change.position, base + end - change.position);
 }
 
 function readPages(

@@ -40,7 +40,7 @@ export interface UserOptions {
 export class User implements Responder {
   readonly #options: UserOptions;
   readonly #oracle: Oracle;
-  readonly #buffer = Buffer.alloc(WRITE_HEADROOM_BYTES + MIB + WRITE_TAILROOM_BYTES);
+  readonly #buffer = Buffer.alloc(WRITE_HEADROOM_BYTES + MIB + WRITE_TAILROOM_BYTES, 0xdd);
   #open = new Map<number, OpenRequest>();
   #lastUnique = 0;
   #lastStamp = 0;
@@ -67,14 +67,13 @@ export class User implements Responder {
 
   #writeBytes(offset: number, bytes: Buffer): number | undefined {
     const {length} = bytes;
-    // The buffer is used again at once, as the real one: whoever keeps it reads other bytes.
-    this.#buffer.fill(0xee);
     bytes.copy(this.#buffer, WRITE_HEADROOM_BYTES);
     const {front} = this.#options.living();
     const waiting = this.#change({kind: 'write', offset, length, bytes}, 'write', (unique) =>
       front.write(offset, length, this.#buffer, WRITE_HEADROOM_BYTES, unique, 0),
     );
-    this.#buffer.fill(0xdd);
+    // The buffer is used again at once, as the real one: whoever keeps it reads other bytes.
+    this.#buffer.fill(0xdd, 0, WRITE_HEADROOM_BYTES + length + WRITE_TAILROOM_BYTES);
     return waiting;
   }
 
