@@ -208,11 +208,8 @@ export class Oracle {
     const [only] = doubts;
     if (doubts.length === 1 && only?.kind === 'write') this.#judgeWhole(only);
     const {end} = this.model;
-    for (const {kind, offset, length} of doubts) {
-      const last = Math.min(offset + length, this.model.sizeBytes);
-      for (let at = offset; at < last; at += READ_BYTES_MAX) {
-        const count = Math.min(READ_BYTES_MAX, last - at);
-        if (kind === 'zero' && !this.#isTouched(at, count)) continue;
+    for (const doubt of doubts) {
+      for (const {at, count} of this.#piecesOf(doubt)) {
         this.compare(at, count);
         const found = this.#read(at, count);
         if (found !== undefined) this.model.write(at, found, end, end);
@@ -233,11 +230,18 @@ export class Oracle {
   }
 
   /** A discard of terabytes is looked at where there ever was anything. */
-  #isTouched(offset: number, length: number): boolean {
-    if (this.model.sizeBytes <= WHOLE_BYTES_MAX) return true;
-    const first = Math.floor(offset / MODEL_PAGE_BYTES);
-    const end = Math.ceil((offset + length) / MODEL_PAGE_BYTES);
-    return this.model.touchedPages().some((page) => first <= page && page < end);
+  #piecesOf({kind, offset, length}: Version): {at: number; count: number}[] {
+    const {sizeBytes} = this.model;
+    const last = Math.min(offset + length, sizeBytes);
+    const isSparse = kind === 'zero' && sizeBytes > WHOLE_BYTES_MAX;
+    const step = isSparse ? MODEL_PAGE_BYTES : READ_BYTES_MAX;
+    const starts = isSparse
+      ? this.model.touchedPages().map((page) => page * MODEL_PAGE_BYTES)
+      : Array.from({length: Math.ceil((last - offset) / step)}, (_, at) => offset + at * step);
+    return starts
+      .map((start) => ({at: Math.max(offset, start), end: Math.min(last, start + step)}))
+      .filter(({at, end}) => end > at)
+      .map(({at, end}) => ({at, count: end - at}));
   }
 
   #read(
