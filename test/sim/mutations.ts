@@ -67,12 +67,7 @@ function makeCopy(): string {
 }
 
 /** Runs seeds from `start` on. @returns the first failure */
-function tryFrom(
-  copy: string,
-  isPair: boolean,
-  start: number,
-  count: number,
-): Finding | undefined {
+function tryFrom(copy: string, isPair: boolean, start: number, count: number): Finding | undefined {
   const words = ['test/sim/run.ts', '--first', '--start', `${start}`, '--seeds', `${count}`];
   const result = spawnSync(
     process.execPath,
@@ -103,8 +98,7 @@ function hunt(copy: string, mutation: Candidate): Finding | undefined {
       path,
       text.replace(find, () => replace),
     );
-    const known =
-      values.hunt || seed === undefined ? undefined : tryFrom(copy, isPair, seed, 1);
+    const known = values.hunt || seed === undefined ? undefined : tryFrom(copy, isPair, seed, 1);
     return known ?? tryFrom(copy, isPair, Number(values.start), Number(values.seeds));
   } finally {
     fs.writeFileSync(path, text);
@@ -124,7 +118,8 @@ function report(mutation: Candidate, found: Finding | undefined): void {
 function huntAll(copy: string): number {
   for (const isPair of [false, true]) {
     const sound = tryFrom(copy, isPair, 1, 10);
-    if (sound !== undefined) throw new Error(`without any bug: seed ${sound.seed}, ${sound.failure}`);
+    if (sound !== undefined)
+      throw new Error(`without any bug: seed ${sound.seed}, ${sound.failure}`);
   }
 
   const list = candidates();

@@ -256,7 +256,10 @@ export class Oracle {
       return undefined;
     }
 
-    if (target.readBigUInt64LE(0) !== GUARD || target.readBigUInt64LE(length + GUARD_BYTES) !== GUARD) {
+    if (
+      target.readBigUInt64LE(0) !== GUARD ||
+      target.readBigUInt64LE(length + GUARD_BYTES) !== GUARD
+    ) {
       throw new SimFailure(`a read of ${length} bytes wrote beyond its buffer`);
     }
 

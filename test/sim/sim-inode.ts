@@ -361,7 +361,8 @@ function applyChange(target: Buffer, page: number, change: Change, from: number,
   const end = Math.min(to, change.position + change.length - base);
   if (start >= end) return;
   if (change.bytes === undefined) target.fill(0, start, end);
-  else change.bytes.copy(target, start, base + start - change.position, base + end - change.position);
+  else
+    change.bytes.copy(target, start, base + start - change.position, base + end - change.position);
 }
 
 function readPages(
