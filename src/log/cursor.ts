@@ -30,7 +30,7 @@ export class RecordCursor {
   /** Chain value at `position`. */
   readonly chain: Chain = {low: 0, high: 0};
   readonly #files: Files;
-  #bytes = EMPTY;
+  #bytes: Buffer = EMPTY;
   #fd = -1;
   #start = 0;
   #end = 0;

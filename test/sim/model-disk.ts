@@ -68,7 +68,7 @@ export class ModelDisk {
   }
 
   /** @param target memory for the answer, of at least `length` bytes; default: its own */
-  read(offset: number, length: number, target = Buffer.alloc(length)): Buffer {
+  read(offset: number, length: number, target: Buffer = Buffer.alloc(length)): Buffer {
     for (let at = offset; at < offset + length;) {
       const within = at % MODEL_PAGE_BYTES;
       const count = Math.min(MODEL_PAGE_BYTES - within, offset + length - at);

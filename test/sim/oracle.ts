@@ -247,7 +247,7 @@ export class Oracle {
   #read(
     offset: number,
     length: number,
-    memory = Buffer.alloc(length + 2 * GUARD_BYTES),
+    memory: Buffer = Buffer.alloc(length + 2 * GUARD_BYTES),
   ): Buffer | undefined {
     const target = memory.subarray(0, length + 2 * GUARD_BYTES).fill(0xcc);
     const errno = this.#witness.read(offset, length, target, GUARD_BYTES);

@@ -131,7 +131,7 @@ export class SimDisk implements Files {
     position: number,
     length: number,
     stable = false,
-    bytes = Buffer.alloc(length),
+    bytes: Buffer = Buffer.alloc(length),
   ): Buffer {
     const inode = this.#inodeOf(path, 'read');
     const count = stable
