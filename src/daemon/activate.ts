@@ -35,7 +35,7 @@ import {listMounts, mountAt} from './mounts.js';
 import {holdersOfFile} from './openers.js';
 import type {Places} from './places.js';
 import {placesOf} from './places.js';
-import {programWords, runProgram} from './run-program.js';
+import {programWords, runProgram} from '../core/run-program.js';
 
 const STATUS_TIMEOUT_MS = 2000;
 const UMOUNT_TIMEOUT_MS = 30_000;

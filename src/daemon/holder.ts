@@ -16,7 +16,7 @@ import {diskStatus} from '../control/disk-client.js';
 import {diskUnitInstalled} from '../control/units.js';
 import type {DiskPrograms} from './context.js';
 import {holdersOfFile} from './openers.js';
-import {programWords, runProgram} from './run-program.js';
+import {programWords, runProgram} from '../core/run-program.js';
 
 /** Exit status of a holder that found the lock taken. */
 export const HOLDER_LOCKED = 73;

@@ -9,7 +9,7 @@ import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import {MIB, formatBytes} from '../core/units.js';
 import {findOpeners} from './openers.js';
 import {listLoopDevices} from './loop-devices.js';
-import {programWords, runProgram} from './run-program.js';
+import {programWords, runProgram} from '../core/run-program.js';
 import {invalid, resolveSafely, type ForbiddenPlaces} from './safe-path.js';
 
 export interface ImageWish {

@@ -9,7 +9,7 @@ import {isLocked} from './holder.js';
 import {listLoopDevices} from './loop-devices.js';
 import {listMounts, mountAt} from './mounts.js';
 import type {Places} from './places.js';
-import {programWords, runProgram} from './run-program.js';
+import {programWords, runProgram} from '../core/run-program.js';
 
 const PROGRAM_TIMEOUT_MS = 20_000;
 /** Mounts upon mounts, from a daemon that crashed again and again. */

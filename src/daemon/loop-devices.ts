@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {DiskError} from '../core/errors.js';
-import {programWords, runProgram} from './run-program.js';
+import {programWords, runProgram} from '../core/run-program.js';
 
 const PROGRAM_TIMEOUT_MS = 20_000;
 /** udev and blkid open a new device for a moment; they are waited for this long. */

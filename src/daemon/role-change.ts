@@ -20,7 +20,7 @@ import type {Context} from './context.js';
 import {deviceOf} from './device.js';
 import {HOOK_MS_MAX, runHook, type Hook} from './hooks.js';
 import type {Resource} from './resource.js';
-import {programWords, runProgram} from './run-program.js';
+import {programWords, runProgram} from '../core/run-program.js';
 
 /** systemd's own limit for a start or stop is 90 s; it is asked a little longer. */
 const SYSTEMCTL_MS_MAX = 95_000;

@@ -12,7 +12,7 @@ import type {SegmentFile} from '../../log/directory.js';
 import type {Chain} from '../../log/record.js';
 import {dirname} from 'node:path';
 import {spaceOf} from '../file-system-space.js';
-import {programWords, runProgram} from '../run-program.js';
+import {programWords, runProgram} from '../../core/run-program.js';
 
 const SECOND_MS = 1000;
 /** Log that is replayed before others get their turn. */

@@ -44,7 +44,7 @@ import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import {forbiddenPlaces} from '../places.js';
 import type {Resource} from '../resource.js';
-import {runProgram} from '../run-program.js';
+import {runProgram} from '../../core/run-program.js';
 import {resolveSafely} from '../safe-path.js';
 import {isServed} from '../views.js';
 import {copyImage, whyNoRoom} from './branch-image.js';

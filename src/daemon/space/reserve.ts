@@ -10,7 +10,7 @@ import fs from 'node:fs';
 import {join} from 'node:path';
 import {errnoOf, isDiskError} from '../../core/errors.js';
 import {GIB, MIB} from '../../core/units.js';
-import {runProgram} from '../run-program.js';
+import {runProgram} from '../../core/run-program.js';
 
 /** There has to be enough for so long before it is taken back. */
 const CALM_MS = 30_000;

@@ -1,8 +1,10 @@
 import {spawn} from 'node:child_process';
-import {DiskError, errnoOf} from '../core/errors.js';
+import {DiskError, errnoOf} from './errors.js';
 
-/** Debian packages of the programs that the daemon starts, for the message when one is missing. */
+/** Debian packages of the programs that are started here, for the message when one is missing. */
 const PACKAGES: Readonly<Record<string, string>> = {
+  blkid: 'util-linux',
+  e2fsck: 'e2fsprogs',
   mount: 'mount',
   umount: 'mount',
   losetup: 'mount',
@@ -11,6 +13,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   mkdir: 'coreutils',
   perl: 'perl-base',
   systemctl: 'systemd',
+  unshare: 'util-linux',
+  xfs_repair: 'xfsprogs',
 };
 
 /** Longest output that is kept of a program. */
