@@ -32,3 +32,23 @@ export function renderImport({name, folder, from, end}: ImportResult): string {
   if (from === end) return `${name}: nothing new in ${folder}, the log here ends at ${at}`;
   return `${name}: the log from ${from ?? 'its beginning'} to ${at} was taken from ${folder}`;
 }
+
+/** The document of `log export --format dm-log-writes`. */
+export interface LogWritesDocument {
+  readonly schema: 1;
+  readonly name: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  readonly entries: number;
+  readonly writes: number;
+  readonly flushes: number;
+  readonly discards: number;
+}
+
+/** One line. */
+export function renderLogWrites(document: LogWritesDocument): string {
+  const {name, file, from, to, writes, flushes, discards} = document;
+  const counts = `${writes} writes, ${discards} discards, ${flushes} flushes`;
+  return `${name}: ${from} to ${to}, ${counts}, as dm-log-writes in ${file}`;
+}

@@ -189,7 +189,8 @@ export function verifyLog(files: Files, directory: string, resourceId?: string):
   };
 }
 
-function anyResourceId(files: Files, directory: string): string {
+/** The resource of any logfile in a directory; empty where there is none. */
+export function anyResourceId(files: Files, directory: string): string {
   for (const name of files.list(directory)) {
     if (!name.startsWith('log-') || name.endsWith('.idx')) continue;
     const header = readSegmentFile(files, `${directory}/${name}`, name)?.header;
