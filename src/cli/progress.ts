@@ -15,6 +15,8 @@ export interface ProgressOptions {
   readonly totalBytes: number;
   /** What was done before: it does not count for the rate. Absent: 0. */
   readonly startBytes?: number;
+  /** For people, where it is not bytes that are counted. */
+  readonly format?: (amount: number) => string;
   readonly stream: NodeJS.WriteStream;
   readonly monotonicMs?: () => number;
 }
@@ -28,6 +30,7 @@ async function startBar({
   label,
   totalBytes,
   startBytes = 0,
+  format = formatBytes,
   stream,
 }: ProgressOptions): Promise<Progress> {
   // Loaded only where it is seen: every other command starts faster without.
@@ -44,7 +47,7 @@ async function startBar({
     update: (doneBytes) => {
       const seconds = (performance.now() - startedMs) / 1000;
       const rate = (doneBytes - startBytes) / Math.max(seconds, 0.001);
-      bar.update(doneBytes, {rate: formatBytes(Math.max(0, Math.round(rate)))});
+      bar.update(doneBytes, {rate: format(Math.max(0, Math.round(rate)))});
     },
     end: () => {
       bar.stop();
@@ -56,6 +59,7 @@ function startLines({
   label,
   totalBytes,
   startBytes = 0,
+  format = formatBytes,
   stream,
   monotonicMs,
 }: ProgressOptions): Progress {
@@ -70,8 +74,8 @@ function startLines({
       const rate = Math.max(0, (doneBytes - startBytes) / seconds);
       const left = rate > 0 ? formatSeconds((totalBytes - doneBytes) / rate) : '?';
       const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes * 100) / totalBytes);
-      const done = `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
-      const speed = `${formatBytes(Math.round(rate))}/s`;
+      const done = `${format(doneBytes)} of ${format(totalBytes)}`;
+      const speed = `${format(Math.round(rate))}/s`;
       stream.write(`${label} ${percent} %: ${done}, ${speed}, ${left} left\n`);
     },
     end: () => undefined,

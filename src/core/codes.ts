@@ -287,6 +287,16 @@ export const CODES = {
     meaning: 'Loop devices are not to be had here.',
     remedy: 'modprobe loop, free one (losetup -l), or use primary --no-device and the image file.',
   },
+  FILE_SYSTEM_BROKEN: {
+    exit: 'damage',
+    meaning:
+      'mars log verify --fsck found a state of the disk whose file system cannot be mounted, or that ' +
+      'its own check finds faults in. Expected while mkfs runs, where the file system has no ' +
+      'journal, and behind the first fault of its own.',
+    remedy:
+      'The message has the words of the program. Look at earlier positions (--from, --every 1) for ' +
+      'the first broken one; compare with another replica; check a copy, never the only image.',
+  },
   LOOP_FAILED: {
     exit: 'damage',
     meaning: 'losetup refused to make or to change the loop device.',

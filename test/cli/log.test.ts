@@ -142,6 +142,38 @@ test('verify of what is not there is refused', async ({node}) => {
   assert.is((await node.run('log verify')).code, 'NOT_INITIALISED');
 });
 
+test('words of --fsck without it, and positions that are none, are refused', async ({node}) => {
+  for (const words of [
+    ['--at', '10'],
+    ['--fsck', '--at', 'xyz'],
+    ['--fsck', '--at', '0', '--every', '2'],
+    ['--fsck', '--every', '0'],
+  ]) {
+    const result = await node.run('log verify', 'web', ...words);
+    assert.is(result.exit, 2, words.join(' '));
+    assert.is(result.code, 'USAGE', words.join(' '));
+  }
+
+  const {code} = await node.run('log verify', 'web', '--fsck', '--scratch-limit', 'much');
+  assert.is(code, 'SIZE_INVALID');
+});
+
+test('the log becomes a file for dm-log-writes, without a daemon', async ({node}) => {
+  const file = path.join(node.home, 'writes');
+  const args = ['log export', 'web', file, '--format', 'dm-log-writes'];
+  const {document, exit} = await node.json(...(args as [string]));
+  assert.is(exit, 0, JSON.stringify(document));
+  assert.is(document['writes'], 5);
+  assert.is(
+    document['to'],
+    (5 * RECORD_BYTES + RECORD_HEADER_BYTES).toString(16).padStart(16, '0'),
+  );
+  assert.is(fs.readFileSync(file).readBigUInt64LE(0), 0x6a736677736872n);
+  // It never writes over a file.
+  assert.is((await node.run(...(args as [string]))).exit, 6);
+  assert.is((await node.run('log export', 'web', `${file}2`, '--from', '0')).code, 'USAGE');
+});
+
 /** Two files: three writes and a seal, then two writes. */
 function makeLog(home: string): void {
   const files = createNodeFiles();
