@@ -5,7 +5,8 @@
 import {spawn} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import type {DaemonStatus, ResourceStatus, StatusDocument} from '../../src/control/api.js';
+import {connectDaemon, getStatusOf} from '../../src/cli/daemon.js';
+import type {DaemonStatus, ResourceStatus} from '../../src/control/api.js';
 import {diskStatus} from '../../src/control/disk-client.js';
 import type {DiskStatus} from '../../src/core/disk-status.js';
 import {resourcePaths} from '../../src/core/home.js';
@@ -109,7 +110,10 @@ export class TempHome {
           throw new Error(`the daemon ended at once:\n${this.daemonOutput()}`);
         }
 
-        return (await this.daemonStatus()).pid === daemon.pid;
+        const status = await connectDaemon(this.home)
+          .get<DaemonStatus>('/v1/daemon')
+          .catch(() => undefined);
+        return status?.pid === daemon.pid;
       },
       20_000,
       `daemon: ${this.daemonOutput()}`,
@@ -181,11 +185,12 @@ export class TempHome {
     };
   }
 
-  async status(name: string): Promise<ResourceStatus> {
-    const {resources} = await this.json<StatusDocument>('status', name);
-    const [status] = resources;
-    if (status === undefined) throw new Error(`no status of ${name}`);
-    return status;
+  /**
+   * What `mars status --json` prints of a resource. Asks the daemon itself: waits look again and again,
+   * and a process for each look would take the machine from what is looked at.
+   */
+  status(name: string): Promise<ResourceStatus> {
+    return getStatusOf(connectDaemon(this.home), name);
   }
 
   /** Everything that was acknowledged is in the image. */

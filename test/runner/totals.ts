@@ -42,7 +42,7 @@ export function totalsOf(output: string, status: number | null, label: string): 
 
 /** What the helpers of the tests, and a command of mars itself, say when they waited in vain. */
 const MISSED_DEADLINE =
-  /no end within \d+ ms|after \d+ ms still no|did not end within|\b(?:TIMEOUT|ETIMEDOUT)\b/u;
+  /no end within \d+ ms|after \d+ ms still|did not end within|\b(?:TIMEOUT|ETIMEDOUT)\b/u;
 
 /**
  * Whether every failure in uvu's output is a wait that came to its end: on a machine that is busy with
