@@ -40,6 +40,7 @@ import {programWords, runProgram} from '../core/run-program.js';
 const STATUS_TIMEOUT_MS = 2000;
 const UMOUNT_TIMEOUT_MS = 30_000;
 const SILENT_PAUSE_MS = 50;
+const FOUND_PAUSE_MS = 10;
 /** So long a disk may be silent, restarting or recovering, before a deactivation ends it. */
 const SILENT_MS_MAX = 10_000;
 const EVICT_MS_MAX = 10_000;
@@ -100,15 +101,43 @@ export async function activate(
     ...holderStart(context, file, places, options.driver, 'serve'),
     acceptImage: options.acceptImage,
   };
-  const started = found.kind === 'absent';
-  const holder = started
-    ? await startServing(context, start, places)
-    : {ended: undefined, outputStart: Number.MAX_SAFE_INTEGER};
-  const status = await waitForDisk(start, holder, options.deadlineMs, (answer) =>
-    isServing(answer, places),
-  );
+  const running =
+    found.kind === 'absent' ? undefined : await waitForFound(places, file.name, options.deadlineMs);
+  const started = running === undefined;
+  const status =
+    running ??
+    (await waitForDisk(
+      start,
+      await startServing(context, start, places),
+      options.deadlineMs,
+      (answer) => isServing(answer, places),
+    ));
   const deviceFault = options.device ? await tryDevice(places) : undefined;
   return {status, started, deviceFault};
+}
+
+/**
+ * Waits for a disk that was found running.
+ *
+ * @returns undefined where it was on its way out, as its mount was taken away, and is gone
+ * @throws DiskError TIMEOUT
+ */
+async function waitForFound(
+  places: Places,
+  name: string,
+  deadlineMs: number,
+): Promise<DiskStatus | undefined> {
+  for (;;) {
+    const found = await settle(places, deadlineMs);
+    if (found.kind === 'absent') return undefined;
+    if (found.status !== undefined && isServing(found.status, places)) return found.status;
+    if (performance.now() > deadlineMs) {
+      const text = `the disk process of ${name} is not ready in time (${found.status?.phase ?? 'no answer'})`;
+      throw new DiskError('TIMEOUT', text, {resource: name, phase: found.status?.phase ?? 'none'});
+    }
+
+    await sleep(FOUND_PAUSE_MS);
+  }
 }
 
 function isServing(status: DiskStatus, places: Places): boolean {

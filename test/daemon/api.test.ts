@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import {spawn} from 'node:child_process';
+import {spawn, spawnSync} from 'node:child_process';
 import http from 'node:http';
 import {join} from 'node:path';
 import {suite} from 'uvu';
@@ -196,6 +196,20 @@ test('detach is for secondaries, and a detached resource cannot be primary', asy
   await node.call('POST', 'resources/web01/attach', {});
   const primary = await node.call<ResourceView>('POST', 'resources/web01/primary', {});
   assert.is(primary.role, 'primary');
+});
+
+test('a disk that is found on its way out, and says nothing of it, is started again', async ({
+  node,
+}) => {
+  await node.call('POST', 'resources', {name: 'web01', ...size});
+  const before = (await node.call<StatusDocument>('GET', 'status')).resources[0];
+  assert.is(before?.role, 'primary');
+  // As umount(8) of a daemon that was killed does, when the next daemon is there already.
+  node.steer('lingers', '3');
+  assert.is(spawnSync('umount', [join(node.home, 'mnt', 'web01')]).status, 0);
+  const view = await node.call<ResourceView>('POST', 'resources/web01/primary', {});
+  assert.is(view.role, 'primary');
+  assert.is(fs.statSync(join(node.home, 'mnt', 'web01', 'disk.img')).size, view.sizeBytes);
 });
 
 test('a secondary writes its backlog back, pauses, and is stopped by primary', async ({node}) => {

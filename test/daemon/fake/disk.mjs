@@ -2,6 +2,7 @@
 // mount, and the socket. Files in HOME/fake steer it:
 //   fatal     one line that is printed as the last word, then it ends with 1
 //   restarts  how often it claims to have been started again
+//   lingers   how many questions it still answers when its mount is gone, before it ends
 //   backlog   bytes that it claims are not in the image; in replay mode it stays while > 0
 import fs from 'node:fs';
 import http from 'node:http';
@@ -38,7 +39,9 @@ if (mode === 'serve') {
 let sizeBytes = resource.sizeBytes;
 const startedAt = new Date().toISOString();
 const hex = (value) => value.toString(16).padStart(16, '0');
+let answersLeft = Infinity;
 const status = () => {
+  answersLeft -= 1;
   const backlog = Number(read('backlog') || '0');
   return {
     schema: 1,
@@ -102,5 +105,9 @@ http
   .listen(socket);
 
 setInterval(() => {
-  if (mode === 'serve' ? !isMounted() : Number(read('backlog') || '0') === 0) end();
+  if (mode === 'serve') {
+    if (isMounted()) return;
+    if (answersLeft === Infinity) answersLeft = Number(read('lingers') || '0');
+    if (answersLeft <= 0) end();
+  } else if (Number(read('backlog') || '0') === 0) end();
 }, 10);
