@@ -121,7 +121,7 @@ async function inTime(
 
 /** Words of mount(8) that say something of the machine, not of the disk. */
 function isMachine(words: string): boolean {
-  return /unknown filesystem type|loop device|permission denied|only root|not permitted/iu.test(
+  return /unknown filesystem type|cannot allocate memory|loop device|permission denied|only root|not permitted/iu.test(
     words,
   );
 }
