@@ -7,10 +7,11 @@ import {join} from 'node:path';
 import {setTimeout as pause} from 'node:timers/promises';
 import {isDiskError, storeError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
-import {resourcePaths} from '../core/home.js';
+import {resourcePaths, type ResourcePaths} from '../core/home.js';
 import {isObject, readJsonFile} from '../core/json-file.js';
 import {formatPosition} from '../core/position.js';
 import {TwoSlotFile} from '../core/two-slot.js';
+import {readDurablePosition} from '../log/durable-word.js';
 import {verifyLog, type LogFault, type LogVerification} from '../log/inspect.js';
 
 const LOOKS_MAX = 6;
@@ -41,6 +42,8 @@ export interface LogPlace {
   readonly resourceId?: string;
   /** Two-slot file with the replay positions, which prove how far the log was durable. */
   readonly replayFile?: string;
+  /** Where the word of the node on that is (log/durable-word). */
+  readonly proof?: Pick<ResourcePaths, 'durableFile' | 'lineageFile'>;
 }
 
 /** Where the log of a resource lies; the resource need not be in order. */
@@ -51,6 +54,7 @@ export function placeOf(home: string, name: string): LogPlace {
     name,
     directory: paths.logDirectory,
     replayFile: paths.replayFile,
+    proof: paths,
     ...(id === undefined ? {} : {resourceId: id}),
   };
 }
@@ -81,9 +85,14 @@ export async function reportLog(files: Files, place: LogPlace): Promise<LogRepor
 function lookOnce(files: Files, place: LogPlace): LogReport {
   // `to` before the log is read and `from` after it: both only grow.
   const {to} = readReplay(files, place.replayFile);
+  const durable = readDurable(files, place);
   const verification = verifyFiles(files, place);
   const {from} = readReplay(files, place.replayFile);
-  const faults = [...verification.faults, ...replayFaults(verification, from, to)];
+  const faults = [
+    ...verification.faults,
+    ...replayFaults(verification, from, to),
+    ...durableFaults(verification, durable),
+  ];
   return {
     name: place.name,
     directory: place.directory,
@@ -128,6 +137,24 @@ function replayFaults(log: LogVerification, from: number, to: number): LogFault[
   }
 
   return faults;
+}
+
+/** What the node has said of its log itself. */
+function durableFaults({files, faults}: LogVerification, durable: number): LogFault[] {
+  const last = files.at(-1);
+  const end = formatPosition(durable);
+  if (durable === 0 || faults.length > 0 || (last?.end ?? '') >= end) return [];
+  const fault = `damaged: this node has made the log durable up to ${end}`;
+  return [{file: last?.file ?? '', position: last?.end ?? formatPosition(0), fault}];
+}
+
+function readDurable(files: Files, {proof}: LogPlace): number {
+  try {
+    return proof === undefined ? 0 : readDurablePosition(files, proof);
+  } catch {
+    // No proof from there; recovery itself insists on the lineage.
+    return 0;
+  }
 }
 
 function readReplay(files: Files, path: string | undefined): {from: number; to: number} {

@@ -61,6 +61,8 @@ export interface ResourcePaths {
   readonly lineageFile: string;
   /** Two-slot file: replay positions and the image's identity. */
   readonly replayFile: string;
+  /** How far the log is known to be durable (log/durable-word); missing where nothing was said. */
+  readonly durableFile: string;
   /** flock by the holder: one chain of processes per resource. */
   readonly lock: string;
   /** flock by each generation of the disk process and by its children that change data. */
@@ -99,6 +101,7 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     image: join(directory, 'image'),
     lineageFile: join(directory, 'lineage.json'),
     replayFile: join(directory, 'replay'),
+    durableFile: join(directory, 'durable'),
     lock: join(directory, 'lock'),
     generationLock: join(directory, 'generation.lock'),
     mendLock: join(directory, 'mend.lock'),

@@ -20,6 +20,7 @@ import {TwoSlotFile} from '../core/two-slot.js';
 import {BlockIndex} from '../image/block-index.js';
 import {isSameImage, openImage} from '../image/image-file.js';
 import {openReplayState, type ReplayState} from '../image/replay-state.js';
+import {readDurablePosition} from '../log/durable-word.js';
 import {indexPathOf} from '../log/index-file.js';
 import type {Chain} from '../log/record.js';
 import {recoverLog, type RecoveredLog} from '../log/recovery.js';
@@ -27,6 +28,7 @@ import {removeSegment, type SegmentPlan} from '../log/segment-files.js';
 import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import {LogWriter} from '../log/writer.js';
 import {segmentPlan, type DiskConfig} from './config.js';
+import {beginDurableWord} from './durable-word.js';
 import {indexRecord} from './index-record.js';
 import {appendLineage} from './lineage.js';
 import {settleNext} from './next-switch.js';
@@ -90,6 +92,7 @@ export function activate(input: ActivationInput): ActiveDisk {
     resourceId: config.resource.id,
     from: state.from,
     to: state.to,
+    durable: readDurablePosition(files, paths),
     diskSizeBytes: config.resource.sizeBytes,
     onSegment: ({header}) => {
       index.beginSegment(header.start, header.capacityBytes);
@@ -263,5 +266,8 @@ function beginEpoch(
   index.beginSegment(header.start, header.capacityBytes);
   shared.pushSegment(number, fd, header.start);
   shared.set(WORD.readyUpTo, number);
+  const paths = resourcePaths(config.home, config.resource.name);
+  const word = {epoch, position: header.start};
+  shared.set(WORD.durableFile, beginDurableWord(files, paths, word) ?? 0);
   return epoch;
 }

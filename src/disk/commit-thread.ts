@@ -31,5 +31,5 @@ while (shared.get(WORD.stopping) === 0) {
 
 // Nobody writes any more: make the rest durable, so that the next start has nothing in doubt.
 // The front has ended, so nobody else is in a commit.
-if (shared.get(WORD.logDefective) === 0) committer.commit();
+if (shared.get(WORD.logDefective) === 0) committer.end();
 send({kind: 'committed'});

@@ -1,8 +1,8 @@
 /**
  * Makes the log durable and answers who waited for it: group commit.
  *
- *   take the end of the log -> fdatasync of the segments between durable and there -> publish
- *   `durable` -> answer every request whose target lies below
+ *   take the end of the log -> fdatasync of the segments between durable and there -> say so in the
+ *   file `durable` (disk/durable-word) -> publish `durable` -> answer every request whose target lies below
  *
  * Where the mode is synchronous (disk/sync-mode), replicas have to confirm as well before a request
  * is answered: the main thread publishes `confirmed` and signals. Neither waits for the other.
@@ -17,6 +17,7 @@ import type {Files} from '../core/files.js';
 import {COMMIT_BYTES_MAX, COMMIT_INTERVAL_MS} from '../core/limits.js';
 import {ERRNO, type Responder} from '../fuse/handler.js';
 import {COUNTER} from './counters.js';
+import {DurableWordWriter} from './durable-word.js';
 import {WORD, type Shared, type WaitingRequest} from './shared.js';
 
 export type CommitResult = 'done' | 'failed' | 'busy';
@@ -48,10 +49,12 @@ export class Committer {
   readonly #onFailure: (errno: string) => void;
   readonly #onDurable: (() => void) | undefined;
   readonly #request: WaitingRequest = {uniqueLow: 0, uniqueHigh: 0, target: 0, writtenBytes: 0};
+  readonly #word: DurableWordWriter;
   #dirtySince = -1;
 
   constructor(options: CommitterOptions) {
     this.#files = options.files;
+    this.#word = new DurableWordWriter(options.files, options.shared);
     this.#clock = options.clock;
     this.#shared = options.shared;
     this.#responder = options.responder;
@@ -105,6 +108,11 @@ export class Committer {
     }
   }
 
+  /** The last round of a process that ends in order: what it says of the log is durable as well. */
+  end(): void {
+    if (this.commit() === 'done') this.#word.sync();
+  }
+
   /**
    * Answers those whose flush is durable, and confirmed where that is asked for; syncs nothing.
    *
@@ -129,6 +137,8 @@ export class Committer {
     const target = shared.appended.get();
     const durable = shared.durable.get();
     if (target > durable && !this.#sync(durable, target)) return false;
+    // The word first: nobody may know of what a recovery would not know.
+    if (target > durable) this.#word.say(target);
     if (target > durable) shared.durable.set(target);
     this.#dirtySince = -1;
     this.#answer();

@@ -24,7 +24,8 @@ import type {TwoSlotFile} from '../core/two-slot.js';
 import {openImage} from '../image/image-file.js';
 import type {ReplayState} from '../image/replay-state.js';
 import type {SegmentFile} from '../log/directory.js';
-import type {LineageEntry} from '../log/lineage.js';
+import {readDurablePosition, removeDurableWord} from '../log/durable-word.js';
+import {readLineage, type LineageEntry} from '../log/lineage.js';
 import {parseChain, type Chain} from '../log/record.js';
 import {recoverLog, type RecoveredLog} from '../log/recovery.js';
 import type {SegmentPlan} from '../log/segment-files.js';
@@ -32,7 +33,7 @@ import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import {openState, setSparesAside} from './activation.js';
 import {segmentPlan, type DiskConfig} from './config.js';
 import type {TimeSample} from './follow-view.js';
-import {readLineage, writeLineage} from './lineage.js';
+import {writeLineage} from './lineage.js';
 import {retainedSegments, type RetainedSegment} from './retained.js';
 import {provenHere, rewriteTail} from './settle-tail.js';
 import {WORD, type Shared} from './shared.js';
@@ -84,12 +85,14 @@ export function activateFollow(input: FollowActivationInput): FollowedDisk {
   const {stateFile, state, identity} = openState(input, imageFd);
   const lineage = takeLineage(files, config, sync);
   const times: TimeSample[] = [];
+  const word = readDurablePosition(files, paths);
   const found = recoverLog({
     files,
     directory: paths.logDirectory,
     resourceId: id,
     from: state.from,
     to: state.to,
+    durable: word,
     diskSizeBytes: Math.max(sizeBytes, sync?.sizeBytes ?? 0),
     onSegment: () => undefined,
     onIndex: () => undefined,
@@ -106,6 +109,8 @@ export function activateFollow(input: FollowActivationInput): FollowedDisk {
     },
   });
   files.close(openImage(files, imagePath, found.diskSizeBytes));
+  // What was said of a log that is cut does not hold for what comes in its place.
+  if (found.position < word) removeDurableWord(files, paths);
   const recovered = {...found, proven: provenHere(found, state, plan)};
   settle(files, plan, recovered);
   const retained = retainedSegments(recovered, shared.retainFrom);
@@ -136,7 +141,9 @@ export function activateFollow(input: FollowActivationInput): FollowedDisk {
  * as they may be from behind the place where the new log begins.
  */
 export function forgetLog(files: Files, config: DiskConfig): void {
-  const {logDirectory} = resourcePaths(config.home, config.resource.name);
+  const paths = resourcePaths(config.home, config.resource.name);
+  const {logDirectory} = paths;
+  removeDurableWord(files, paths);
   files.makeDirectory(logDirectory);
   const named = files.list(logDirectory).filter((name) => /^(?:log|spare)-/u.test(name));
   for (const name of named) files.unlink(`${logDirectory}/${name}`);

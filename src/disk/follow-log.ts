@@ -7,7 +7,7 @@
  *                spare: header, fsync, rename, fsync of the directory -> started header, fsync ->
  *                records
  *   records      all checked (follow-check) -> written -> `appended`
- *   cut to X     the lineage loses its epochs behind X, durably -> segments behind X are removed,
+ *   cut to X     what this node said of its own log is taken back -> the lineage loses its epochs behind X, durably -> segments behind X are removed,
  *                fsync of the directory -> zeros behind X, fdatasync -> `appended` is X
  *   recycling    a segment below `replayed`, and below what others fetch from here, becomes a spare
  *
@@ -25,10 +25,12 @@ import {assert} from '../core/assert.js';
 import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
+import {resourcePaths} from '../core/home.js';
 import {COMMIT_BYTES_MAX, SEGMENT_BYTES_MAX} from '../core/limits.js';
 import {formatPosition} from '../core/position.js';
 import {RecordCursor} from '../log/cursor.js';
 import {readSegmentFile, type SegmentFile} from '../log/directory.js';
+import {removeDurableWord} from '../log/durable-word.js';
 import {protocolError, type Hello, type SegmentFrame} from '../log/frames.js';
 import type {LineageEntry} from '../log/lineage.js';
 import {PACKINGS_HERE} from '../log/packing.js';
@@ -427,6 +429,8 @@ export class FollowLog {
       throw protocolError('a cut to another history');
     }
 
+    const {home, resource} = this.#config;
+    removeDurableWord(this.#files, resourcePaths(home, resource.name));
     // Where nothing is left of all that are open, the one before them is the last of the log again.
     const retained = before < 0 ? this.#retainedBefore(to) : undefined;
     const last = retained ?? place;

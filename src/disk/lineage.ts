@@ -1,11 +1,9 @@
 /** lineage.json: the epochs of a resource in order; where each began, on which node. */
-import {DiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
-import {isObject} from '../core/json-file.js';
 import {formatPosition} from '../core/position.js';
 import {replaceFile} from '../core/replace-file.js';
-import {checkLineage, LINEAGE_ENTRIES_MAX, type LineageEntry} from '../log/lineage.js';
+import {LINEAGE_ENTRIES_MAX, readLineage, type LineageEntry} from '../log/lineage.js';
 import {formatChain} from '../log/record.js';
 import type {SegmentHeader} from '../log/segment.js';
 import type {DiskConfig} from './config.js';
@@ -35,26 +33,4 @@ export function writeLineage(
   const entries = lineage.slice(-LINEAGE_ENTRIES_MAX);
   const bytes = Buffer.from(`${JSON.stringify({schema: 1, entries}, null, 1)}\n`);
   replaceFile(files, lineageFile, bytes);
-}
-
-/**
- * Reads the lineage; empty where there is none yet.
- *
- * @throws DiskError STATE_UNREADABLE
- */
-export function readLineage(files: Files, path: string): LineageEntry[] {
-  if (!files.exists(path)) return [];
-  const fd = files.open(path, 'read');
-  try {
-    const bytes = Buffer.alloc(files.sizeOf(fd));
-    files.read(fd, bytes, 0, bytes.length, 0);
-    const value: unknown = JSON.parse(bytes.toString('utf8'));
-    if (isObject(value)) return checkLineage(value['entries']);
-    throw new Error('it has no entries');
-  } catch (error) {
-    if (!(error instanceof SyntaxError) && !(error instanceof Error)) throw error;
-    throw new DiskError('STATE_UNREADABLE', `${path} is not valid: ${error.message}`, {file: path});
-  } finally {
-    files.close(fd);
-  }
 }

@@ -20,8 +20,10 @@ import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
 import {isSameImage} from '../image/image-file.js';
 import {openReplayState, replaceReplayState} from '../image/replay-state.js';
+import {removeDurableWord} from '../log/durable-word.js';
 import type {DiskConfig} from './config.js';
-import {readLineage, writeLineage} from './lineage.js';
+import {writeLineage} from './lineage.js';
+import {readLineage} from '../log/lineage.js';
 import {
   dropNext,
   nextConfig,
@@ -72,6 +74,7 @@ export function* switchToNext(files: Files, config: DiskConfig): Generator<void,
   refuseOther(files, there.replayFile, image, config);
   if (isBeside) files.rename(next.image, imagePath);
   files.syncDirectory(dirname(imagePath));
+  removeDurableWord(files, paths);
   const {from, to} = next;
   replaceReplayState(files, paths.directory, paths.replayFile, {schema: 1, from, to, image});
   yield* applyRepair(files, repairPath(home, name), imagePath);

@@ -84,6 +84,8 @@ export const WORD = {
   writeLimitKib: 59,
   /** Replay is not to wait for more to merge, before writes have to wait for it. */
   spaceShort: 60,
+  /** Descriptor of the file that says how far the log is durable (disk/durable-word); 0: none. */
+  durableFile: 61,
 } as const;
 
 /** `keeperTroubled`: others' space, or log that is let go, would help; or it would not. */

@@ -138,6 +138,8 @@ export interface Remains {
   readonly count: number;
   /** Highest `durable` that any of them carries: proof that the log was durable up to there. */
   readonly durable: number;
+  /** The first of them, with the chain value that it has for what is in front of it. */
+  readonly first?: {readonly position: number; readonly chain: Chain};
 }
 
 const SCAN_BYTES = 1024 * 1024;
@@ -156,14 +158,23 @@ export function findRemains(
 ): Remains {
   const [epoch0, epoch1] = epochWords(header.epoch);
   const shift = SEGMENT_HEADER_BYTES - header.start;
-  const remains = {count: 0, durable: 0};
+  let [count, durable] = [0, 0];
+  let first: Remains['first'];
   scan(files, fd, position + shift, header.capacityBytes + SEGMENT_HEADER_BYTES, (record, at) => {
     if (record.position + shift !== at) return;
     if (record.epochLow0 !== epoch0 || record.epochLow1 !== epoch1) return;
-    remains.count += 1;
-    remains.durable = Math.max(remains.durable, record.durable);
+    // Where only its payload is bad the record at `position` itself is found: it is no place to go on from.
+    if (record.position > position) {
+      first ??= {
+        position: record.position,
+        chain: {low: record.chainLow, high: record.chainHigh},
+      };
+    }
+
+    count += 1;
+    durable = Math.max(durable, record.durable);
   });
-  return remains;
+  return {count, durable, ...(first === undefined ? {} : {first})};
 }
 
 /**

@@ -3,7 +3,7 @@
  * good one and the place where the log is known to go on. Read only.
  */
 import type {Files} from '../core/files.js';
-import {findRemains, RecordCursor} from './cursor.js';
+import {findRemains, RecordCursor, type Remains} from './cursor.js';
 import {readLogDirectory, type SegmentFile} from './directory.js';
 import {isSameChain, type Chain} from './record.js';
 import {withoutSuperseded} from './recovery.js';
@@ -16,10 +16,12 @@ export interface LogDamage {
   readonly position: number;
   /** Chain value at `position`. */
   readonly chain: Chain;
-  /** Records are needed up to here: the start of the next segment, or how far it was durable. */
+  /** Records are needed up to here: where something good goes on, or how far it was durable. */
   readonly end: number;
-  /** Chain value at `end`, as the next segment has it; undefined in the last segment. */
+  /** Chain value at `end`, as what goes on there has it; undefined where nothing does. */
   readonly endChain: Chain | undefined;
+  /** In the last segment: how far it was durable. What seems to go on may not; then all up to there is needed. */
+  readonly lastProven: number | undefined;
 }
 
 /** Log that is walked between two pauses. */
@@ -28,7 +30,7 @@ const STEP_BYTES = 8 * 1024 * 1024;
 /**
  * Walks the log from the segment that holds `from`, also where index files would spare that.
  *
- * @param to known to have been durable, such as what replay has noted
+ * @param to known to have been durable, by what replay has noted and by the node's word
  * @returns the first damage; undefined where there is none, or none that records would mend
  * @throws DiskError LOG_FORMAT, or the error of the file system
  */
@@ -47,15 +49,19 @@ export async function findDamage(
     const good = await goodEnd(files, segment.path, segment.header, next?.start ?? Infinity);
     if (next !== undefined) {
       if (good.position < next.start) {
-        return {segment, ...good, end: next.start, endChain: next.chain};
+        return {segment, ...good, end: next.start, endChain: next.chain, lastProven: undefined};
       }
 
       if (isSameChain(good.chain, next.chain)) continue;
       return undefined;
     }
 
-    const end = Math.max(to, segment.header.durable, provenBehind(files, segment, good.position));
-    if (good.position < end) return {segment, ...good, end, endChain: undefined};
+    const behind = remainsOf(files, segment, good.position);
+    const proven = Math.max(to, segment.header.durable, behind.durable);
+    if (good.position >= proven) return undefined;
+    const goesOn = behind.first;
+    const end = goesOn?.position ?? proven;
+    return {segment, ...good, end, endChain: goesOn?.chain, lastProven: proven};
   }
 
   return undefined;
@@ -91,10 +97,10 @@ export async function goodEnd(
   }
 }
 
-function provenBehind(files: Files, {path, header}: SegmentFile, position: number): number {
+function remainsOf(files: Files, {path, header}: SegmentFile, position: number): Remains {
   const fd = files.open(path, 'read');
   try {
-    return findRemains(files, fd, header, position).durable;
+    return findRemains(files, fd, header, position);
   } finally {
     files.close(fd);
   }

@@ -3,6 +3,9 @@
  * compare lineages to find out up to where they have the same log.
  */
 import * as v from 'valibot';
+import {DiskError} from '../core/errors.js';
+import type {Files} from '../core/files.js';
+import {isObject} from '../core/json-file.js';
 import {NAME_LENGTH_MAX} from '../core/names.js';
 import {parsePosition} from '../core/position.js';
 import {parseChain} from './record.js';
@@ -68,4 +71,26 @@ export function checkLineage(value: unknown): LineageEntry[] {
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new Error(`lineage ${v.getDotPath(issue) ?? ''}: ${issue.message}`);
+}
+
+/**
+ * Reads the lineage; empty where there is none yet.
+ *
+ * @throws DiskError STATE_UNREADABLE
+ */
+export function readLineage(files: Files, path: string): LineageEntry[] {
+  if (!files.exists(path)) return [];
+  const fd = files.open(path, 'read');
+  try {
+    const bytes = Buffer.alloc(files.sizeOf(fd));
+    files.read(fd, bytes, 0, bytes.length, 0);
+    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    if (isObject(value)) return checkLineage(value['entries']);
+    throw new Error('it has no entries');
+  } catch (error) {
+    if (!(error instanceof SyntaxError) && !(error instanceof Error)) throw error;
+    throw new DiskError('STATE_UNREADABLE', `${path} is not valid: ${error.message}`, {file: path});
+  } finally {
+    files.close(fd);
+  }
 }

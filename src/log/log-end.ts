@@ -1,7 +1,9 @@
 /** Where a log ends that nobody writes at this moment. Read only; recovery.ts is who cuts. */
 import type {Files} from '../core/files.js';
+import type {ResourcePaths} from '../core/home.js';
 import {findRemains, RecordCursor} from './cursor.js';
 import {readLogDirectory} from './directory.js';
+import {readDurablePosition} from './durable-word.js';
 import {formatChain} from './record.js';
 import {withoutSuperseded} from './recovery.js';
 import type {SegmentHeader} from './segment.js';
@@ -31,16 +33,16 @@ export function readLogEnd(
 
 /**
  * How far the log is known to have been durable, also where it is damaged: to where its valid part
- * ends, or further where records behind that say so. It reads all of the last segment.
+ * ends, or further where records behind that say so, or this node's word. It reads all of the last segment.
  *
- * @returns 0 where the log has no segment
- * @throws as readLogEnd
+ * @returns 0 where nothing of a log is known
+ * @throws as readLogEnd; DiskError STATE_UNREADABLE where the lineage is not valid
  */
-export function readProvenEnd(files: Files, directory: string, resourceId: string): number {
-  const end = atLogEnd(files, directory, resourceId, ({position}, fd, header) =>
+export function readProvenEnd(files: Files, paths: ResourcePaths, resourceId: string): number {
+  const end = atLogEnd(files, paths.logDirectory, resourceId, ({position}, fd, header) =>
     Math.max(position, findRemains(files, fd, header, position).durable),
   );
-  return end ?? 0;
+  return Math.max(end ?? 0, readDurablePosition(files, paths));
 }
 
 function atLogEnd<T>(

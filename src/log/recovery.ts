@@ -3,7 +3,8 @@
  *
  * p is the first position without a valid record; K the highest position that anybody proves to
  * have been durable: the `durable` field of any record of this epoch in the log, also behind p,
- * the headers of later segments, what replay had written down. Decision table (decideTail):
+ * the headers of later segments, what replay had written down, the word of this node on what it has
+ * synced (durable-word.ts). Decision table (decideTail):
  *
  *   p against K   peers                    decision
  *   p >= K        nobody has more          end: cut what lies behind p, with an event if anything did
@@ -46,6 +47,8 @@ export interface RecoveryInput {
   /** Persisted replay positions: the image is that of `from`, with blocks up to `to`. */
   readonly from: number;
   readonly to: number;
+  /** Known to have been durable, as the file `durable` says (log/durable-word); absent: nothing is. */
+  readonly durable?: number;
   /** Size where the log is empty. */
   readonly diskSizeBytes: number;
   /** Called when the walk enters a segment, before its records. */
@@ -112,10 +115,10 @@ export function recoverLog(input: RecoveryInput): RecoveredLog {
   const segments = effective.slice(first);
   const walk = walkSegments(input, segments);
   const evidence = collectEvidence(input, segments, listing.spares, walk);
-  const proven = Math.max(input.to, evidence.durable, walk.durable);
+  const proven = Math.max(input.to, input.durable ?? 0, evidence.durable, walk.durable);
   const decision = decideTail({validEnd: walk.position, proven, peerEnd: undefined});
   const canFetch = input.follow !== undefined && !input.follow.isOwn;
-  if (decision === 'stop' && !canFetch) throw damaged(walk, proven, segments);
+  if (decision === 'stop' && !canFetch) throw damaged(input, walk, proven, segments);
 
   const kept = segments.slice(0, walk.used);
   const refused = listing.segments.filter((segment) => !accepted.includes(segment));
@@ -321,13 +324,18 @@ function collectEvidence(
   return {count, durable};
 }
 
-function damaged(walk: Walk, proven: number, segments: readonly SegmentFile[]): DiskError {
+function damaged(
+  {directory}: RecoveryInput,
+  walk: Walk,
+  proven: number,
+  segments: readonly SegmentFile[],
+): DiskError {
   const file = segments[walk.used - 1]?.name ?? segments[0]?.name ?? 'none';
   return new DiskError(
     'LOG_CORRUPT',
     `the log is damaged at position ${formatPosition(walk.position)} in ${file}, though it was ` +
-      `durable up to ${formatPosition(proven)}: nothing was cut; fetch the good copy from a peer, ` +
-      `or see mars log verify`,
+      `durable up to ${formatPosition(proven)}: nothing was cut, and a replica that has it gives the ` +
+      `good copy at the next start; all places: mars log verify ${directory}`,
     {position: formatPosition(walk.position), durable: formatPosition(proven), file},
   );
 }

@@ -8,6 +8,11 @@ import {systemClock} from '../../src/core/clock.js';
 import {createNodeFiles} from '../../src/core/files.js';
 import {HOME_SCHEMA, resourcePaths} from '../../src/core/home.js';
 import {TwoSlotFile} from '../../src/core/two-slot.js';
+import {
+  DURABLE_FILE_BYTES,
+  encodeDurableWord,
+  type DurableWord,
+} from '../../src/log/durable-word.js';
 import {RECORD, RECORD_HEADER_BYTES} from '../../src/log/record.js';
 import {SEGMENT_HEADER_BYTES, segmentName, type SegmentHeader} from '../../src/log/segment.js';
 import {LEAD_BYTES_MAX, LogWriter, TRAIL_BYTES_MAX} from '../../src/log/writer.js';
@@ -113,6 +118,21 @@ test('a torn tail is none, unless the image proves that it was durable', async (
   const damaged = await node.json('log verify', 'web');
   assert.is(damaged.exit, 6);
   assert.match(JSON.stringify(damaged.document), /the image was written up to/u);
+});
+
+test('a torn tail is none, unless the node has said that it was durable', async ({node, log}) => {
+  const file = path.join(log, segmentName(2, 'alpha'));
+  const word = {epoch: 'ef'.repeat(16), position: 5 * RECORD_BYTES + RECORD_HEADER_BYTES};
+  writeWord(node.home, word);
+  assert.is((await node.run('log verify', 'web')).exit, 0, 'the log is whole');
+  flipBit(file, SEGMENT_HEADER_BYTES + RECORD_BYTES + 500);
+  const {document, exit} = await node.json('log verify', 'web');
+  assert.is(exit, 6);
+  const [fault] = (document as unknown as VerifyDocument).logs[0]?.faults ?? [];
+  assert.is(fault?.file, segmentName(2, 'alpha'));
+  assert.match(fault?.fault ?? '', /this node has made the log durable up to/u);
+  writeWord(node.home, {...word, epoch: '99'.repeat(16)});
+  assert.is((await node.run('log verify', 'web')).exit, 0, 'the word of a branch that is gone');
 });
 
 test('a file that the image needs and that is gone is damage', async ({node, log}) => {
@@ -226,6 +246,17 @@ function flipBit(file: string, offset: number): void {
   const bytes = fs.readFileSync(file);
   bytes[offset] = (bytes[offset] ?? 0) ^ 1;
   fs.writeFileSync(file, bytes);
+}
+
+function writeWord(home: string, word: DurableWord): void {
+  const {durableFile, lineageFile} = resourcePaths(home, 'web');
+  const [position, chain] = ['0'.repeat(16), '0'.repeat(16)];
+  const known = {epoch: 'ef'.repeat(16), node: 'cd'.repeat(16), nodeName: 'alpha'};
+  const entries = [{...known, start: position, chain}];
+  fs.writeFileSync(lineageFile, JSON.stringify({schema: 1, entries}));
+  const bytes = Buffer.alloc(DURABLE_FILE_BYTES);
+  encodeDurableWord(bytes, word);
+  fs.writeFileSync(durableFile, bytes);
 }
 
 function writeReplay(home: string, from: number, to: number): void {

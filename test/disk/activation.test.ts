@@ -2,7 +2,7 @@
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {isDiskError} from '../../src/core/errors.js';
-import {readLineage} from '../../src/disk/lineage.js';
+import {readLineage} from '../../src/log/lineage.js';
 import {activate} from '../../src/disk/activation.js';
 import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
 import type {ErrorCode} from '../../src/core/codes.js';

@@ -3,8 +3,10 @@ import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {isDiskError} from '../../src/core/errors.js';
 import {formatPosition} from '../../src/core/position.js';
-import {readLineage, writeLineage} from '../../src/disk/lineage.js';
+import {writeLineage} from '../../src/disk/lineage.js';
+import {readLineage} from '../../src/log/lineage.js';
 import {WORD} from '../../src/disk/shared.js';
+import {DURABLE_FILE_BYTES, encodeDurableWord} from '../../src/log/durable-word.js';
 import {encodeSegmentHeader} from '../../src/log/segment.js';
 import {endOf, primaryWith, write} from './follow-primary.js';
 import {FollowRig, recordsOf} from './follow-rig.js';
@@ -54,6 +56,35 @@ test('a cut drops records, segments and epochs behind it, and they stay away', (
     assert.is(follower.shared.replayed.get(), endOf(records));
     follower.assertImage(records);
   }
+});
+
+test('what the node said of a log of its own is taken back before that is cut, and not before', () => {
+  const rig = primaryWith(12);
+  const records = recordsOf(rig);
+  const follower = new FollowRig(rig);
+  follower.feed(records);
+  follower.committer.commit();
+  const word = Buffer.alloc(DURABLE_FILE_BYTES);
+  const epoch = follower.log.epoch ?? '';
+  encodeDurableWord(word, {epoch, position: follower.log.position});
+  const {files} = follower;
+  const fd = files.open(PATHS.durableFile, 'create');
+  files.write(fd, word, 0, word.length, 0);
+  files.sync(fd);
+  files.close(fd);
+  files.syncDirectory(PATHS.directory);
+  follower.kill();
+  assert.ok(files.exists(PATHS.durableFile));
+  const target = records.at(-3)?.end ?? 0;
+  files.beforeCall = (_actor, call, path) => {
+    const changes = call === 'rename' || (call === 'write' && path.startsWith(PATHS.logDirectory));
+    if (changes) assert.not(files.exists(PATHS.durableFile), `${call} ${path}`);
+  };
+  assert.is(follower.log.cut(target), true);
+  files.beforeCall = undefined;
+  follower.crash('none');
+  assert.not(files.exists(PATHS.durableFile));
+  assert.is(follower.log.position, target);
 });
 
 test('a cut below what the image may hold is refused, and changes nothing', () => {

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import {isDiskError} from '../../src/core/errors.js';
 import {formatPosition} from '../../src/core/position.js';
 import {activate, type ActiveDisk} from '../../src/disk/activation.js';
-import {readLineage} from '../../src/disk/lineage.js';
+import {readLineage} from '../../src/log/lineage.js';
 import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
 import {emptySyncState, removeSyncState, writeSyncState} from '../../src/disk/sync-state.js';
 import {TwoSlotFile} from '../../src/core/two-slot.js';

@@ -146,8 +146,8 @@ test('a bit that rots in the middle of the log of the secondary is fetched again
   await cluster.node('beta').mars('log', 'verify', NAME);
 });
 
-/** Flips a bit of the payload of the record in the middle of a logfile of the primary. */
-function rot(which: 'sealed' | 'last'): void {
+/** Flips a bit of a record in a logfile of the primary: in the middle of it, or the last one. */
+function rot(which: 'sealed' | 'last' | 'end'): void {
   const {home} = cluster.node('alpha');
   const {logDirectory} = resourcePaths(home, NAME);
   const files = createNodeFiles();
@@ -157,7 +157,8 @@ function rot(which: 'sealed' | 'last'): void {
   assert.ok(segment);
   const {path: file, header} = segment;
   const end = (readLogEnd(files, logDirectory, id)?.position ?? 0) - header.start;
-  const offset = which === 'sealed' ? 2 * MIB + 5 : 4096 + Math.trunc(end / 2);
+  const places = {sealed: 2 * MIB + 5, last: 4096 + Math.trunc(end / 2), end: 4096 + end - 100};
+  const offset = places[which];
   const fd = fs.openSync(file, 'r');
   const byte = Buffer.alloc(1);
   fs.readSync(fd, byte, 0, 1, offset);
@@ -221,6 +222,25 @@ test('F11: rot at the end of the log of a primary that was killed: it starts wit
   device = alpha.device(NAME);
   await cluster.equalImages(NAME);
   assert.is(await hashOf(device, 2, 70), await hashOf(source, 2));
+});
+
+test('F11: rot in the last flushed record of a primary that was killed, which no record proves: the copy of beta', async () => {
+  const alpha = cluster.node('alpha');
+  await alpha.mars('replay', 'pause', NAME);
+  const source = randomFile(alpha, 'last.bin', 2);
+  await writeDisk(source, device, ['seek=72', 'conv=notrunc,fsync']);
+  await cluster.caughtUp(NAME, 'alpha', 'beta', 20_000);
+  await killAll(alpha, NAME);
+  rot('end');
+  await alpha.startDaemon();
+  await mended(3);
+  await alpha.mars('replay', 'resume', NAME);
+  await cluster.wait('the device', 60_000, async () => {
+    return (await cluster.status('alpha', NAME)).device !== null;
+  });
+  device = alpha.device(NAME);
+  await cluster.equalImages(NAME);
+  assert.is(await hashOf(device, 2, 72), await hashOf(source, 2));
 });
 
 test('the log of the secondary is gone from the disk: it says so or copies again, never lies', async () => {

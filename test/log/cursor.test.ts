@@ -1,7 +1,7 @@
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {MIB} from '../../src/core/units.js';
-import {findRemains, findStrayRecords, RecordCursor} from '../../src/log/cursor.js';
+import {findRemains, findStrayRecords, RecordCursor, type Remains} from '../../src/log/cursor.js';
 import {crcOf, RECORD, RECORD_HEADER_BYTES} from '../../src/log/record.js';
 import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../../src/log/segment.js';
 import {
@@ -131,7 +131,7 @@ for (const [field, offset] of [
   });
 }
 
-function remainsOf(segment: Segment, position: number): unknown {
+function lookBehind(segment: Segment, position: number): Remains {
   const fd = segment.files.open(segment.path, 'read');
   try {
     return findRemains(segment.files, fd, segment.header, position);
@@ -139,6 +139,29 @@ function remainsOf(segment: Segment, position: number): unknown {
     segment.files.close(fd);
   }
 }
+
+function remainsOf(segment: Segment, position: number): unknown {
+  const {count, durable} = lookBehind(segment, position);
+  return {count, durable};
+}
+
+test('the first record behind a hole tells where the log goes on, and after what', () => {
+  const segment = makeSegment((log) => {
+    for (const stamp of [1, 2, 3, 4]) log.small(40, stamp);
+  });
+  const {records, files, path} = segment;
+  const second = records[1];
+  assert.ok(second);
+  // In the header, and in the payload only: then the header is still one that is right by itself.
+  for (const at of [10, 140]) {
+    flipBit(files, path, (second.offset + at) * 8);
+    const {first} = lookBehind(segment, second.position);
+    assert.equal(first, {position: second.end, chain: second.chain});
+    flipBit(files, path, (second.offset + at) * 8);
+  }
+
+  assert.is(lookBehind(segment, records.at(-1)?.position ?? 0).first, undefined);
+});
 
 test('what lies behind a hole is found, with the highest durable position it proves', () => {
   const segment = makeSegment((log) => {

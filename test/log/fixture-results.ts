@@ -45,9 +45,10 @@ export function recoverFixture(
   files: ReadonlyMap<string, Buffer>,
   from: number,
   to: number,
+  durable = 0,
 ): FixtureResult {
   try {
-    const result = recover(load(files), {from, to});
+    const result = recover(load(files), {from, to, durable});
     return {
       outcome: 'end',
       position: formatPosition(result.position),

@@ -6,12 +6,14 @@ import {join} from 'node:path';
 import {gunzipSync} from 'node:zlib';
 import {formatPosition} from '../../src/core/position.js';
 import {TwoSlotFile} from '../../src/core/two-slot.js';
+import {DURABLE_FILE_BYTES, encodeDurableWord} from '../../src/log/durable-word.js';
 import {RECORD} from '../../src/log/record.js';
 import {FIXTURE_CASES, makeFixture} from './fixture-cases.js';
 import {recordsOf, recoverFixture, type Fixture} from './fixture-results.js';
 import {
   isBound,
   readHeader,
+  readDurable,
   readIndex,
   readLog,
   readRecords,
@@ -144,6 +146,34 @@ test('index file and binding are as the document says', () => {
       [3, 4],
     ],
   );
+});
+
+test('the file `durable` is as the document says', () => {
+  const bytes = Buffer.alloc(DURABLE_FILE_BYTES);
+  const epoch = '0123456789abcdef'.repeat(2);
+  encodeDurableWord(bytes, {epoch, position: 2 ** 33 + 8});
+  const lineage = [
+    {epoch: 'f'.repeat(32), start: 0},
+    {epoch, start: 64},
+  ];
+  assert.is(readDurable(bytes, lineage), 2 ** 33 + 8);
+  assert.is(readDurable(bytes, lineage.slice(0, 1)), 0);
+  assert.is(readDurable(bytes, [...lineage, {epoch: 'a'.repeat(32), start: 2 ** 33}]), 0);
+  assert.is(
+    readDurable(bytes, [...lineage, {epoch: 'a'.repeat(32), start: 2 ** 33 + 8}]),
+    2 ** 33 + 8,
+  );
+});
+
+test('what only the file `durable` proves is damage for both readers', () => {
+  const files = load('rot-last-commit');
+  const end = 4224;
+  const found = readLog(files, RESOURCE_ID, {from: 0, to: 0, durable: end});
+  assert.equal([found.verdict, found.position], ['damaged', 0]);
+  assert.equal(recoverFixture(files, 0, 0, end), {
+    outcome: 'LOG_CORRUPT',
+    position: formatPosition(0),
+  });
 });
 
 test('two-slot files are as the document says', () => {

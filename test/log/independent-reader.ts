@@ -145,7 +145,7 @@ const REFUSED: FoundLog = {
 export function readLog(
   files: ReadonlyMap<string, Buffer>,
   resource: string,
-  replay: {readonly from: number; readonly to: number},
+  replay: {readonly from: number; readonly to: number; readonly durable?: number},
 ): FoundLog {
   const segments: FoundSegment[] = [];
   const unreadable: Buffer[] = [];
@@ -171,7 +171,7 @@ export function readLog(
 function walk(
   segments: readonly FoundSegment[],
   unreadable: readonly Buffer[],
-  replay: {readonly to: number},
+  replay: {readonly to: number; readonly durable?: number},
 ): FoundLog {
   let position = segments[0]?.start ?? 0;
   let chain = segments[0]?.chain ?? '0'.repeat(16);
@@ -191,7 +191,12 @@ function walk(
   }
 
   const last = used.at(-1);
-  const proofs = [replay.to, last?.durable ?? 0, ...records.map(({durable}) => durable)];
+  const proofs = [
+    replay.to,
+    replay.durable ?? 0,
+    last?.durable ?? 0,
+    ...records.map(({durable}) => durable),
+  ];
   for (const segment of last === undefined ? [] : [last, ...segments.slice(used.length)]) {
     const from = segment === last ? 4096 + position - segment.start : 4096;
     proofs.push(segment.durable);
@@ -239,6 +244,23 @@ export function readIndex(bytes: Buffer): FoundIndex | undefined {
   }
 
   return {end: u64(bytes, 48), chain: chainAt(bytes, 56), disk: u64(bytes, 64), blocks, extents};
+}
+
+/**
+ * The position in the file `durable`; 0 where it does not count.
+ *
+ * @param lineage epochs in order, with their starts
+ */
+export function readDurable(
+  bytes: Buffer,
+  lineage: readonly {readonly epoch: string; readonly start: number}[],
+): number {
+  if (bytes.length < 64 || bytes.toString('latin1', 0, 4) !== 'MDUR') return 0;
+  if (bytes.readUInt32LE(4) !== crc32(bytes.subarray(8, 64))) return 0;
+  const position = u64(bytes, 8);
+  const at = lineage.findIndex(({epoch}) => epoch === bytes.toString('hex', 16, 32));
+  if (at < 0 || lineage.slice(at + 1).some(({start}) => start < position)) return 0;
+  return position;
 }
 
 /** The newest valid slot of a two-slot file. */

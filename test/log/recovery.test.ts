@@ -193,7 +193,56 @@ test('a hole below the durable position that a record behind it proves stops rec
   assertStops(files, hole.position);
 });
 
-test('rot in the last group commit cannot be told from a torn tail: it is cut', () => {
+test('each witness alone stops recovery in front of all that it proves, and nothing above it', () => {
+  const ends = (records: Made['records']): number[] => [0, ...records.map(({end}) => end)];
+  for (const witness of ['replay', 'word', 'record', 'header'] as const) {
+    for (let flushed = 0; flushed <= 3; flushed += 1) {
+      for (let rotten = 0; rotten < 3; rotten += 1) {
+        const {files, records} = makeLog((log) => {
+          log.beginEpoch(1, 1);
+          for (const stamp of [1, 2, 3]) {
+            log.small(40, stamp);
+            if (stamp === flushed && witness !== 'word' && witness !== 'replay') log.flush();
+          }
+
+          if (witness === 'record') log.small(40, 4);
+          if (witness === 'header') log.beginSegment(2);
+        });
+        const proven = ends(records)[flushed] ?? 0;
+        const {file, offset, position} = at(records, rotten);
+        flipBit(files, file, (offset + 130) * 8);
+        const options = {
+          ...(witness === 'replay' ? {to: proven} : {}),
+          ...(witness === 'word' ? {durable: proven} : {}),
+        };
+        if (position < proven) assertStops(files, position, options);
+        else assert.is(recover(files, options).position, position);
+      }
+    }
+  }
+});
+
+test('every byte of the last flushed record: damage where the word of the node proves it', () => {
+  const {files, records} = makeLog((log) => {
+    log.beginEpoch(1, 1);
+    for (const stamp of [1, 2, 3]) log.small(40, stamp);
+  });
+  const {file, offset, position, end} = at(records, 2);
+  for (const bit of bitsOf(offset, 168)) {
+    flipBit(files, file, bit);
+    assert.throws(() => recover(files, {durable: end}), isDamage(position));
+    assert.is(
+      recover(files, {durable: position}).position,
+      position,
+      'a torn tail, as the word ends before',
+    );
+    flipBit(files, file, bit);
+  }
+
+  assert.is(recover(files, {durable: end}).proven, end);
+});
+
+test('rot in the last group commit cannot be told from a torn tail without the word: it is cut', () => {
   const {files, records} = makeLog((log) => {
     log.beginEpoch(1, 1);
     log.small(40, 1);

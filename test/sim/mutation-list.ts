@@ -21,6 +21,28 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
+    name: 'word-before-sync',
+    what: 'the node says that its log is durable before it is: a torn tail is refused (H1)',
+    file: 'disk/committer.ts',
+    find: 'if (target > durable && !this.#sync(durable, target)) return false;',
+    replace:
+      'if (target > durable) this.#word.say(target);\n    if (target > durable && !this.#sync(durable, target)) return false;',
+  },
+  {
+    name: 'word-not-said',
+    what: 'nobody says how far the log is durable: rot in the last commit is cut (H1)',
+    file: 'disk/committer.ts',
+    find: 'if (target > durable) this.#word.say(target);',
+    replace: '',
+  },
+  {
+    name: 'word-not-heard',
+    what: 'recovery does not take the word of the node for proof (H1)',
+    file: 'log/recovery.ts',
+    find: 'input.durable ?? 0',
+    replace: '0',
+  },
+  {
     name: 'flush-is-a-lie',
     what: 'a flush is answered at once',
     file: 'disk/front.ts',
@@ -199,9 +221,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'gap-is-damage',
     what: 'a torn tail with valid records behind it is refused (H1)',
     file: 'log/recovery.ts',
-    find: 'const proven = Math.max(input.to, evidence.durable, walk.durable);',
+    find: 'const proven = Math.max(input.to, input.durable ?? 0, evidence.durable, walk.durable);',
     replace:
-      'const proven = Math.max(input.to, evidence.durable, walk.durable, evidence.count > 0 ? walk.position + 1 : 0);',
+      'const proven = Math.max(input.to, input.durable ?? 0, evidence.durable, walk.durable, evidence.count > 0 ? walk.position + 1 : 0);',
   },
   {
     name: 'payload-not-checked',

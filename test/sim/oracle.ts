@@ -39,8 +39,8 @@ export interface Recovery {
   readonly position: number;
   readonly from: number;
   readonly diskSizeBytes: number;
-  /** The last commit cannot be told from a torn tail when it rots: less may be there. */
-  readonly rotted: boolean;
+  /** A log that rotted: what the node's word does not cover cannot be told from a torn tail, and may be cut. */
+  readonly rotted: {readonly told: number} | undefined;
 }
 
 /** For one comparison. */
@@ -117,7 +117,7 @@ export class Oracle {
 
   /** After a start: finds the one position at which the disk equals the model. */
   judgeRecovery({death, position, from, diskSizeBytes, rotted}: Recovery): void {
-    if (rotted) this.#flushed = Math.min(this.#flushed, position);
+    if (rotted && position >= rotted.told) this.#flushed = Math.min(this.#flushed, position);
     if (position < this.#flushed) {
       const flushed = formatPosition(this.#flushed);
       throw new SimFailure(
@@ -126,7 +126,7 @@ export class Oracle {
     }
 
     const known = this.model.end;
-    if (death === 'kill' && !rotted && position < known) {
+    if (death === 'kill' && rotted === undefined && position < known) {
       const acknowledged = formatPosition(known);
       const end = formatPosition(position);
       throw new SimFailure(`acknowledged to ${acknowledged}, but the log ends at ${end}`);

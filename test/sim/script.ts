@@ -75,7 +75,9 @@ export function drawScript(seed: number): Script {
     const actions =
       profile.weights.fault > 0 && chance(random, 0.06)
         ? drawStory(random, profile, places, size)
-        : [drawAction(random, profile, places, size)];
+        : profile.weights.rot > 0 && chance(random, 0.1)
+          ? drawRot(random, profile, places, size)
+          : [drawAction(random, profile, places, size)];
     for (const action of actions) {
       if (action.kind === 'resize') size = action.sizeBytes;
       steps.push({seed: below(random, 2 ** 32), action});
@@ -231,6 +233,18 @@ function drawStory(
     {kind: 'flush'},
     {kind: 'die', death},
   ];
+}
+
+/** The last commit of a life rots, which nothing comes after. */
+function drawRot(
+  random: Random,
+  profile: Profile,
+  places: readonly number[],
+  sizeBytes: number,
+): Action[] {
+  const range = drawRange(random, places, sizeBytes, 2 ** profile.lengthBits);
+  const death = pick(random, ['kill', 'kill', 'power'] as const);
+  return [{kind: 'write', ...range}, {kind: 'flush'}, {kind: 'rot', death}];
 }
 
 function drawRange(

@@ -18,13 +18,12 @@ import {formatPosition} from '../../src/core/position.js';
 import {MIB} from '../../src/core/units.js';
 import {COMMAND, WORD} from '../../src/disk/shared.js';
 import {keep, withGuard} from './room.js';
-import {RotNoticed, rotLog} from './rot.js';
+import {requireWord, RotNoticed, rotLog, wordOf} from './rot.js';
 import {checkBounds} from './bounds.js';
 import {beginLife, type Life} from './life.js';
 import {checkAnnounced} from './announced.js';
 import {Oracle, SimFailure, type Change} from './oracle.js';
-import {below, chance, createRandom, pick} from './random.js';
-import type {Random} from './random.js';
+import {below, chance, createRandom, pick, type Random} from './random.js';
 import {diskConfig, prepareDisk, SIM_HOME, SIM_NAME} from './sim-config.js';
 import {
   describe,
@@ -366,6 +365,7 @@ export class World {
     this.#acting = [];
     this.#doom = undefined;
     this.#end(death);
+    if (death === 'kill') requireWord(this.#disk, this.#paths, this.#oracle.flushed);
     const rot = rots ? rotLog(this.#disk, this.#random) : undefined;
     if (rot !== undefined) this.#rotted = true;
     this.#say(`  ${rot ?? 'nothing rots'}`);
@@ -391,9 +391,10 @@ export class World {
         this.#disk.crashAfter(1 + below(this.#random, 60));
       }
 
+      const told = wordOf(this.#disk, this.#paths);
       try {
         this.#live();
-        this.#judge(worst);
+        this.#judge(worst, told);
         return;
       } catch (error) {
         if (!(error instanceof SimCrash) && !this.#disk.dead) {
@@ -430,7 +431,7 @@ export class World {
     this.#life = withGuard(this.#life, this.#script, this.#clock, this.statistics);
   }
 
-  #judge(death: Death): void {
+  #judge(death: Death, told: number): void {
     const {recovered, state, diskSizeBytes} = this.#living.disk;
     const {position, tornRecords} = recovered;
     if (tornRecords > 0) this.statistics.tornTails += 1;
@@ -439,7 +440,7 @@ export class World {
         `${formatPosition(this.#oracle.model.end)}, flushed ${formatPosition(this.#oracle.flushed)}, ` +
         `image ${formatPosition(state.from)}..${formatPosition(state.to)}, torn ${tornRecords}`,
     );
-    const rotted = this.#rotted;
+    const rotted = this.#rotted ? {told} : undefined;
     this.#oracle.judgeRecovery({death, position, from: state.from, diskSizeBytes, rotted});
     this.#check();
   }

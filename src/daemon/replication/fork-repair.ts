@@ -9,7 +9,7 @@ import {isDiskError, type DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
-import {readLineage} from '../../disk/lineage.js';
+import {readLineage} from '../../log/lineage.js';
 import {emptySyncState, type SyncState} from '../../disk/sync-state.js';
 import {openReplayState} from '../../image/replay-state.js';
 import {readChanges} from '../../log/changes.js';

@@ -30,7 +30,8 @@ import {DiskError, errnoOf, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {parsePosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
-import {readLineage, writeLineage} from '../../disk/lineage.js';
+import {writeLineage} from '../../disk/lineage.js';
+import {readLineage} from '../../log/lineage.js';
 import {dropNext, readNextState} from '../../disk/next-state.js';
 import {
   emptySyncState,
@@ -39,6 +40,7 @@ import {
   writeSyncState,
 } from '../../disk/sync-state.js';
 import {replaceReplayState} from '../../image/replay-state.js';
+import {removeDurableWord} from '../../log/durable-word.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
 import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
@@ -205,6 +207,7 @@ async function bringBack(
   passCrashPoint('undo-marked');
   dropNext(files, home, name);
   resource.noteLost();
+  removeDurableWord(files, paths);
   for (const entry of files.list(paths.logDirectory)) {
     // Spares as well: records that were cut must not be found by a recovery of this log.
     if (entry.startsWith('log-') || entry.startsWith('spare-')) {

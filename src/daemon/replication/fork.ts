@@ -30,10 +30,12 @@ import {formatPosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
 import {zeroBehind} from '../../disk/follow-activation.js';
 import {lineageBefore} from '../../disk/follow-lineage.js';
-import {readLineage, writeLineage} from '../../disk/lineage.js';
+import {writeLineage} from '../../disk/lineage.js';
+import {readLineage} from '../../log/lineage.js';
 import {dropNext} from '../../disk/next-state.js';
 import {openReplayState} from '../../image/replay-state.js';
 import {readLogDirectory, type SegmentFile} from '../../log/directory.js';
+import {readDurablePosition, removeDurableWord} from '../../log/durable-word.js';
 import {indexPathOf} from '../../log/index-file.js';
 import {removeSegment} from '../../log/segment-files.js';
 import {describeSegment} from '../../log/inspect.js';
@@ -266,7 +268,7 @@ function provenEnd({places, file}: Resource): number {
   const ends = withoutSuperseded(segments).effective.map(({path}) =>
     Number.parseInt(describeSegment(files, path).remainsDurable, 16),
   );
-  return Math.max(state.to, ...ends);
+  return Math.max(state.to, readDurablePosition(files, places.paths), ...ends);
 }
 
 /** How this node would be mended. What its image holds is asked of its file: it may be at work. */
@@ -389,6 +391,7 @@ function cutLog(
   const files = createNodeFiles();
   const {logDirectory, lineageFile} = places.paths;
   const config = readDiskConfig(context.paths.home, name);
+  removeDurableWord(files, places.paths);
   writeLineage(config, lineageBefore(readLineage(files, lineageFile), formatPosition(at)), files);
   passCrashPoint('fork-lineage');
   const behind = segments.filter(({header}) => header.start >= at && header.start > 0);

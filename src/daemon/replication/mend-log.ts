@@ -27,11 +27,11 @@ import {createNodeFiles, type Files} from '../../core/files.js';
 import {TwoSlotFile} from '../../core/two-slot.js';
 import type {ResourcePaths} from '../../core/home.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
-import {readLineage} from '../../disk/lineage.js';
 import {isReplayState} from '../../image/replay-state.js';
 import {loadInit} from '../../fuse/init.js';
 import {fileOffset, findDamage, goodEnd, type LogDamage} from '../../log/damage.js';
-import type {LineageEntry} from '../../log/lineage.js';
+import {readDurablePosition} from '../../log/durable-word.js';
+import {readLineage, type LineageEntry} from '../../log/lineage.js';
 import {isSameChain} from '../../log/record.js';
 import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
@@ -88,7 +88,7 @@ export async function mendLog(context: Context, resource: Resource): Promise<boo
       const damage = await findDamage(files, logDirectory, file.id, replayed);
       if (damage === undefined) return count > 0;
       // A file that is appended to is no file to be replaced.
-      if (resource.disk !== undefined && damage.endChain === undefined) return false;
+      if (resource.disk !== undefined && damage.lastProven !== undefined) return false;
       if (!(await mendOne(context, resource, files, damage))) return false;
     }
   } catch (error) {
@@ -106,10 +106,12 @@ function mayBeEnded({disk}: Resource): boolean {
   return disk?.mode !== 'serve' || disk.driver === 'kernel';
 }
 
-/** Up to where the image is, and so the log was durable. */
-function readReplayed(files: Files, {replayFile}: ResourcePaths): {from: number; to: number} {
+/** Up to where the image is, and how far the log is known to have been durable. */
+function readReplayed(files: Files, paths: ResourcePaths): {from: number; to: number} {
+  const {replayFile} = paths;
   const state = files.exists(replayFile) ? TwoSlotFile.peek(files, replayFile) : undefined;
-  return isReplayState(state) ? state : {from: 0, to: 0};
+  const {from, to} = isReplayState(state) ? state : {from: 0, to: 0};
+  return {from, to: Math.max(to, readDurablePosition(files, paths))};
 }
 
 async function mendOne(
@@ -122,19 +124,27 @@ async function mendOne(
   const at = lineage.findIndex(({epoch}) => epoch === damage.segment.header.epoch);
   if (at === -1) return false;
   const known = lineage.slice(0, at + 1);
-  const peers = helpersOf(context.roles?.replicas(resource.file.id) ?? [], known, damage);
-  for (const peer of peers) {
-    try {
-      await mendFrom(context, resource, files, damage, known, peer);
-      return true;
-    } catch (error) {
-      if (!isDiskError(error)) throw error;
-      const fields = {resource: resource.name, peer: peer.name, err: error};
-      context.log.warn(fields, `a damaged log is not mended by this peer: ${wordsOf(error)}`);
+  for (const part of [damage, ...toTheEnd(damage)]) {
+    for (const peer of helpersOf(context.roles?.replicas(resource.file.id) ?? [], known, part)) {
+      try {
+        await mendFrom(context, resource, files, part, known, peer);
+        return true;
+      } catch (error) {
+        if (!isDiskError(error)) throw error;
+        const fields = {resource: resource.name, peer: peer.name, err: error};
+        context.log.warn(fields, `a damaged log is not mended by this peer: ${wordsOf(error)}`);
+      }
     }
   }
 
   return false;
+}
+
+/** Where the records behind a damage in the last logfile do not go on from what a peer has. */
+function toTheEnd(damage: LogDamage): LogDamage[] {
+  const {lastProven, endChain} = damage;
+  if (lastProven === undefined || endChain === undefined) return [];
+  return [{...damage, end: lastProven, endChain: undefined}];
 }
 
 /** Replicas that were heard of and have all that is needed, the longest log first. */

@@ -3,9 +3,8 @@ import type {DiskFollow, DiskNext} from '../../core/disk-status.js';
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {resourcePaths} from '../../core/home.js';
-import {readLineage} from '../../disk/lineage.js';
 import {peekNextState, type NextState} from '../../disk/next-state.js';
-import type {LineageEntry} from '../../log/lineage.js';
+import {readLineage, type LineageEntry} from '../../log/lineage.js';
 
 /** true while content is copied, be it into the image or beside it: no log is fetched then. */
 export function isCopying({phase, next}: Pick<DiskFollow, 'phase' | 'next'>): boolean {

@@ -2,8 +2,7 @@
 import fs from 'node:fs';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
-import {readLineage} from '../../disk/lineage.js';
-import type {LineageEntry} from '../../log/lineage.js';
+import {readLineage, type LineageEntry} from '../../log/lineage.js';
 import {readProvenEnd} from '../../log/log-end.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
@@ -46,6 +45,6 @@ export function standingOf(
 }
 
 function provenEndOf({file, places}: Resource): number {
-  const {logDirectory} = places.paths;
-  return fs.existsSync(logDirectory) ? readProvenEnd(createNodeFiles(), logDirectory, file.id) : 0;
+  const {paths} = places;
+  return fs.existsSync(paths.logDirectory) ? readProvenEnd(createNodeFiles(), paths, file.id) : 0;
 }

@@ -28,7 +28,6 @@ import {Committer} from '../../../src/disk/committer.js';
 import {readDiskConfig} from '../../../src/disk/config.js';
 import {activateFollow, forgetLog} from '../../../src/disk/follow-activation.js';
 import {FollowLog} from '../../../src/disk/follow-log.js';
-import {readLineage} from '../../../src/disk/lineage.js';
 import {readNextState} from '../../../src/disk/next-state.js';
 import {createReplayHost} from '../../../src/disk/replay-host.js';
 import {Shared, SHARED_BYTES} from '../../../src/disk/shared.js';
@@ -37,9 +36,10 @@ import {runSyncTarget} from '../../../src/disk/sync-target.js';
 import {openReplayState, replaceReplayState} from '../../../src/image/replay-state.js';
 import {Replayer} from '../../../src/image/replay.js';
 import {readLogDirectory} from '../../../src/log/directory.js';
+import {DURABLE_FILE_BYTES, encodeDurableWord} from '../../../src/log/durable-word.js';
 import {FrameReader} from '../../../src/log/frame-reader.js';
 import {decodeSegment, encodeSegment} from '../../../src/log/frames.js';
-import type {LineageEntry} from '../../../src/log/lineage.js';
+import {readLineage, type LineageEntry} from '../../../src/log/lineage.js';
 import {formatChain, parseChain, type Chain} from '../../../src/log/record.js';
 import {withoutSuperseded} from '../../../src/log/recovery.js';
 import {SEGMENT_HEADER_BYTES} from '../../../src/log/segment.js';
@@ -184,6 +184,16 @@ export class ForkNode {
       // Each record proves the one before: what is damaged is no torn tail.
       this.#built().flush();
     }
+
+    this.sayDurable();
+  }
+
+  /** As its disk process says behind each flush. */
+  sayDurable(): void {
+    const bytes = Buffer.alloc(DURABLE_FILE_BYTES);
+    const {epoch, durable} = this.#built();
+    encodeDurableWord(bytes, {epoch, position: durable});
+    fs.writeFileSync(this.paths.durableFile, bytes);
   }
 
   get common(): CommonLog {

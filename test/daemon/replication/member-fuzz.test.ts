@@ -294,7 +294,7 @@ test('a source that says anything to who mends a log: only records of this histo
   const good = file.subarray(4096, 4096 + next.header.start);
   const damage = {
     ...{segment, position: 0, chain: {low: 0, high: 0}},
-    ...{end: next.header.start, endChain: next.header.chain},
+    ...{end: next.header.start, endChain: next.header.chain, lastProven: undefined},
   };
   let mended = 0;
   await campaign(async (random) => {

@@ -26,6 +26,7 @@ interface State {
 }
 
 const test = suite<State>('a damaged log of its own');
+const RECORD_BYTES = 128 + 4096;
 
 /** Serves the log of a node to whoever opens a stream, as its daemon does. */
 function serve(node: ForkNode): Duplex {
@@ -50,6 +51,11 @@ function filesOf({paths}: ForkNode): Map<string, string> {
   return new Map(
     names.map((name) => [name, fs.readFileSync(join(paths.logDirectory, name)).toString('base64')]),
   );
+}
+
+/** The last logfile as it was. */
+function decoded(before: Map<string, string>, {segments}: ForkNode): Buffer {
+  return Buffer.from(before.get(segments.at(-1)?.name ?? '') ?? '', 'base64');
 }
 
 function damageOf(node: ForkNode) {
@@ -131,6 +137,26 @@ test('what beta lacks of the last logfile, and is good here, is still there', as
   const before = filesOf(alpha);
   alpha.damage(state.at.last);
   assert.ok(beta.position < alpha.common.position);
+  assert.ok(await mendLog(alpha.context, alpha.resource));
+  assert.equal(
+    [...filesOf(alpha)].filter(([name]) => name.startsWith('log-')),
+    [...before],
+  );
+});
+
+test('rot in the last record, which only the word of the node proves: it is taken from beta', async (state) => {
+  const {alpha, beta} = state;
+  const last = alpha.position;
+  alpha.write(10);
+  alpha.stopWriting();
+  const before = filesOf(alpha);
+  alpha.damage(last);
+  assert.is(await damageOf(alpha), undefined, 'no record says so');
+  assert.is(alpha.position, last + RECORD_BYTES, 'but the node does, also to its peers');
+  assert.not(await mendLog(alpha.context, alpha.resource), 'beta does not have it yet');
+  fs.writeFileSync(alpha.segments.at(-1)?.path ?? '', decoded(before, alpha));
+  beta.receive(alpha);
+  alpha.damage(last);
   assert.ok(await mendLog(alpha.context, alpha.resource));
   assert.equal(
     [...filesOf(alpha)].filter(([name]) => name.startsWith('log-')),
