@@ -85,9 +85,25 @@ function beginBeside({home, file}: CopyWishes, at: number | null): void {
   // What was reserved stays so: foreign files must not take its room.
   const preallocate = old.blocks * 512 >= old.size;
   const sync = emptySyncState(sizeBytes, SYNC_CHUNK_BYTES);
-  beginNext(createNodeFiles(), home, name, sync, {kind: 'beside', at, image, preallocate});
-  fs.chmodSync(image, old.mode);
-  fs.chownSync(image, old.uid, old.gid);
+  const files = createNodeFiles();
+  // One that was made before goes now: its image may have the same name.
+  dropNext(files, home, name);
+  makeLike(old, image);
+  beginNext(files, home, name, sync, {kind: 'beside', at, image, preallocate});
+}
+
+/** The new image is whose the old one is before next.json names it: a death later finds it so. */
+function makeLike(old: fs.Stats, path: string): void {
+  fs.rmSync(path, {force: true});
+  const fd = fs.openSync(path, 'wx', 0o600);
+  try {
+    fs.fchownSync(fd, old.uid, old.gid);
+    // After the owner: changing that takes bits away.
+    fs.fchmodSync(fd, old.mode);
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 /** Why what is here cannot stay until the rest is here; undefined: it can. */

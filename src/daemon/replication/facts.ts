@@ -7,6 +7,7 @@ import type {ResourceFile} from '../../core/home.js';
 import {modeOf, sharedModeOf} from '../../core/mode.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import type {Grant} from './grant.js';
+import type {GivenUp} from './next-view.js';
 
 const MESSAGES_MAX = 32;
 const TEXT_CHARS_MAX = 2000;
@@ -20,6 +21,8 @@ export interface FactsInput {
   /** The last word of the disk process, also after its end. */
   readonly disk: DiskStatus | undefined;
   readonly lineage: readonly LineageEntry[];
+  /** While no disk process runs: what its files say of a history that is given up; null: nothing is. Absent: `disk` says it. */
+  readonly givenUp?: GivenUp | null;
   readonly openCount: number | null;
   readonly grant: Grant | undefined;
   readonly forked: {
@@ -48,10 +51,10 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
   // One that still reads its log has no positions yet, and tells zeros.
   const isRead = input.disk?.phase !== 'starting' && input.disk?.phase !== 'recovering';
   const disk = isRead ? input.disk : undefined;
-  const told = disk === undefined ? undefined : toldPositions(disk);
-  const history = historyOf(input);
-  const isMade = disk?.follow?.next?.at != null;
-  const epoch = (isMade ? undefined : disk?.epoch) ?? history.at(-1)?.epoch ?? null;
+  const givenUp = input.givenUp === undefined ? givenUpBy(input.disk) : input.givenUp;
+  const told = disk === undefined ? undefined : toldPositions(disk, givenUp?.at ?? null);
+  const history = historyOf(input, givenUp !== null);
+  const epoch = (givenUp?.at == null ? disk?.epoch : undefined) ?? history.at(-1)?.epoch ?? null;
   const shared = sharedModeOf(file);
   const isServed = role === 'primary' || role === 'remainsPrimary' || role === 'forcedPrimary';
   return {
@@ -105,21 +108,33 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
   };
 }
 
+/** What a source that was asked last has answered, where that was that the histories have parted. */
+export function forkedBy(disk: DiskStatus | undefined, nodeId: string): FactsInput['forked'] {
+  const answer = disk?.follow?.answer;
+  if (answer?.kind !== 'forked') return null;
+  return {position: answer.position ?? null, with: nodeId, text: answer.text ?? ''};
+}
+
 /** Of a replica that gives up its history, and keeps it until another one is here, only what stays. */
 function toldPositions(
   disk: DiskStatus,
+  at: string | null,
 ): Pick<DiskStatus, 'position' | 'chain' | 'durable' | 'replayed' | 'replayingTo'> {
-  const at = disk.follow?.next?.at;
-  return at == null ? disk : {position: at, durable: at, replayed: at, replayingTo: at};
+  return at === null ? disk : {position: at, durable: at, replayed: at, replayingTo: at};
+}
+
+function givenUpBy(disk: DiskStatus | undefined): GivenUp | null {
+  const at = disk?.follow?.next?.at;
+  if (at != null) return {at};
+  const phase = disk?.follow?.phase;
+  return phase === 'empty' || phase === 'syncing' ? {at: null} : null;
 }
 
 /**
  * A replica that is copied anew has given up the epochs that it began itself: whoever still heard of
  * them, such as a primary that starts again, would take them for a fork.
  */
-function historyOf({nodeId, disk, lineage}: FactsInput): readonly LineageEntry[] {
-  const phase = disk?.follow?.phase;
-  const isGivenUp = disk?.follow?.next?.at != null;
-  if (!isGivenUp && phase !== 'empty' && phase !== 'syncing') return lineage;
+function historyOf({nodeId, lineage}: FactsInput, isGivenUp: boolean): readonly LineageEntry[] {
+  if (!isGivenUp) return lineage;
   return lineage.slice(0, lineage.findLastIndex(({node}) => node !== nodeId) + 1);
 }

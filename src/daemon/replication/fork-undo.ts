@@ -9,8 +9,9 @@
  *   5. the replay state says that the image holds everything up to the end of the branch
  *   6. sync.json is removed: from here on this is the history of this node
  *
- * Where the other history is not all here yet (disk/next-state), the branch is still what this node
- * has: then what was fetched of the other one is removed, and that is all.
+ * Where the branch gave way and the other history is not all here yet (disk/next-state), the branch is still
+ * what this node has: then what was fetched of the other one is removed, and that is all. A replica that
+ * is made beside for another reason is dropped with what is here.
  *
  * Died before 6: the replica is compared with the other node's and copied, as it was one of its
  * replicas before; the branch is still kept, and the undo can be asked for again: what is here counts as
@@ -84,8 +85,7 @@ export function undoFork(
     const deadlineMs = performance.now() + request.timeoutSeconds * 1000;
     refuseSwitching(context.paths.home, name);
     const branch = findBranch(places.paths, name, request.branch);
-    // What gives way is still here, and whole: it only has to stay.
-    const isPending = readNextState(createNodeFiles(), context.paths.home, name) !== undefined;
+    const isPending = isStillHere(context, resource, branch);
     const file = (isPending ? branch.file : undefined) ?? requireWhole(name, branch);
     refusePrimary(resource);
     if (!isPending) {
@@ -117,6 +117,21 @@ export function undoFork(
     resource.follow?.poke();
     return result;
   });
+}
+
+/**
+ * Whether what gives way is still here, and whole, as the other history is not all here yet: it only has to
+ * stay. A replica that is made for another reason says nothing of the branch.
+ */
+function isStillHere({paths}: Context, {name, places}: Resource, branch: Branch): boolean {
+  const files = createNodeFiles();
+  const givenUp = readNextState(files, paths.home, name)?.at ?? undefined;
+  const from = parsePosition(branch.file?.at ?? '');
+  // Where the image is not even at the fork it is given up from there on.
+  if (givenUp === undefined || from === undefined || givenUp > from) return false;
+  const last = readLineage(files, join(branch.directory, 'lineage.json')).at(-1);
+  const own = readLineage(files, places.paths.lineageFile);
+  return last !== undefined && own.some(({epoch}) => epoch === last.epoch);
 }
 
 async function refuseWithoutRoom({file}: Resource, {directory}: Branch): Promise<void> {

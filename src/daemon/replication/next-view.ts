@@ -1,9 +1,11 @@
 /** A replica that is made beside the one here (disk/next-state), as the daemon sees it. */
 import type {DiskFollow, DiskNext} from '../../core/disk-status.js';
-import {DiskError} from '../../core/errors.js';
+import {DiskError, isDiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {resourcePaths} from '../../core/home.js';
+import {formatPosition} from '../../core/position.js';
 import {peekNextState, type NextState} from '../../disk/next-state.js';
+import {readSyncState} from '../../disk/sync-state.js';
 import {readLineage, type LineageEntry} from '../../log/lineage.js';
 
 /** true while content is copied, be it into the image or beside it: no log is fetched then. */
@@ -32,6 +34,29 @@ export function isSwitching(home: string, name: string): boolean {
 /** What next.json says; undefined where there is none, or it cannot be read: the disk process says so. */
 export function nextState(home: string, name: string): NextState | undefined {
   return peekNextState(createNodeFiles(), home, name);
+}
+
+/** A history that is given up here, as the node tells it to others. */
+export interface GivenUp {
+  /** It counts up to here only, as the rest is given up; null: there is no position that counts. */
+  readonly at: string | null;
+}
+
+/**
+ * What the files say of that, also before a disk process runs that does.
+ *
+ * @returns undefined where nothing is given up, or nobody can tell
+ */
+export function givenUpHere(home: string, name: string): GivenUp | undefined {
+  const at = nextState(home, name)?.at ?? undefined;
+  if (at !== undefined) return {at: formatPosition(at)};
+  try {
+    const sync = readSyncState(createNodeFiles(), home, name);
+    return sync === undefined || sync.state === 'done' ? undefined : {at: null};
+  } catch (error) {
+    if (!isDiskError(error, 'STATE_UNREADABLE')) throw error;
+    return undefined;
+  }
 }
 
 /** @throws DiskError DISK_UNREACHABLE where no decision about the replica here can be made just now */

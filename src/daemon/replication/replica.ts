@@ -17,7 +17,7 @@ import {createNodeFiles} from '../../core/files.js';
 import {modeOf} from '../../core/mode.js';
 import {formatPosition} from '../../core/position.js';
 import {readLineage, type LineageEntry} from '../../log/lineage.js';
-import {isSwitching, nextLineage} from './next-view.js';
+import {givenUpHere, isSwitching, nextLineage} from './next-view.js';
 import {diskStatus} from '../../control/disk-client.js';
 import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
@@ -34,7 +34,7 @@ import {
   type ClusterPort,
 } from './cluster-port.js';
 import {openDiskStream} from './disk-stream.js';
-import {resourceFacts} from './facts.js';
+import {forkedBy, resourceFacts} from './facts.js';
 import {Follow} from './follow.js';
 import {findGrant} from './grant.js';
 import {EpochClock, LagClock} from './lag.js';
@@ -372,7 +372,7 @@ export class Replica {
     if (resource.fault !== undefined) return undefined;
     const {file, disk, lastDisk} = resource;
     const follow = file.designatedRole === 'secondary' ? this.follow.state : undefined;
-    const answer = disk?.follow?.answer;
+    const {home} = this.#context.paths;
     return resourceFacts({
       nodeId: this.#context.node.id,
       file,
@@ -380,16 +380,11 @@ export class Replica {
       state: this.state,
       disk: lastDisk,
       lineage: this.lineage(),
+      // Its last word may be from before the history was given up, or brought back.
+      ...(disk === undefined ? {givenUp: givenUpHere(home, file.name) ?? null} : {}),
       openCount: null,
       grant: findGrant(this.resource.places.paths.grantFile),
-      forked:
-        answer?.kind === 'forked'
-          ? {
-              position: answer.position ?? null,
-              with: this.follow.state.source?.nodeId ?? this.#cluster.selfId,
-              text: answer.text ?? '',
-            }
-          : null,
+      forked: forkedBy(disk, this.follow.state.source?.nodeId ?? this.#cluster.selfId),
       sync: copyProgress(this.resource),
       messages: [...resource.messages, ...(disk?.messages ?? [])],
       replication: follow === undefined ? null : replicationOf(file, follow),

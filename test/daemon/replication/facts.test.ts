@@ -2,6 +2,7 @@
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {resourceFacts} from '../../../src/daemon/replication/facts.js';
+import type {GivenUp} from '../../../src/daemon/replication/next-view.js';
 import type {DiskFollow} from '../../../src/core/disk-status.js';
 import type {LineageEntry} from '../../../src/log/lineage.js';
 import {disk, file} from './samples.js';
@@ -15,7 +16,7 @@ function entry(digit: string, node: string): LineageEntry {
 
 const LINEAGE = [entry('1', BETA), entry('2', ALPHA), entry('3', BETA), entry('4', BETA)];
 
-function factsOf(follow: Partial<DiskFollow>) {
+function factsOf(follow: Partial<DiskFollow>, givenUp?: GivenUp | null) {
   return resourceFacts({
     nodeId: BETA,
     file: file(),
@@ -23,6 +24,7 @@ function factsOf(follow: Partial<DiskFollow>) {
     state: 'Syncing',
     disk: disk({}, follow),
     lineage: LINEAGE,
+    ...(givenUp === undefined ? {} : {givenUp}),
     openCount: null,
     grant: undefined,
     forked: null,
@@ -61,6 +63,28 @@ test('one that is repaired beside tells only what stays of its history, and one 
   const behind = factsOf({phase: 'stopped', next: {...next, ...progress, at: null}});
   assert.is(behind.lineage.length, 4);
   assert.is(behind.position, disk().position);
+});
+
+test('while no disk process runs its files count, not the last word of the one before', () => {
+  const at = '0'.repeat(15) + '1';
+  const repaired = factsOf({phase: 'following'}, {at});
+  assert.equal(
+    repaired.lineage.map(({epoch}) => epoch.slice(0, 1)),
+    ['1', '2'],
+  );
+  assert.equal([repaired.position, repaired.replayed, repaired.chain], [at, at, null]);
+  assert.is(repaired.epoch, '2'.repeat(32));
+  assert.is(factsOf({phase: 'following'}, {at: null}).lineage.length, 2);
+  const next = {
+    kind: 'repair',
+    phase: 'copying',
+    received: at,
+    doneBytes: 0,
+    totalBytes: 1,
+  } as const;
+  const broughtBack = factsOf({phase: 'stopped', next: {...next, at}}, null);
+  assert.is(broughtBack.lineage.length, 4);
+  assert.is(broughtBack.position, disk().position);
 });
 
 test.run();

@@ -16,7 +16,6 @@ import {systemClock} from '../../../src/core/clock.js';
 import {beginCopy} from '../../../src/daemon/replication/begin-copy.js';
 import {planRepair} from '../../../src/daemon/replication/fork-repair.js';
 import {undoFork} from '../../../src/daemon/replication/fork-undo.js';
-import {replayOnto} from '../../../src/daemon/replication/branch-image.js';
 import {activate} from '../../../src/disk/activation.js';
 import {readDiskConfig} from '../../../src/disk/config.js';
 import {Follower} from '../../../src/disk/follower.js';
@@ -26,6 +25,7 @@ import {Shared, SHARED_BYTES} from '../../../src/disk/shared.js';
 import {emptySyncState, readSyncState, writeSyncState} from '../../../src/disk/sync-state.js';
 import {SYNC_CHUNK_BYTES} from '../../../src/log/frame-schemas.js';
 import {ForkNode, NAME, SIZE_BYTES} from './fork-rig.js';
+import {diskOf, inWorld, type World} from './fork-world.js';
 import {repairLife} from './repair-life.js';
 import {skip} from '../../helpers/skip.js';
 
@@ -49,42 +49,6 @@ function killedAt(call: number): Files {
       };
     },
   });
-}
-
-interface World {
-  readonly winner: ForkNode;
-  readonly loser: ForkNode;
-  /** The disk of the loser at the end of its branch. */
-  readonly old: Buffer;
-}
-
-/** @param keepsImage the image of the branch is kept as well: takes its time */
-async function inWorld(run: (world: World) => Promise<void>, keepsImage = false): Promise<void> {
-  const alpha = new ForkNode('alpha');
-  const beta = new ForkNode('beta');
-  alpha.others = [beta];
-  beta.others = [alpha];
-  try {
-    alpha.begin(1, {position: 0, chain: {low: 0, high: 0}});
-    alpha.write(1, 2, 3, 4);
-    beta.receive(alpha);
-    const {common} = alpha;
-    alpha.write(6, 7, 3);
-    alpha.rotate();
-    alpha.write(8);
-    beta.begin(2, common);
-    beta.write(20, 2, 21);
-    beta.rotate();
-    beta.write(3, 22);
-    await alpha.replay(alpha.position);
-    await beta.replay(beta.position);
-    const old = Buffer.from(alpha.model);
-    await alpha.giveWayTo(beta, keepsImage);
-    await run({winner: beta, loser: alpha, old});
-  } finally {
-    alpha.dispose();
-    beta.dispose();
-  }
 }
 
 test('what is replayed of the branch after it was kept, and before its repair begins, is repaired as well', async () => {
@@ -142,18 +106,6 @@ test('a log on another file system: what differs is taken in place, and it is sa
 });
 
 /** The disk as whoever starts here now has it, from what lies here alone; nothing is changed. */
-async function diskOf(node: ForkNode): Promise<Buffer> {
-  assert.is(readSyncState(createNodeFiles(), node.home, NAME), undefined, 'no mixture');
-  const image = join(node.home, 'judged');
-  fs.copyFileSync(node.paths.image, image);
-  const {from} = node.replayed();
-  const {segments, position: to} = node;
-  if (from < to) await replayOnto({segments, image, sizeBytes: SIZE_BYTES, from, to});
-  const content = fs.readFileSync(image);
-  fs.rmSync(image);
-  return content;
-}
-
 /** @returns which of both it is; undefined: the work has to be ended first */
 async function judge({loser, winner, old}: World, text: string) {
   const state = readNextState(createNodeFiles(), loser.home, NAME)?.state;
