@@ -19,6 +19,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/committer.ts',
     find: 'this.#files.syncData(fd);',
     replace: '',
+    seed: 4,
   },
   {
     name: 'word-before-sync',
@@ -46,8 +47,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'flush-is-a-lie',
     what: 'a flush is answered at once',
     file: 'disk/front.ts',
-    find: 'if (this.#shared.durable.get() >= this.log.position) return 0;',
+    find: 'if (this.#shared.flushLimit >= this.log.position) return 0;',
     replace: 'return 0;',
+    seed: 10,
   },
   {
     name: 'acknowledge-before-append',
@@ -62,6 +64,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/front.ts',
     find: 'return this.#durableWrites ? this.#awaitDurable(uniqueLow, uniqueHigh, length) : 0;',
     replace: 'return 0;',
+    seed: 20,
   },
   {
     name: 'batch-index-forgets-the-last',
@@ -69,6 +72,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/front.ts',
     find: 'for (let at = 0; at < count; at += 1) {\n      const block',
     replace: 'for (let at = 0; at < count - 1; at += 1) {\n      const block',
+    seed: 18,
   },
   {
     name: 'batch-chain-not-restored',
@@ -83,6 +87,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'image/replay.ts',
     find: 'this.#apply();\n    this.#files.syncData(this.#imageFd);',
     replace: 'this.#apply();',
+    seed: 1,
   },
   {
     name: 'batch-not-announced',
@@ -90,6 +95,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'image/replay.ts',
     find: '    this.#persist(from);\n',
     replace: '',
+    seed: 4,
   },
   {
     name: 'publish-before-apply',
@@ -97,6 +103,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'image/replay.ts',
     find: 'this.#host.publish(from, this.#to);\n    this.#apply();',
     replace: 'this.#host.publish(to, this.#to);\n    this.#apply();',
+    seed: 31,
   },
   {
     name: 'image-before-log',
@@ -104,6 +111,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'image/replay.ts',
     find: 'const limit = this.#host.durable();',
     replace: 'const limit = this.#host.appended();',
+    seed: 5,
   },
   {
     name: 'failed-image-sync-ignored',
@@ -118,6 +126,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'image/batch.ts',
     find: 'if (this.#zeros.count > 0 && this.#zeros.find(block) > ordinal) continue;',
     replace: '',
+    seed: 1,
   },
   {
     name: 'oldest-copy-wins',
@@ -125,6 +134,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'image/batch.ts',
     find: 'const next = keys[index + 1];',
     replace: 'const next = keys[index - 1];',
+    seed: 2,
   },
   {
     name: 'discard-not-indexed',
@@ -132,6 +142,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/front.ts',
     find: 'this.#disk.index.putZero(firstWhole / BLOCK_BYTES, endWhole / BLOCK_BYTES, position);',
     replace: '',
+    seed: 1,
   },
   {
     name: 'discard-not-recovered',
@@ -139,6 +150,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/index-record.ts',
     find: 'index.putZero(block, block + record.logicalLength / BLOCK_BYTES, cursor.payloadPosition);',
     replace: '',
+    seed: 2,
   },
   {
     name: 'ragged-head-is-zero',
@@ -146,6 +158,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/front.ts',
     find: 'readBlocks(files, this.#disk, this.log, head, headSkip, request, start) !== 0',
     replace: 'request.fill(0, start, start + headSkip) === undefined',
+    seed: 4,
   },
   {
     name: 'ragged-tail-is-stale',
@@ -153,6 +166,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/front.ts',
     find: 'readBlocks(files, this.#disk, this.log, end, tailSkip, request, behind) !== 0',
     replace: 'behind < 0',
+    seed: 1,
   },
   {
     name: 'oldest-segment-first',
@@ -160,6 +174,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'image/block-index.ts',
     find: 'for (let index = this.#segments.length - 1; index >= 0; index -= 1) {',
     replace: 'for (let index = 0; index < this.#segments.length; index += 1) {',
+    seed: 1,
   },
   {
     name: 'replayed-not-seen',
@@ -167,6 +182,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/front.ts',
     find: 'this.#disk.index.setReplayed(replayed);',
     replace: '',
+    seed: 1,
   },
   {
     name: 'parked-buffer-shared',
@@ -174,6 +190,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/parking.ts',
     find: 'const bytes = Buffer.alloc(WRITE_HEADROOM_BYTES + length + WRITE_TAILROOM_BYTES);\n    request.copy(bytes, WRITE_HEADROOM_BYTES, payloadOffset, payloadOffset + length);',
     replace: 'const bytes = request;\n    void payloadOffset;\n    void WRITE_TAILROOM_BYTES;',
+    seed: 17,
   },
   {
     name: 'recycle-too-early',
@@ -181,6 +198,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/keeper.ts',
     find: 'if (end > shared.replayed.get()) return false;',
     replace: '',
+    seed: 1,
   },
   {
     name: 'recycle-the-last-proof',
@@ -193,8 +211,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'segment-name-not-synced',
     what: 'records go to a segment whose name is not durable (H11)',
     file: 'log/segment-files.ts',
-    find: 'files.rename(sparePath, path);\n  files.syncDirectory(plan.directory);',
-    replace: 'files.rename(sparePath, path);',
+    find: "passCrashPoint('segment-ready-renamed');\n  files.syncDirectory(plan.directory);",
+    replace: "passCrashPoint('segment-ready-renamed');",
   },
   {
     name: 'trust-the-cache',
@@ -202,6 +220,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/settle-tail.ts',
     find: '    rewriteTail(files, recovered);\n',
     replace: '',
+    seed: 19,
   },
   {
     name: 'rewrite-without-sync',
@@ -209,12 +228,13 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/settle-tail.ts',
     find: '      files.sync(fd);\n',
     replace: '',
+    seed: 19,
   },
   {
     name: 'cut-tail-left',
     what: 'files behind the cut keep their names and come back',
     file: 'disk/activation.ts',
-    find: '  setSparesAside(files, plan, recovered);\n',
+    find: '  setSparesAside(files, plan, recovered, retained);\n',
     replace: '',
   },
   {
@@ -224,6 +244,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'const proven = Math.max(input.to, input.durable ?? 0, evidence.durable, walk.durable);',
     replace:
       'const proven = Math.max(input.to, input.durable ?? 0, evidence.durable, walk.durable, evidence.count > 0 ? walk.position + 1 : 0);',
+    seed: 2,
   },
   {
     name: 'payload-not-checked',
@@ -231,6 +252,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'log/cursor.ts',
     find: 'if (crcOf(this.#bytes, payloadOffset, record.storedLength) !== record.payloadCrc) return false;',
     replace: '',
+    seed: 2,
   },
   {
     name: 'size-not-recovered',
@@ -238,6 +260,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'log/recovery.ts',
     find: 'walk.diskSizeBytes = cursor.record.diskOffset;',
     replace: 'walk.diskSizeBytes += 0;',
+    seed: 1,
   },
   {
     name: 'failed-sync-forgotten',
@@ -245,6 +268,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/front.ts',
     find: 'const moved = this.log.moveTail();',
     replace: 'const moved = true;',
+    seed: 13,
   },
   {
     name: 'failed-sync-repeated',
@@ -252,6 +276,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/committer.ts',
     find: 'shared.set(WORD.commitFailed, ordinal + 1);',
     replace: '',
+    seed: 13,
   },
   {
     name: 'headers-before-records',
@@ -272,8 +297,8 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'append-keeps-broken-chain',
     what: 'after a failed write the chain has moved on',
     file: 'log/writer.ts',
-    find: '      this.#chain.low = low;\n      this.#chain.high = high;\n      throw error;',
-    replace: '      throw error;',
+    find: 'this.#writePages(bytes, offset, length);\n    } catch (error) {\n      this.#chain.low = low;\n      this.#chain.high = high;',
+    replace: 'this.#writePages(bytes, offset, length);\n    } catch (error) {',
   },
   {
     name: 'epoch-not-synced',

@@ -92,17 +92,33 @@ function hunt(copy: string, mutation: Candidate): Finding | undefined {
     return undefined;
   }
 
-  try {
-    const {find, replace, seed, isPair} = mutation;
-    fs.writeFileSync(
-      path,
-      text.replace(find, () => replace),
-    );
-    const known = values.hunt || seed === undefined ? undefined : tryFrom(copy, isPair, seed, 1);
-    return known ?? tryFrom(copy, isPair, Number(values.start), Number(values.seeds));
-  } finally {
-    fs.writeFileSync(path, text);
+  const {find, replace, seed: known, isPair} = mutation;
+  const tryMutated = (start: number, count: number): Finding | undefined => {
+    try {
+      fs.writeFileSync(
+        path,
+        text.replace(find, () => replace),
+      );
+      return tryFrom(copy, isPair, start, count);
+    } finally {
+      fs.writeFileSync(path, text);
+    }
+  };
+  // A seed that fails without the bug as well has not found it.
+  const isSound = (finding: Finding): boolean =>
+    tryFrom(copy, isPair, finding.seed, 1) === undefined;
+  const again = values.hunt || known === undefined ? undefined : tryMutated(known, 1);
+  if (again !== undefined && isSound(again)) return again;
+  const first = Number(values.start);
+  const end = first + Number(values.seeds);
+  for (let start = first; start < end;) {
+    const found = tryMutated(start, end - start);
+    if (found === undefined) return undefined;
+    if (isSound(found)) return {...found, tries: found.seed - first + 1};
+    start = found.seed + 1;
   }
+
+  return undefined;
 }
 
 function report(mutation: Candidate, found: Finding | undefined): void {

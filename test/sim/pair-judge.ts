@@ -19,6 +19,7 @@ import {MIB} from '../../src/core/units.js';
 import {SimFailure} from './oracle.js';
 import {commonEnd, History, kindOf, numberOf, pathOf, type PathPiece} from './pair-history.js';
 import type {PairNode} from './pair-node.js';
+import {PairPromises} from './pair-promises.js';
 import type {Death} from './script.js';
 
 interface NodeState {
@@ -32,6 +33,8 @@ interface NodeState {
   to: number;
   /** The lowest position of a cut that was announced. */
   cutTo: number;
+  /** Where its log was cut, until something arrives again. */
+  cutAt: number | undefined;
   /** Where its log began when the node joined, and the history that its image was copied from. */
   logBegin: number;
   copyPath: readonly PathPiece[];
@@ -42,6 +45,7 @@ interface NodeState {
 
 export class PairJudge {
   readonly history = new History();
+  readonly promises = new PairPromises();
   readonly #nodes: readonly PairNode[];
   readonly #sizeBytes: number;
   readonly #states = new Map<PairNode, NodeState>();
@@ -58,6 +62,7 @@ export class PairJudge {
 
   /** Nothing of what the node had counts any more: its image was copied, its log begins here. */
   joined(node: PairNode, begin: number, copyPath: readonly PathPiece[] = []): void {
+    this.promises.forget(node);
     this.#states.set(node, {
       cursor: new RecordCursor(node.peek),
       verified: begin,
@@ -67,6 +72,7 @@ export class PairJudge {
       replayed: begin,
       to: begin,
       cutTo: Infinity,
+      cutAt: undefined,
       logBegin: begin,
       copyPath,
       image: Buffer.alloc(this.#sizeBytes),
@@ -130,15 +136,30 @@ export class PairJudge {
       throw new SimFailure(`${node.name} had replayed ${state.replayed}, and now ${from}`);
     }
 
+    const {cutAt} = state;
+    if (cutAt !== undefined && position > cutAt && serve === undefined) {
+      throw new SimFailure(
+        `${node.name} has cut its log to ${formatPosition(cutAt)}, and comes back with ` +
+          formatPosition(position),
+      );
+    }
+
+    if (serve !== undefined) state.cutAt = undefined;
     Object.assign(state, {verified: 0, chain: undefined, position, durable: position});
+    if (death === 'power') this.promises.forget(node, Math.max(position, least));
     this.#walkTo(node, position);
     for (const piece of pathOf(node.lineage, position)) {
       if (piece.node === node.id) this.history.noteDurable(piece.epoch, piece.end);
     }
 
     if (serve === undefined) return 0;
+    if (this.history.knows(serve.disk.epoch)) {
+      throw new SimFailure(`${node.name} goes on in an epoch that has begun before`);
+    }
+
     this.history.begin(node.lineage);
     const lost = this.history.judgePromises(node.lineage, position, byForce);
+    if (byForce) this.promises.judge(node, pathOf(node.lineage, position));
     this.#compareFront(node);
     return lost;
   }
@@ -172,7 +193,9 @@ export class PairJudge {
       unknown: false,
       refused: false,
     }[answer.kind];
-    if (!isRight) {
+    // Both have records that the other one lacks: that is to be told, and at once.
+    const isFork = own > common && hasMore && hasOther;
+    if (!isRight || (isFork && answer.kind !== 'forked' && answer.kind !== 'gone')) {
       throw new SimFailure(
         `${follower.name} at ${formatPosition(end)} (own to ${formatPosition(own)}, image to ` +
           `${formatPosition(to)}) is answered ${answer.kind} ${answer.position ?? ''} by ` +
@@ -195,7 +218,14 @@ export class PairJudge {
     state.position = Math.min(state.position, position);
     state.durable = Math.min(state.durable, position);
     state.cutTo = Infinity;
+    state.cutAt = position;
+    this.promises.forget(node, position);
     if (state.verified > position) Object.assign(state, {verified: 0, chain: undefined});
+  }
+
+  /** Something arrives, and may be written. */
+  delivered(node: PairNode): void {
+    this.#state(node).cutAt = undefined;
   }
 
   noteAck(node: PairNode, durable: number): void {

@@ -1,7 +1,11 @@
 /** When a run of several nodes has gone wrong by itself. */
 
-/** Steps after which whoever still waits is stuck. */
-export const PATIENCE = 3000;
+/** When all is mended everybody has to be where the primary is within so much simulated time. */
+export const CONVERGED_MS = 300_000;
+/** Of one round of everybody's work then. */
+export const ROUND_MS = 300;
+/** In which everybody gives up what is not needed any more. */
+export const TIDY_STEPS = 200;
 export const CALLS_MAX = 3_000_000;
 /** Lines of a trace. */
 export const TRACE_MAX = 100_000;

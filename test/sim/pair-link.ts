@@ -11,6 +11,7 @@ import {
   decodeAck,
   decodeHello,
   encodeAnswer,
+  encodeAsk,
   encodeEnd,
   encodeMark,
   encodeRecordsHead,
@@ -18,10 +19,12 @@ import {
   FRAME,
   type Ack,
   type Answer,
+  type Ask,
   type Hello,
 } from '../../src/log/frames.js';
 import {LogSource} from '../../src/replica/log-source.js';
 import type {LogPositions} from '../../src/replica/serve-log.js';
+import {forgeRecords} from './pair-forge.js';
 import type {PairNode} from './pair-node.js';
 import {below, type Random} from './random.js';
 import {SimCrash} from './sim-disk.js';
@@ -60,7 +63,10 @@ class LinkSocket extends EventEmitter {
 
 export interface LinkEvents {
   readonly onAnswer: (link: PairLink, hello: Hello, answer: Answer) => void;
-  readonly onAck: (link: PairLink, ack: Ack) => void;
+  /** @param epoch of the source in whose history the follower has it, where that is known */
+  readonly onAck: (link: PairLink, ack: Ack, epoch: string | undefined) => void;
+  /** Something arrives at the follower. */
+  readonly onDeliver: (link: PairLink) => void;
   readonly say: (text: string) => void;
 }
 
@@ -78,6 +84,7 @@ export class PairLink {
   #hello: Hello | undefined;
   #isClosed = false;
   #mark = '';
+  #asked: Ask | undefined;
 
   constructor(source: PairNode, follower: PairNode, events: LinkEvents) {
     this.source = source;
@@ -126,6 +133,7 @@ export class PairLink {
     }
 
     if (bytes < chunk.length) this.frames.unshift(chunk.subarray(bytes));
+    this.#events.onDeliver(this);
     this.follower.act('main', () => {
       this.#socket.emit('data', chunk.subarray(0, bytes));
     });
@@ -153,7 +161,7 @@ export class PairLink {
         this.#reader.push(chunk);
         for (let frame = this.#reader.next(); frame !== undefined; frame = this.#reader.next()) {
           if (frame.type === FRAME.hello) await this.#open(decodeHello(frame.payload));
-          else if (frame.type === FRAME.ack) this.#events.onAck(this, decodeAck(frame.payload));
+          else if (frame.type === FRAME.ack) this.#takeAck(decodeAck(frame.payload));
           else this.cut();
         }
       }
@@ -162,8 +170,20 @@ export class PairLink {
     }
   }
 
-  /** The source sends what is next: one batch, or a mark. */
-  pump(isFresh: boolean): void {
+  /** What is under way becomes records of another history. @returns false where there are none */
+  forge(): boolean {
+    const forged = forgeRecords(this.frames);
+    if (forged === undefined) return false;
+    this.frames[forged.at] = forged.frame;
+    return true;
+  }
+
+  /**
+   * The source sends what is next: one batch, or a mark.
+   *
+   * @param isEarly a mark goes first, though there may be more to send
+   */
+  pump(isFresh: boolean, isEarly: boolean): void {
     const {kind} = this.answer ?? {};
     if (this.#isClosed || this.frames.length >= QUEUE_MAX) return;
     if (kind !== 'follow' && kind !== 'cut') return;
@@ -174,12 +194,14 @@ export class PairLink {
       }
 
       const positions = this.#positions;
+      if (isEarly && this.#log.isOn(positions)) this.#sendMark(positions);
       const batch = this.#log.read(positions);
       if (batch?.kind === 'segment') this.frames.push(encodeSegment(batch.position, batch.bytes));
       else if (batch !== undefined) {
         const head = encodeRecordsHead(batch.position, batch.bytes);
         this.frames.push(Buffer.concat([head, batch.bytes]));
       } else if (isFresh && this.#log.isOn(positions)) this.#sendMark(positions);
+      this.#sendAsk();
     } catch (error) {
       this.#fail(error);
     }
@@ -190,6 +212,21 @@ export class PairLink {
     if (text === this.#mark) return;
     this.#mark = text;
     this.frames.push(encodeMark({durable, end, timeMs, recordMs: this.#log.timeMs}));
+  }
+
+  /** As LogServer: the question goes when everything below its position was sent. */
+  #sendAsk(): void {
+    const {wanted} = this.source;
+    const epoch = this.source.serve?.disk.epoch;
+    if (wanted === undefined || epoch === undefined || epoch !== this.#log.epoch) return;
+    if (wanted.position > this.#log.position || wanted === this.#asked) return;
+    this.#asked = wanted;
+    this.frames.push(encodeAsk(wanted));
+  }
+
+  #takeAck(ack: Ack): void {
+    const isSent = ack.received <= this.#log.position;
+    this.#events.onAck(this, ack, isSent ? this.#log.epoch : undefined);
   }
 
   async #open(hello: Hello): Promise<void> {

@@ -6,6 +6,7 @@
 import type {Files} from '../../src/core/files.js';
 import {DiskError, errnoOf} from '../../src/core/errors.js';
 import {resourcePaths} from '../../src/core/home.js';
+import type {ModeSettings} from '../../src/core/mode.js';
 import {MIB} from '../../src/core/units.js';
 import {Committer} from '../../src/disk/committer.js';
 import type {DiskConfig} from '../../src/disk/config.js';
@@ -14,11 +15,14 @@ import type {Activated} from '../../src/disk/messages.js';
 import {Notices} from '../../src/disk/notices.js';
 import {createReplayHost} from '../../src/disk/replay-host.js';
 import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
+import {SyncMode, type Want} from '../../src/disk/sync-mode.js';
 import {openReplayState} from '../../src/image/replay-state.js';
 import {Replayer} from '../../src/image/replay.js';
+import type {Ack} from '../../src/log/frames.js';
 import {readLineage, type LineageEntry} from '../../src/log/lineage.js';
 import {segmentName} from '../../src/log/segment.js';
 import type {LogPositions} from '../../src/replica/serve-log.js';
+import {isDegraded} from './degraded.js';
 import {beginLife, type Life} from './life.js';
 import type {Random} from './random.js';
 import {below} from './random.js';
@@ -51,6 +55,8 @@ export interface PairNodeOptions {
   readonly durability: 'flush' | 'write';
   readonly batchBytes: number;
   readonly quietMs: number;
+  /** What flushes wait for while it serves. */
+  readonly mode?: ModeSettings;
   readonly say: (text: string) => void;
   readonly onCut: (node: PairNode, position: number) => void;
 }
@@ -74,6 +80,9 @@ export class PairNode {
   /** The process has to end: its fdatasync failed. */
   isDying = false;
   doom: Death | undefined;
+  /** What its mode asks replicas for. */
+  wanted: Want | undefined;
+  #mode: SyncMode | undefined;
   /** Parts of the process that are in the middle of a step. */
   readonly acting = new Set<string>();
 
@@ -171,10 +180,24 @@ export class PairNode {
     };
   }
 
+  /** Of a node that serves: flushes wait, and nothing durable says that one was answered without. */
+  get modeInForce(): ModeSettings | undefined {
+    const {mode} = this.#options;
+    if (mode === undefined || this.#mode === undefined) return undefined;
+    return isDegraded(this.disk, this.paths.degradedFile) ? undefined : mode;
+  }
+
+  /** By way of the daemon: a replica has this much of the history of `epoch`. */
+  confirm(epoch: string, other: PairNode, {received, durable}: Ack): void {
+    this.act('work', () => {
+      this.#mode?.confirm(epoch, {node: other.id, name: other.name, received, durable});
+    });
+  }
+
   /** Starts the process for its mode; whatever it throws is the caller's. */
   startServe(user: PairUser): Life {
     this.disk.actor = 'main';
-    this.serve = beginLife({
+    const life = beginLife({
       inline: true,
       files: this.disk,
       clock: this.#options.clock,
@@ -188,7 +211,33 @@ export class PairNode {
       responder: user,
       retainFrom: this.retainFrom,
     });
-    return this.serve;
+    this.#startMode(life);
+    // From here on it can be asked.
+    this.serve = life;
+    return life;
+  }
+
+  #startMode({shared, disk}: Life): void {
+    const {clock, mode, say} = this.#options;
+    this.wanted = undefined;
+    if (mode === undefined) return;
+    this.#mode = new SyncMode({
+      files: this.disk,
+      clock,
+      shared,
+      notices: new Notices(clock),
+      directory: this.paths.directory,
+      degradedFile: this.paths.degradedFile,
+      event: ({code}) => {
+        say(`  ${this.name}: ${code}`);
+      },
+      ask: (want) => {
+        this.wanted = want;
+        return true;
+      },
+    });
+    this.#mode.start(mode);
+    this.#mode.activated(disk.epoch);
   }
 
   startFollow(): FollowLife {
@@ -260,9 +309,16 @@ export class PairNode {
     this.act(actor === 'work' && this.follow !== undefined ? 'main' : actor, () => {
       if (actor === 'commit') (this.serve ?? this.follow)?.committer.step();
       else if (actor === 'replay') this.#replay();
-      else if (this.serve !== undefined) this.serve.keeper.step();
+      else if (this.serve !== undefined) this.#keep(this.serve);
       else this.#tick();
     });
+  }
+
+  /** The main thread of a process that serves. */
+  #keep({keeper, shared}: Life): void {
+    keeper.step();
+    if (shared.get(WORD.confirmWanted) !== 0) this.#mode?.flushWaits();
+    this.#mode?.step();
   }
 
   /** What a follower does when it is stopped in order. @returns whether it did */
@@ -278,6 +334,8 @@ export class PairNode {
   end(death: Death): void {
     this.serve = undefined;
     this.follow = undefined;
+    this.#mode = undefined;
+    this.wanted = undefined;
     this.isDying = false;
     this.doom = undefined;
     this.acting.clear();

@@ -156,7 +156,8 @@ export class PairRoles {
       // What cannot be made durable is not handed over.
       if (count === DRAIN_MAX || hasDied(from)) return;
       from.act('front', () => {
-        if (user.openCount === 0) user.flush(life);
+        // In a synchronous mode nobody hears replicas in here: it is enough that all is durable.
+        if (user.openCount === 0 && from.modeInForce === undefined) user.flush(life);
         life.front.afterRequest();
       });
       from.step('work');

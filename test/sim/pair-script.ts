@@ -1,5 +1,7 @@
 /** What one run with two or three nodes does, as data; drawn from a seed, kept, shrunk (script.ts). */
 import {KIB, MIB} from '../../src/core/units.js';
+import type {ModeSettings} from '../../src/core/mode.js';
+import {drawFirstStory, drawPairStory} from './pair-stories.js';
 import {below, chance, createRandom, pick, pickWeighted} from './random.js';
 import type {Random} from './random.js';
 import type {Death} from './script.js';
@@ -16,9 +18,16 @@ export interface PairConfig {
   readonly batchBytes: number;
   /** Replay waits until so long nothing was appended. */
   readonly quietMs: number;
+  /** What flushes wait for; absent: for nobody else. */
+  readonly mode?: ModeSettings;
+  /** Chance that a source tells how far it is durable before it sends what is next. */
+  readonly earlyMarks?: number;
 }
 
-/** `node`: which one, or among those to which it applies, counted around. */
+/**
+ * `node`: which one, or among those to which it applies, counted around; -1: whoever is primary then,
+ * -2, -3: the others.
+ */
 export type PairAction =
   | {
       readonly kind: 'write' | 'discard';
@@ -28,7 +37,13 @@ export type PairAction =
     }
   | {readonly kind: 'flush' | 'rotate' | 'read'; readonly node: number}
   /** So many frames go over the stream of a follower. */
-  | {readonly kind: 'stream'; readonly node: number; readonly count: number}
+  | {
+      readonly kind: 'stream';
+      readonly node: number;
+      readonly count: number;
+      /** The source tells how far it is durable, before all else. */
+      readonly isEarly?: boolean;
+    }
   | {
       readonly kind: 'step';
       readonly node: number;
@@ -38,8 +53,8 @@ export type PairAction =
   | {readonly kind: 'wait'; readonly milliseconds: number}
   /** The stream breaks, and until `heal` there is no new one. */
   | {readonly kind: 'cut' | 'break' | 'heal'; readonly node: number}
-  /** A byte of a frame under way changes. */
-  | {readonly kind: 'flip'; readonly node: number}
+  /** A byte of a frame under way changes; or it becomes one of another history. */
+  | {readonly kind: 'flip' | 'forge'; readonly node: number}
   | {readonly kind: 'die'; readonly node: number; readonly death: Death; readonly stays: boolean}
   /** Returns after it was left dead; `blind`: it reaches nobody, and goes on as what it was. */
   | {readonly kind: 'return'; readonly node: number; readonly blind: boolean}
@@ -91,6 +106,7 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
   break: 2,
   heal: 3,
   flip: 1,
+  forge: 0.5,
   die: 4,
   return: 8,
   meet: 1,
@@ -107,8 +123,9 @@ const WEIGHTS: Readonly<Record<Kind, number>> = {
 
 export function drawPairScript(seed: number): PairScript {
   const random = createRandom(seed ^ 0x9a17);
-  const config: PairConfig = {
-    nodes: pick(random, [2, 3, 3]),
+  const nodes = pick(random, [2, 3, 3]);
+  const base: PairConfig = {
+    nodes,
     sizeBytes: pick(random, [1, 2]) * MIB,
     segmentBytes: pick(random, [MIB, MIB / 2]),
     alignmentBytes: pick(random, [8, 8, 512, 4096]),
@@ -116,7 +133,10 @@ export function drawPairScript(seed: number): PairScript {
     interleaving: pick(random, [0, 0.05, 0.2]),
     batchBytes: pick(random, [64 * KIB, MIB, 64 * MIB]),
     quietMs: pick(random, [0, 0, 0, 250]),
+    earlyMarks: pick(random, [0, 0.1, 0.5]),
   };
+  const mode = drawMode(random, nodes);
+  const config: PairConfig = mode === undefined ? base : {...base, mode};
   const weights: Record<Kind, number> = {...WEIGHTS};
   for (const kind of Object.keys(weights) as Kind[]) {
     if (chance(random, 0.2)) weights[kind] *= 4;
@@ -131,12 +151,27 @@ export function drawPairScript(seed: number): PairScript {
   const lengthBits = pick(random, [12, 14, 16, 18]);
   const steps: PairStep[] = [];
   const count = 40 + below(random, 300);
+  const stories = pick(random, [0, 0.02, 0.06]);
+  const add = (actions: readonly PairAction[]): void => {
+    for (const action of actions) steps.push({seed: below(random, 2 ** 32), action});
+  };
+  if (chance(random, 0.15)) add(drawFirstStory(random, config));
   for (let index = 0; index < count; index += 1) {
-    const action = drawAction(random, pickWeighted(random, weights), config, lengthBits);
-    steps.push({seed: below(random, 2 ** 32), action});
+    if (chance(random, stories)) add(drawPairStory(random, config));
+    else add([drawAction(random, pickWeighted(random, weights), config, lengthBits)]);
   }
 
   return {seed, pair: true, config, steps};
+}
+
+/** Every third run waits for replicas, most of them not for ever. */
+function drawMode(random: Random, nodes: number): ModeSettings | undefined {
+  if (!chance(random, 0.35)) return undefined;
+  return {
+    mode: pick(random, ['sync', 'sync', 'near-sync']),
+    syncReplicas: 1 + below(random, nodes - 1),
+    degradeAfterSeconds: pick(random, [1, 2, 5, null]),
+  };
 }
 
 function drawAction(

@@ -9,6 +9,14 @@ export interface PairStatistics {
   cuts: number;
   forks: number;
   flips: number;
+  forged: number;
+  /** Streams that broke, and were kept from coming back. */
+  partitions: number;
+  /** Flushes that replicas had confirmed. */
+  synchronous: number;
+  simulatedMs: number;
+  /** Until everybody was at rest in the end; of several runs the longest. */
+  longestRestMs: number;
   forced: number;
   tails: number;
   handovers: number;
@@ -27,6 +35,11 @@ export function emptyPairStatistics(): PairStatistics {
     cuts: 0,
     forks: 0,
     flips: 0,
+    forged: 0,
+    partitions: 0,
+    synchronous: 0,
+    simulatedMs: 0,
+    longestRestMs: 0,
     forced: 0,
     tails: 0,
     handovers: 0,

@@ -5,6 +5,8 @@ import {MIB} from '../../src/core/units.js';
 import type {Life} from './life.js';
 import {stampedBytes} from './model-disk.js';
 import {SimFailure} from './oracle.js';
+import type {PairJudge} from './pair-judge.js';
+import type {PairNode} from './pair-node.js';
 
 export interface PairUserOptions {
   /** Everything below `position` of the epoch that is served is to stay. */
@@ -77,4 +79,21 @@ export class PairUser implements Responder {
     else if (result !== 0) this.#options.excuse(`a ${kind} was refused with errno ${result}`);
     else if (target !== undefined) this.#options.promise(target);
   }
+}
+
+/** The user of a node, whose judge hears what was promised. */
+export function pairUserOf(node: PairNode, judge: PairJudge, stamp: () => number): PairUser {
+  return new PairUser({
+    promise: (position) => {
+      if (node.serve === undefined) return;
+      const {epoch} = node.serve.disk;
+      judge.history.promise(epoch, position);
+      const mode = node.modeInForce;
+      if (mode !== undefined) judge.promises.promise(epoch, position, mode);
+    },
+    excuse: (what) => {
+      if (node.disk.faults.injected === 0) throw new SimFailure(`${what} without a fault`);
+    },
+    stamp,
+  });
 }

@@ -4,6 +4,7 @@
  */
 import {COMMAND, WORD} from '../../src/disk/shared.js';
 import {checkAnnounced} from './announced.js';
+import {checkBounds} from './bounds.js';
 import {SimFailure} from './oracle.js';
 import {pathOf} from './pair-history.js';
 import {copyImage} from './pair-join.js';
@@ -14,8 +15,16 @@ import {advanceSlots, isAtRest} from './pair-rest.js';
 import {PairRoles} from './pair-roles.js';
 import {describePair, type PairAction, type PairScript, type PairStep} from './pair-script.js';
 import {emptyPairStatistics} from './pair-statistics.js';
-import {PairUser} from './pair-user.js';
-import {CALLS_MAX, DEPTH_MAX, PATIENCE, TRACE_MAX} from './pair-limits.js';
+import {torment} from './pair-torment.js';
+import {pairUserOf, type PairUser} from './pair-user.js';
+import {
+  CALLS_MAX,
+  CONVERGED_MS,
+  DEPTH_MAX,
+  ROUND_MS,
+  TIDY_STEPS,
+  TRACE_MAX,
+} from './pair-limits.js';
 import {below, chance, createRandom, pick} from './random.js';
 import type {Random} from './random.js';
 import type {Death} from './script.js';
@@ -70,26 +79,15 @@ export class PairWorld {
     });
     this.judge = new PairJudge(this.nodes, config.sizeBytes);
     this.#roles = new PairRoles(this);
+    const nextStamp = (): number => {
+      this.#stamp += 1;
+      return this.#stamp;
+    };
     for (const node of this.nodes) {
       node.disk.beforeCall = (actor, call, path) => {
         this.#beforeCall(node, actor, call, path);
       };
-      this.#users.set(
-        node,
-        new PairUser({
-          promise: (position) => {
-            if (node.serve === undefined) return;
-            this.judge.history.promise(node.serve.disk.epoch, position);
-          },
-          excuse: (what) => {
-            if (node.disk.faults.injected === 0) throw new SimFailure(`${what} without a fault`);
-          },
-          stamp: () => {
-            this.#stamp += 1;
-            return this.#stamp;
-          },
-        }),
-      );
+      this.#users.set(node, pairUserOf(node, this.judge, nextStamp));
     }
   }
 
@@ -103,9 +101,12 @@ export class PairWorld {
       for (const step of this.#script.steps) await this.#step(step);
       await this.#finish();
     } finally {
+      const {statistics} = this;
+      statistics.synchronous = this.judge.promises.count;
+      statistics.simulatedMs = this.clock.monotonicMs();
       for (const {disk} of this.nodes) {
-        this.statistics.calls += disk.calls;
-        this.statistics.faults += disk.faults.injected;
+        statistics.calls += disk.calls;
+        statistics.faults += disk.faults.injected;
       }
     }
   }
@@ -237,16 +238,29 @@ export class PairWorld {
       }
 
       default: {
-        const node = this.nodes[action.node % this.nodes.length];
+        const node = this.#nodeAt(action.node);
         if (node !== undefined) await this.#actOn(node, action);
       }
     }
   }
 
+  #nodeAt(index: number): PairNode | undefined {
+    const {nodes} = this;
+    if (index >= 0) return nodes[index % nodes.length];
+    const {primary} = this.#roles;
+    const ordered = [...nodes].sort((one, other) => {
+      return Number(other === primary) - Number(one === primary);
+    });
+    return ordered[(-1 - index) % nodes.length];
+  }
+
   async #actOn(node: PairNode, action: PairAction): Promise<void> {
     switch (action.kind) {
       case 'stream': {
-        for (let count = 0; count < action.count; count += 1) await this.#stream(node);
+        for (let count = 0; count < action.count; count += 1) {
+          await this.#stream(node, action.isEarly);
+        }
+
         return;
       }
 
@@ -260,55 +274,16 @@ export class PairWorld {
         return;
       }
 
-      case 'break':
-      case 'cut': {
-        if (action.kind === 'break') this.broken.add(node);
-        this.links.get(node)?.cut();
-        this.links.delete(node);
-        return;
-      }
-
-      case 'heal': {
-        this.broken.delete(node);
-        return;
-      }
-
-      case 'flip': {
-        if (this.links.get(node)?.flip(this.#random) === true) this.statistics.flips += 1;
-        return;
-      }
-
       case 'source': {
-        const from = this.nodes[action.from % this.nodes.length];
+        const from = this.#nodeAt(action.from);
         if (from !== undefined && from !== node) this.#sources.set(node, from);
         return;
       }
 
       default: {
-        this.#torment(node, action);
+        torment(this, this.#roles, node, action);
       }
     }
-  }
-
-  /** What happens to a node, by chance or by its administrator. */
-  #torment(node: PairNode, action: PairAction): void {
-    if (action.kind === 'doom') {
-      if (!node.isUp) return;
-      node.doom = action.death;
-      node.disk.crashAfter(action.calls);
-    } else if (action.kind === 'fault') {
-      const {path, calls, fault, after, count} = action;
-      node.disk.faults.add({path: new RegExp(path, 'u'), calls, kind: fault, after, count});
-    } else if (action.kind === 'mend') node.disk.faults.clear();
-    else if (action.kind === 'die') this.#roles.kill(node, action.death, action.stays);
-    else if (action.kind === 'return') this.#roles.comeBack(node, action.blind);
-    else if (action.kind === 'failover') {
-      const {primary} = this.#roles;
-      if (primary !== undefined && primary !== node) this.#roles.kill(primary, action.death, true);
-      this.#roles.force(node);
-    } else if (action.kind === 'force') this.#roles.force(node);
-    else if (action.kind === 'handover') this.#roles.handOver(node);
-    else if (action.kind === 'resolve') this.#roles.resolve(node);
   }
 
   #use(action: PairAction & {node: number}): void {
@@ -326,11 +301,13 @@ export class PairWorld {
     });
   }
 
-  async #stream(node: PairNode): Promise<void> {
+  async #stream(node: PairNode, isEarly?: boolean): Promise<void> {
     const link = this.links.get(node);
     if (link === undefined) return;
     await link.hear();
-    link.pump(chance(this.#random, 0.6));
+    const {earlyMarks = 0} = this.#script.config;
+    const isFresh = chance(this.#random, 0.6) || isEarly === true;
+    link.pump(isFresh, isEarly ?? (earlyMarks > 0 && chance(this.#random, earlyMarks)));
     this.statistics.frames += 1;
     if (chance(this.#random, 0.8)) {
       link.deliver(chance(this.#random, 0.1) ? 1 + below(this.#random, 200) : undefined);
@@ -383,15 +360,30 @@ export class PairWorld {
         else if (answer.kind === 'forked') this.statistics.forks += 1;
         this.#roles.answered(link, answer);
       },
-      onAck: (link, ack) => {
+      onAck: (link, ack, epoch) => {
         this.judge.noteAck(link.follower, ack.durable);
         const {slots} = link.source;
         slots.set(follower.index, Math.max(slots.get(follower.index) ?? 0, ack.from));
+        if (epoch === undefined) return;
+        this.judge.promises.noteAck(link.follower, epoch, ack.received, ack.durable);
+        source.confirm(epoch, link.follower, ack);
+      },
+      onDeliver: (link) => {
+        this.judge.delivered(link.follower);
       },
       say: (text) => {
         this.say(text);
       },
     });
+  }
+
+  /** Nothing grows without bound: what nobody fetches any more is given up, on all nodes. */
+  #checkBounds(): void {
+    advanceSlots(this.nodes, this.judge);
+    for (const node of this.nodes) {
+      for (let count = 0; count < TIDY_STEPS; count += 1) node.step('work');
+      checkBounds(node.disk);
+    }
   }
 
   #beforeCall(node: PairNode, actor: string, call: SimCall, path: string): void {
@@ -468,14 +460,20 @@ export class PairWorld {
     this.broken.clear();
     this.#sources.clear();
     this.#roles.mendAll();
-    const {primary} = this.#roles;
-    // A history in which nothing was written is nobody's fork.
-    if (primary?.serve !== undefined) this.#interrupt(primary, 0);
-    for (let round = 0; round < PATIENCE; round += 1) {
-      this.clock.advance(300);
+    let hasWritten = false;
+    const begun = this.clock.monotonicMs();
+    while (this.clock.monotonicMs() < begun + CONVERGED_MS) {
+      this.clock.advance(ROUND_MS);
       this.#roles.settle();
       this.#roles.resolveAll();
       this.#connect();
+      const {primary} = this.#roles;
+      // A history in which nothing was written is nobody's fork.
+      if (!hasWritten && primary?.serve !== undefined) {
+        this.#interrupt(primary, 0);
+        hasWritten = true;
+      }
+
       for (const node of this.nodes) {
         for (const actor of ACTORS) node.step(actor);
         const life = node.serve;
@@ -488,7 +486,9 @@ export class PairWorld {
 
       this.judge.check();
       if (isAtRest(this.nodes, this.#roles.primary, (node) => this.userOf(node).openCount)) {
+        this.statistics.longestRestMs = this.clock.monotonicMs() - begun;
         this.judge.auditAll();
+        this.#checkBounds();
         return;
       }
     }

@@ -38,7 +38,17 @@ for (const file of fs.readdirSync(KEPT).sort()) {
 }
 
 test(`seeds 1 to ${FIXED_SEEDS} pass, and contain what they are there for`, async () => {
-  const totals = {deaths: 0, faults: 0, batches: 0, cuts: 0, forks: 0, forced: 0, handovers: 0};
+  const totals = {
+    deaths: 0,
+    faults: 0,
+    batches: 0,
+    cuts: 0,
+    forks: 0,
+    forced: 0,
+    handovers: 0,
+    partitions: 0,
+    synchronous: 0,
+  };
   for (let seed = 1; seed <= FIXED_SEEDS; seed += 1) {
     const {statistics} = await judge(drawPairScript(seed), `seed ${seed}`);
     for (const key of Object.keys(totals) as (keyof typeof totals)[]) {

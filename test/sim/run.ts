@@ -90,7 +90,8 @@ async function runSeeds(start: number, count: number): Promise<void> {
     const script = draw(seed);
     const outcome = await run(script);
     for (const [key, value] of Object.entries(outcome.statistics) as [string, number][]) {
-      totals[key] = (totals[key] ?? 0) + value;
+      const before = totals[key] ?? 0;
+      totals[key] = key.startsWith('longest') ? Math.max(before, value) : before + value;
     }
 
     if (outcome.failure === undefined) continue;
@@ -106,7 +107,23 @@ async function runSeeds(start: number, count: number): Promise<void> {
 
   const seconds = ((Date.now() - began) / 1000).toFixed(1);
   console.log(`${count} seeds from ${start}, ${failed.length} failed, ${seconds} s`);
+  console.log(inWords(totals));
   console.log(JSON.stringify(totals));
+}
+
+/** What the seeds contained together. */
+function inWords(totals: Readonly<Record<string, number>>): string {
+  const {simulatedMs = 0, deaths = 0, kills = 0, powerLosses = 0, faults = 0} = totals;
+  const {partitions = 0, forced = 0, handovers = 0, forks = 0, longestRestMs = 0} = totals;
+  const hours = (simulatedMs / 3_600_000).toFixed(1);
+  const words = [`${hours} simulated hours`, `${deaths + kills + powerLosses} crashes`];
+  words.push(`${faults} faults`);
+  if (values.pair) {
+    words.push(`${partitions} partitions`, `${forced + handovers} failovers, ${forced} by force`);
+    words.push(`${forks} forks`, `at rest after ${longestRestMs / 1000} s at most`);
+  }
+
+  return words.join(', ');
 }
 
 function crashWished(): PairCrash {
