@@ -25,9 +25,11 @@ const KEYS: Readonly<Record<string, Key>> = {
   Q: 'quit',
   p: 'pause',
   P: 'pause',
+  l: 'latency',
+  L: 'latency',
 };
 
-export type Key = 'up' | 'down' | 'left' | 'right' | 'pause' | 'quit';
+export type Key = 'up' | 'down' | 'left' | 'right' | 'pause' | 'latency' | 'quit';
 
 type Input = Pick<ReadStream, 'on' | 'off' | 'resume' | 'pause'> &
   Partial<Pick<ReadStream, 'setRawMode'>>;

@@ -1,9 +1,10 @@
 /** One resource, its log and its replay, for people. */
 import type {DeleteResult, LogList, ReplayView, ResourceView} from '../control/api.js';
+import {countOf, latencyQuantile, type Latencies} from '../core/latency.js';
 import {formatBytes} from '../core/units.js';
 import type {MoveDocument} from './move.js';
 import {renderTable} from './table.js';
-import {formatTime} from './times.js';
+import {formatLatency, formatTime} from './times.js';
 import {wrapText} from './wrap-text.js';
 
 /** A line for each resource. */
@@ -31,12 +32,23 @@ export function renderResource(one: ResourceView): string {
     ['image', one.image ?? '-'],
     ['device', one.device ?? '-'],
     ['disk process', one.disk === null ? '-' : `pid ${one.disk.pid}, ${one.disk.phase}`],
+    ...latencyFields(one.disk?.latencies),
     ...Object.entries(one.settings).map(([key, value]): [string, string] => [`set ${key}`, value]),
   ];
   const width = Math.max(...fields.map(([name]) => name.length));
   return [one.name, ...fields.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)].join(
     '\n',
   );
+}
+
+/** Since the disk process started; none for what was not done. */
+function latencyFields(latencies: Latencies | undefined): [string, string][] {
+  return Object.entries(latencies ?? {}).flatMap(([kind, histogram]): [string, string][] => {
+    const [half, most] = [0.5, 0.99].map((part) => latencyQuantile(histogram, part));
+    if (half == null || most == null) return [];
+    const text = `p50 ${formatLatency(half)}, p99 ${formatLatency(most)}, ${countOf(histogram)} timed`;
+    return [[`${kind} latency`, text]];
+  });
 }
 
 /**

@@ -10,7 +10,12 @@ export const SORTS = ['name', 'read', 'write', 'flush', 'replay', 'lag'] as cons
 
 export type Sort = (typeof SORTS)[number];
 
+/** From this width on throughput and latency stand beside each other. */
+export const WIDE_COLUMNS = 146;
+
 export interface TopView {
+  /** Latency in the place of throughput, where there is no room for both. */
+  readonly showsLatency: boolean;
   readonly sort: Sort;
   readonly paused: boolean;
   /** The first row that is shown. */
@@ -22,32 +27,60 @@ export interface TopView {
   readonly paint: Paint;
 }
 
-const COLUMNS: readonly (readonly [title: string, sort: Sort | undefined])[] = [
-  ['NAME', 'name'],
-  ['', undefined],
-  ['STATE', undefined],
-  ['READ/S', 'read'],
-  ['WRITE/S', 'write'],
-  ['REQ/S', undefined],
-  ['FLUSH/S', 'flush'],
-  ['REPLAY/S', 'replay'],
-  ['UNREPL', undefined],
-  ['LAG', 'lag'],
+interface Column {
+  readonly title: string;
+  readonly sort?: Sort;
+  readonly cell: (row: TopRow, paint: Paint) => Cell;
+}
+
+const NAME_COLUMNS: readonly Column[] = [
+  {title: 'NAME', sort: 'name', cell: ({name}) => name},
+  {title: '', cell: ({role}) => letterOf(role)},
+  {title: 'STATE', cell: ({state, health}, paint) => paintedState(state, health, paint)},
 ];
+
+const RATE_COLUMNS: readonly Column[] = [
+  {title: 'READ/S', sort: 'read', cell: (row) => compactBytes(row.readBytesPerSecond)},
+  {title: 'WRITE/S', sort: 'write', cell: (row) => compactBytes(row.writtenBytesPerSecond)},
+  {title: 'REQ/S', cell: (row) => compactCount(sum(row.readsPerSecond, row.writesPerSecond))},
+  {title: 'FLUSH/S', sort: 'flush', cell: (row) => compactCount(row.flushesPerSecond)},
+  {title: 'REPLAY/S', sort: 'replay', cell: (row) => compactBytes(row.replayedBytesPerSecond)},
+  {title: 'UNREPL', cell: (row) => compactBytes(row.unreplayedBytes)},
+  {
+    title: 'LAG',
+    sort: 'lag',
+    cell: ({lagSeconds}) => (lagSeconds === null ? '-' : formatSeconds(lagSeconds)),
+  },
+];
+
+const LATENCY_COLUMNS: readonly Column[] = [
+  {title: 'WRITE50', cell: ({latency}) => compactLatency(latency.write?.p50Seconds)},
+  {title: 'WRITE99', cell: ({latency}) => compactLatency(latency.write?.p99Seconds)},
+  {title: 'FLUSH50', cell: ({latency}) => compactLatency(latency.flush?.p50Seconds)},
+  {title: 'FLUSH99', cell: ({latency}) => compactLatency(latency.flush?.p99Seconds)},
+  {title: 'REPLAY50', cell: ({latency}) => compactLatency(latency.replay?.p50Seconds)},
+  {title: 'REPLAY99', cell: ({latency}) => compactLatency(latency.replay?.p99Seconds)},
+];
+
+function columnsOf({columns, showsLatency}: TopView): readonly Column[] {
+  if (columns >= WIDE_COLUMNS) return [...NAME_COLUMNS, ...RATE_COLUMNS, ...LATENCY_COLUMNS];
+  return [...NAME_COLUMNS, ...(showsLatency ? LATENCY_COLUMNS : RATE_COLUMNS)];
+}
 
 /** Lines that are no rows: the head, the titles, the foot. */
 const FRAME_LINES = 4;
-const HELP = 'q quit  p pause  left/right sort  up/down scroll';
+const HELP = 'q quit  p pause  l latency  left/right sort  up/down scroll';
 
 /** The screen, without a final line break. */
 export function renderTop(document: TopDocument, view: TopView): string {
   const rows = [...document.resources].sort(comparing(view.sort));
   const room = Math.max(1, view.lines - FRAME_LINES);
   const offset = Math.min(Math.max(0, view.offset), Math.max(0, rows.length - room));
-  const titles = COLUMNS.map(([title, sort]) =>
+  const shownColumns = columnsOf(view);
+  const titles = shownColumns.map(({title, sort}) =>
     view.isInteractive && sort === view.sort ? `${title}*` : title,
   );
-  const cells = rows.map((row) => cellsOf(row, view.paint));
+  const cells = rows.map((row) => shownColumns.map(({cell}) => cell(row, view.paint)));
   const [header = '', ...lines] = renderTable(titles, cells, view.columns);
   const shown = lines.slice(offset, view.lines === Infinity ? undefined : offset + room);
   const hidden = rows.length - shown.length;
@@ -67,20 +100,8 @@ function renderHead({node, intervalSeconds, resources}: TopDocument, view: TopVi
   return view.paused ? `${head}  ${view.paint('yellow', 'PAUSED')}` : head;
 }
 
-function cellsOf(row: TopRow, paint: Paint): Cell[] {
-  const requests = sum(row.readsPerSecond, row.writesPerSecond);
-  return [
-    row.name,
-    letterOf(row.role),
-    {text: row.state, shown: paint(HEALTH_COLOUR[row.health], row.state)},
-    compactBytes(row.readBytesPerSecond),
-    compactBytes(row.writtenBytesPerSecond),
-    compactCount(requests),
-    compactCount(row.flushesPerSecond),
-    compactBytes(row.replayedBytesPerSecond),
-    compactBytes(row.unreplayedBytes),
-    row.lagSeconds === null ? '-' : formatSeconds(row.lagSeconds),
-  ];
+function paintedState(state: TopRow['state'], health: TopRow['health'], paint: Paint): Cell {
+  return {text: state, shown: paint(HEALTH_COLOUR[health], state)};
 }
 
 /** P and S; small where wish and fact are not one. */
@@ -113,6 +134,14 @@ export function compactBytes(bytes: number | null): string {
 
 function compactCount(count: number | null): string {
   return count === null ? '-' : compact(count, 1000);
+}
+
+/** `85us`, `1.2ms`, `340ms`, `2.5s`: at most five characters; `-` where nothing was counted. */
+export function compactLatency(seconds: number | undefined): string {
+  if (seconds === undefined) return '-';
+  if (seconds < 0.9995e-3) return `${Math.round(seconds * 1e6)}us`;
+  if (seconds < 0.9995) return `${(seconds * 1e3).toFixed(seconds < 9.95e-3 ? 1 : 0)}ms`;
+  return `${seconds.toFixed(seconds < 9.95 ? 1 : 0)}s`;
 }
 
 function compact(number: number, factor: number): string {

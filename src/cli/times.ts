@@ -10,6 +10,13 @@ export function formatSeconds(seconds: number): string {
   return `${Math.round(seconds / 86_400)} d`;
 }
 
+/** `85 µs`, `1.2 ms`, `340 ms`, and from a second on as formatSeconds: how long one request took. */
+export function formatLatency(seconds: number): string {
+  const [value, unit] = seconds < 0.9995e-3 ? [seconds * 1e6, 'µs'] : [seconds * 1e3, 'ms'];
+  if (!(value < 999.5)) return formatSeconds(seconds);
+  return `${value.toFixed(unit === 'ms' && value < 9.95 ? 1 : 0)} ${unit}`;
+}
+
 /** `2026-11-22 10:15:00Z (3 min)`: the moment, and how long ago it was. */
 export function formatSince(time: string, nowMs: number): string {
   const milliseconds = Date.parse(time);

@@ -2,6 +2,7 @@
 import type {ResourceList, ResourceStatus, StatusDocument} from '../control/api.js';
 import {healthWithReplicas, type Health} from '../control/health.js';
 import type {DiskCounter, DiskStatus} from '../core/disk-status.js';
+import {LATENCY_KINDS, latencyBetween, latencyQuantile, type LatencyKind} from '../core/latency.js';
 import {parsePosition} from '../core/position.js';
 import type {Daemon} from './daemon.js';
 
@@ -31,6 +32,14 @@ export interface TopRow {
   /** The worst of all replicas that follow; here also what this node follows. */
   readonly lagSeconds: number | null;
   readonly lagBytes: number | null;
+  /** Of what was done between the looks; null: nothing was, or it is not known. */
+  readonly latency: Readonly<Record<LatencyKind, LatencyQuantiles | null>>;
+}
+
+/** Half of all took no longer than `p50Seconds`, 99 of 100 no longer than `p99Seconds`. */
+export interface LatencyQuantiles {
+  readonly p50Seconds: number;
+  readonly p99Seconds: number;
 }
 
 export interface TopDocument {
@@ -68,6 +77,7 @@ export function compareSamples(before: TopSample, after: TopSample): TopDocument
       unreplayedBytes: unreplayedOf(one),
       lagSeconds: worstOf(one, ({lagSeconds}) => lagSeconds),
       lagBytes: worstOf(one, ({lagBytes}) => lagBytes),
+      latency: latencyOf(before.disks.get(one.name), after.disks.get(one.name)),
     };
   });
   return {schema: 1, node: after.status.node, intervalSeconds: seconds, resources};
@@ -85,6 +95,21 @@ function rateOf(
   // A disk process of an older version may lack a counter.
   const difference = after.counters[counter] - before.counters[counter];
   return Number.isNaN(difference) ? null : Math.max(0, difference) / seconds;
+}
+
+function latencyOf(
+  before: DiskStatus | undefined,
+  after: DiskStatus | undefined,
+): TopRow['latency'] {
+  const quantilesOf = (kind: LatencyKind): LatencyQuantiles | null => {
+    const [old, now] = [before?.latencies?.[kind], after?.latencies?.[kind]];
+    if (old === undefined || now === undefined || before?.pid !== after?.pid) return null;
+    const between = latencyBetween(old, now);
+    const [p50Seconds, p99Seconds] = [0.5, 0.99].map((part) => latencyQuantile(between, part));
+    return p50Seconds == null || p99Seconds == null ? null : {p50Seconds, p99Seconds};
+  };
+  const [write, flush, replay] = LATENCY_KINDS.map(quantilesOf);
+  return {write: write ?? null, flush: flush ?? null, replay: replay ?? null};
 }
 
 function unreplayedOf({position, replayed}: ResourceStatus): number | null {

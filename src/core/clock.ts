@@ -10,3 +10,12 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
 };
+
+// performance.now() begins at 0 with each thread.
+const threadStartMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
+/** A time of one thread can be compared with one of another thread of this process. */
+export const threadsClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => threadStartMs + performance.now(),
+};

@@ -1,5 +1,6 @@
 /** What a disk process answers on its socket `run/disks/NAME.sock`: HTTP and JSON. */
 import type {ErrorCode} from './codes.js';
+import type {Latencies} from './latency.js';
 import type {ModeSettings} from './mode.js';
 import type {Slowed, WhenFull} from './space.js';
 
@@ -138,6 +139,8 @@ export interface DiskStatus {
   readonly waiting: Waiting | null;
   readonly messages: readonly Message[];
   readonly counters: Readonly<Record<DiskCounter, number>>;
+  /** Since the process started; absent where an older version runs. */
+  readonly latencies?: Latencies;
 }
 
 export const DISK_COUNTERS = [

@@ -7,6 +7,7 @@ import type {ResourceStatus, StatusDocument} from '../control/api.js';
 import {HEALTHS, healthWithReplicas} from '../control/health.js';
 import {DISK_COUNTERS, type DiskCounter, type DiskStatus} from '../core/disk-status.js';
 import {parsePosition} from '../core/position.js';
+import {renderLatencies} from './metrics-latency.js';
 
 export interface MetricsInput {
   readonly version: string;
@@ -80,7 +81,8 @@ export async function renderMetrics(input: MetricsInput): Promise<MetricsText> {
   }
 
   addCounters(metrics.registry, disks);
-  return {contentType: metrics.registry.contentType, text: await metrics.registry.metrics()};
+  const text = (await metrics.registry.metrics()) + renderLatencies(disks);
+  return {contentType: metrics.registry.contentType, text};
 }
 
 function addResource(metrics: Metrics, one: ResourceStatus): void {

@@ -1,5 +1,5 @@
 /** The commit thread: fdatasync of the log, answers to FSYNC. */
-import {systemClock} from '../core/clock.js';
+import {threadsClock} from '../core/clock.js';
 import {createPortResponder} from '../fuse/port-responder.js';
 import {createKernelResponder} from '../fuse/responder.js';
 import {Committer} from './committer.js';
@@ -9,7 +9,7 @@ import {openThread} from './thread.js';
 const {input, shared, files, send} = openThread();
 const committer = new Committer({
   files,
-  clock: systemClock,
+  clock: threadsClock,
   shared,
   responder:
     input.answers === undefined

@@ -18,7 +18,7 @@ import {COMMIT_BYTES_MAX, COMMIT_INTERVAL_MS} from '../core/limits.js';
 import {ERRNO, type Responder} from '../fuse/handler.js';
 import {COUNTER} from './counters.js';
 import {DurableWordWriter} from './durable-word.js';
-import {WORD, type Shared, type WaitingRequest} from './shared.js';
+import {LATENCY_ROW, WORD, type Shared, type WaitingRequest} from './shared.js';
 
 export type CommitResult = 'done' | 'failed' | 'busy';
 
@@ -31,6 +31,7 @@ const BUSY_MS = 1;
 
 export interface CommitterOptions {
   readonly files: Files;
+  /** Shared with the front: it says since when a request waits. */
   readonly clock: Clock;
   readonly shared: Shared;
   readonly responder: Responder;
@@ -48,7 +49,10 @@ export class Committer {
   readonly #responder: Responder;
   readonly #onFailure: (errno: string) => void;
   readonly #onDurable: (() => void) | undefined;
-  readonly #request: WaitingRequest = {uniqueLow: 0, uniqueHigh: 0, target: 0, writtenBytes: 0};
+  readonly #request: WaitingRequest = {
+    ...{uniqueLow: 0, uniqueHigh: 0, target: 0, writtenBytes: 0},
+    sinceMs: 0,
+  };
   readonly #word: DurableWordWriter;
   #dirtySince = -1;
 
@@ -172,16 +176,18 @@ export class Committer {
     const shared = this.#shared;
     const request = this.#request;
     const limit = shared.flushLimit;
-    let answered = false;
+    let nowMs = -1;
     while (shared.peekWaiting(request) && request.target <= limit) {
-      const {uniqueLow, uniqueHigh, writtenBytes} = request;
+      const {uniqueLow, uniqueHigh, writtenBytes, sinceMs} = request;
+      if (nowMs < 0) nowMs = this.#clock.monotonicMs();
       if (writtenBytes > 0) this.#responder.answerWrite(uniqueLow, uniqueHigh, writtenBytes);
       else this.#responder.answer(uniqueLow, uniqueHigh, 0);
       shared.popWaiting();
-      answered = true;
+      const row = writtenBytes > 0 ? LATENCY_ROW.commitWrite : LATENCY_ROW.commitFlush;
+      shared.noteLatency(row, nowMs - sinceMs);
     }
 
-    if (answered) shared.signal(WORD.frontSignal);
+    if (nowMs >= 0) shared.signal(WORD.frontSignal);
   }
 
   /** The log cannot be saved: an honest error for everybody who waits. */

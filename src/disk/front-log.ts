@@ -25,7 +25,7 @@ import {SEGMENT_HEADER_BYTES, segmentName, type SegmentHeader} from '../log/segm
 import type {LogWriter, RecordBody} from '../log/writer.js';
 import type {ActiveDisk} from './activation.js';
 import {indexPart} from './index-record.js';
-import type {FrontNotice} from './front.js';
+import type {FrontNotice} from './front-options.js';
 import {readTail, writeTail, type MovedSegment, type TailPart} from './move-tail.js';
 import type {LogReader} from './read.js';
 import {WORD, type Shared} from './shared.js';

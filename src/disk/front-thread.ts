@@ -1,6 +1,6 @@
 /** The fuse thread: recovers the log, then serves the mount until it is gone. */
 import {parentPort} from 'node:worker_threads';
-import {systemClock} from '../core/clock.js';
+import {threadsClock} from '../core/clock.js';
 import {resourcePaths} from '../core/home.js';
 import {runKernelSession} from '../fuse/kernel-session.js';
 import {createKernelResponder} from '../fuse/responder.js';
@@ -30,7 +30,7 @@ function run(): void {
   const config = readDiskConfig(input.home, input.name);
   const disk = activate({
     files,
-    clock: systemClock,
+    clock: threadsClock,
     config,
     shared,
     acceptImage: input.acceptImage,
@@ -42,7 +42,7 @@ function run(): void {
     const responder = createKernelResponder(input.fuseFd, input.fuseSecondFd);
     const committer = new Committer({
       files,
-      clock: systemClock,
+      clock: threadsClock,
       shared,
       responder,
       onFailure: (errno) => {
@@ -51,14 +51,14 @@ function run(): void {
     });
     const front = new Front({
       files,
-      clock: systemClock,
+      clock: threadsClock,
       shared,
       disk,
       responder,
       pause: (word, timeoutMs) => {
         Atomics.wait(shared.words, word, shared.get(word), timeoutMs);
       },
-      inline: new InlineCommit(committer, systemClock),
+      inline: new InlineCommit(committer, threadsClock),
       durableWrites: config.resource.durability === 'write',
       statusJson: () => diskStatusJson(config.resource.name, disk.epoch, shared),
       notify: send,

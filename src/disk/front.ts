@@ -14,7 +14,6 @@
 import {assert} from '../core/assert.js';
 import {passCrashPoint} from '../core/crash-points.js';
 import type {Clock} from '../core/clock.js';
-import type {Files} from '../core/files.js';
 import {BLOCK_BYTES} from '../core/limits.js';
 import {MIB} from '../core/units.js';
 import {
@@ -35,37 +34,11 @@ import type {ActiveDisk} from './activation.js';
 import {COUNTER} from './counters.js';
 import type {InlineCommit} from './inline-commit.js';
 import {FrontLog} from './front-log.js';
+import type {FrontNotice, FrontOptions} from './front-options.js';
 import {ParkingLot} from './parking.js';
-import {readBlocks} from './read.js';
-import {COMMAND, WORD, type Shared} from './shared.js';
-
-export interface FrontOptions {
-  readonly files: Files;
-  readonly clock: Clock;
-  readonly shared: Shared;
-  readonly disk: ActiveDisk;
-  readonly responder: Responder;
-  /** Waits for a signal on a word of the shared memory; absent where the thread must not wait. */
-  readonly pause?: (word: number, timeoutMs: number) => void;
-  /** Commits on this thread where nobody else waits; absent: always on the commit thread. */
-  readonly inline?: InlineCommit;
-  /** Every write is durable before it is acknowledged. */
-  readonly durableWrites: boolean;
-  readonly statusJson: () => string;
-  /** To the main thread; rare. */
-  readonly notify: (notice: FrontNotice) => void;
-}
-
-export type FrontNotice =
-  | {readonly kind: 'rotated'; readonly number: number}
-  | {readonly kind: 'parked'}
-  | {readonly kind: 'segments-wanted'}
-  | {readonly kind: 'flush-waits'}
-  | {readonly kind: 'unparked'}
-  | {readonly kind: 'rests'}
-  | {readonly kind: 'log-error'; readonly errno: string}
-  | {readonly kind: 'log-moved'; readonly number: number}
-  | {readonly kind: 'log-defective'; readonly errno: string};
+import {completeBlocks, readBlocks, type BlockReader} from './read.js';
+import {COMMAND, LATENCY_ROW, WORD, type Shared} from './shared.js';
+import {WriteTimer} from './write-timer.js';
 
 /** Memory of the index at which writes wait for replay. */
 const INDEX_BYTES_MAX = 64 * MIB;
@@ -76,12 +49,14 @@ export class Front implements DiskHandler {
   readonly #shared: Shared;
   readonly #disk: ActiveDisk;
   readonly #responder: Responder;
-  readonly #files: Files;
+  readonly #reader: BlockReader;
   readonly #durableWrites: boolean;
   readonly #inline: InlineCommit | undefined;
   readonly #statusJson: () => string;
   readonly #notify: (notice: FrontNotice) => void;
   readonly #parking: ParkingLot;
+  readonly #timer: WriteTimer;
+  readonly #clock: Clock;
   /** For ragged ends of discards and for parked requests. */
   readonly #scratch = Buffer.alloc(WRITE_HEADROOM_BYTES + BLOCK_BYTES + WRITE_TAILROOM_BYTES);
   readonly #positions = new Float64Array(WRITE_BATCH_COUNT_MAX);
@@ -93,14 +68,17 @@ export class Front implements DiskHandler {
     this.#shared = options.shared;
     this.#disk = options.disk;
     this.#responder = options.responder;
-    this.#files = options.files;
     this.#durableWrites = options.durableWrites;
     this.#inline = options.inline;
     this.#statusJson = options.statusJson;
     this.#notify = options.notify;
     this.#sizeBytes = options.disk.diskSizeBytes;
     this.log = new FrontLog(options);
+    this.#reader = (offset, length, target, targetOffset) =>
+      readBlocks(options.files, options.disk, this.log, offset, length, target, targetOffset);
     this.#parking = new ParkingLot(options.shared, options.clock);
+    this.#timer = new WriteTimer(options.shared, options.clock);
+    this.#clock = options.clock;
   }
 
   sizeBytes(): number {
@@ -125,7 +103,7 @@ export class Front implements DiskHandler {
     this.#inline?.noteRequest(this.#shared.waitingCount);
     this.#count(COUNTER.reads, 1);
     this.#count(COUNTER.readBytes, length);
-    return readBlocks(this.#files, this.#disk, this.log, offset, length, target, targetOffset);
+    return this.#reader(offset, length, target, targetOffset);
   }
 
   write(
@@ -142,13 +120,20 @@ export class Front implements DiskHandler {
       return this.#parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
     }
 
-    const result = this.#tryWrite(offset, length, request, payloadOffset);
-    if (result === NO_ROOM) {
-      return this.#parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
+    if (this.#durableWrites) {
+      const sinceMs = this.#clock.monotonicMs();
+      const result = this.#tryWrite(offset, length, request, payloadOffset);
+      if (result === 0) return this.#awaitDurable(uniqueLow, uniqueHigh, length, sinceMs);
+      if (result !== NO_ROOM) return result;
+    } else {
+      const beganMs = this.#timer.begin(1);
+      const result = this.#tryWrite(offset, length, request, payloadOffset);
+      if (result === 0) this.#timer.end(beganMs);
+      else this.#timer.drop(1);
+      if (result !== NO_ROOM) return result;
     }
 
-    if (result !== 0) return result;
-    return this.#durableWrites ? this.#awaitDurable(uniqueLow, uniqueHigh, length) : 0;
+    return this.#parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
   }
 
   writeBatch(batch: WriteBatch): boolean {
@@ -158,7 +143,12 @@ export class Front implements DiskHandler {
     const {count, offsets, lengths} = batch;
     this.#inline?.noteRequest(this.#shared.waitingCount);
     assert(count <= this.#positions.length, 'a batch within WRITE_BATCH_COUNT_MAX');
-    if (!this.log.appendWrites(batch, this.#positions)) return false;
+    const beganMs = this.#timer.begin(count);
+    if (!this.log.appendWrites(batch, this.#positions)) {
+      this.#timer.drop(count);
+      return false;
+    }
+
     for (let at = 0; at < count; at += 1) {
       const block = (offsets[at] ?? 0) / BLOCK_BYTES;
       this.#disk.index.put(block, (lengths[at] ?? 0) / BLOCK_BYTES, this.#positions[at] ?? 0);
@@ -167,21 +157,31 @@ export class Front implements DiskHandler {
     this.#count(COUNTER.writes, count);
     this.#count(COUNTER.writtenBytes, batch.payloadBytes);
     if (count > 1) this.#count(COUNTER.gatheredWrites, count);
+    this.#timer.end(beganMs);
     return true;
   }
 
   flush(uniqueLow: number, uniqueHigh: number): number {
     this.#count(COUNTER.flushes, 1);
     if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
-    if (this.#shared.flushLimit >= this.log.position) return 0;
+    if (this.#shared.flushLimit >= this.log.position) {
+      this.#shared.noteLatency(LATENCY_ROW.frontFlush, 0);
+      return 0;
+    }
+
+    const sinceMs = this.#clock.monotonicMs();
     // Replicas have to confirm it, and nothing else is kept waiting for them.
-    if (this.#shared.get(WORD.synchronous) !== 0)
-      return this.#awaitDurable(uniqueLow, uniqueHigh, 0);
-    const {waitingCount} = this.#shared;
-    this.#inline?.noteRequest(waitingCount);
-    // Who waits already is answered first, and by the commit thread.
-    if (waitingCount === 0 && this.#inline?.tryCommit() === true) return 0;
-    return this.#awaitDurable(uniqueLow, uniqueHigh, 0);
+    if (this.#shared.get(WORD.synchronous) === 0) {
+      const {waitingCount} = this.#shared;
+      this.#inline?.noteRequest(waitingCount, sinceMs);
+      // Who waits already is answered first, and by the commit thread.
+      if (waitingCount === 0 && this.#inline?.tryCommit() === true) {
+        this.#shared.noteLatency(LATENCY_ROW.frontFlush, this.#inline.committedAtMs - sinceMs);
+        return 0;
+      }
+    }
+
+    return this.#awaitDurable(uniqueLow, uniqueHigh, 0, sinceMs);
   }
 
   zero(
@@ -206,8 +206,8 @@ export class Front implements DiskHandler {
       return PENDING;
     }
 
-    if (result !== 0) return result;
-    return this.#durableWrites ? this.#awaitDurable(uniqueLow, uniqueHigh, 0) : 0;
+    if (result !== 0 || !this.#durableWrites) return result;
+    return this.#awaitDurable(uniqueLow, uniqueHigh, 0, this.#clock.monotonicMs());
   }
 
   afterRequest(): void {
@@ -245,9 +245,15 @@ export class Front implements DiskHandler {
     counters[counter] = (counters[counter] ?? 0) + amount;
   }
 
-  #awaitDurable(uniqueLow: number, uniqueHigh: number, writtenBytes: number): number {
+  #awaitDurable(
+    uniqueLow: number,
+    uniqueHigh: number,
+    writtenBytes: number,
+    sinceMs: number,
+  ): number {
     const shared = this.#shared;
-    while (!shared.pushWaiting(uniqueLow, uniqueHigh, this.log.position, writtenBytes)) {
+    const target = this.log.position;
+    while (!shared.pushWaiting(uniqueLow, uniqueHigh, target, writtenBytes, sinceMs)) {
       // The commit thread empties the ring; it signals after each round.
       Atomics.wait(shared.words, WORD.frontSignal, shared.get(WORD.frontSignal), 100);
       // After a failed fdatasync it empties nothing before the tail has moved.
@@ -289,7 +295,9 @@ export class Front implements DiskHandler {
     if (!this.#makeRoom(storedLength)) return this.#refusal();
     let start = payloadOffset - headSkip;
     if (headSkip + tailSkip > 0) {
-      start = this.#complete(offset, length, request, payloadOffset, headSkip, tailSkip);
+      this.#takeReplayed();
+      const around = {headSkip, tailSkip};
+      start = completeBlocks(this.#reader, offset, length, request, payloadOffset, around);
       if (start < 0) return ERRNO.EIO;
     }
 
@@ -314,48 +322,6 @@ export class Front implements DiskHandler {
     this.#count(COUNTER.writes, 1);
     this.#count(COUNTER.writtenBytes, length);
     return 0;
-  }
-
-  /**
-   * Reads what a ragged write leaves of its first and last block, in place around the payload.
-   *
-   * @returns offset of the first whole block in `request`, or -1 where it cannot be read
-   */
-  #complete(
-    offset: number,
-    length: number,
-    request: Buffer,
-    payloadOffset: number,
-    headSkip: number,
-    tailSkip: number,
-  ): number {
-    let start = payloadOffset - headSkip;
-    if (start % 8 !== 0) {
-      // Records begin at multiples of 8 in the log, and so does the header in front of this.
-      start = payloadOffset - BLOCK_BYTES;
-      request.copyWithin(start + headSkip, payloadOffset, payloadOffset + length);
-    }
-
-    this.#takeReplayed();
-    const head = offset - headSkip;
-    const end = offset + length;
-    const files = this.#files;
-    if (
-      headSkip > 0 &&
-      readBlocks(files, this.#disk, this.log, head, headSkip, request, start) !== 0
-    ) {
-      return -1;
-    }
-
-    const behind = start + headSkip + length;
-    if (
-      tailSkip > 0 &&
-      readBlocks(files, this.#disk, this.log, end, tailSkip, request, behind) !== 0
-    ) {
-      return -1;
-    }
-
-    return start;
   }
 
   /** Ragged ends are written as zeros, the whole blocks between them are one record. */
@@ -424,7 +390,7 @@ export class Front implements DiskHandler {
   #unpark(): void {
     for (let first = this.#parking.first(); first; first = this.#parking.first()) {
       if (!this.#restWanted && !this.#parking.mayPass(first)) return;
-      const {kind, offset, length, bytes, uniqueLow, uniqueHigh} = first;
+      const {kind, offset, length, bytes, uniqueLow, uniqueHigh, sinceMs} = first;
       const result =
         kind === 'write'
           ? this.#tryWrite(offset, length, bytes, WRITE_HEADROOM_BYTES)
@@ -433,9 +399,12 @@ export class Front implements DiskHandler {
       this.#parking.dropFirst();
       const writtenBytes = kind === 'write' ? length : 0;
       if (result !== 0) this.#responder.answer(uniqueLow, uniqueHigh, result);
-      else if (this.#durableWrites) this.#awaitDurable(uniqueLow, uniqueHigh, writtenBytes);
-      else if (kind === 'write') this.#responder.answerWrite(uniqueLow, uniqueHigh, length);
-      else this.#responder.answer(uniqueLow, uniqueHigh, 0);
+      else if (this.#durableWrites)
+        this.#awaitDurable(uniqueLow, uniqueHigh, writtenBytes, sinceMs);
+      else if (kind === 'write') {
+        this.#responder.answerWrite(uniqueLow, uniqueHigh, length);
+        this.#timer.endParked(sinceMs);
+      } else this.#responder.answer(uniqueLow, uniqueHigh, 0);
     }
 
     this.#shared.set(WORD.parked, 0);

@@ -29,12 +29,23 @@ export class InlineCommit {
     this.#clock = clock;
   }
 
-  /** A request came in. @param waiting how many flushes were handed over and wait */
-  noteRequest(waiting: number): void {
+  /** When the last commit here ended, until the next request comes; -1: none did. */
+  get committedAtMs(): number {
+    return this.#committedAt;
+  }
+
+  /**
+   * A request came in.
+   *
+   * @param waiting how many flushes were handed over and wait
+   * @param nowMs where the caller has looked at the clock already
+   */
+  noteRequest(waiting: number, nowMs?: number): void {
     if (waiting > 0) {
       this.#remaining = RUN;
     } else if (this.#committedAt >= 0) {
-      if (this.#clock.monotonicMs() - this.#committedAt < AT_ONCE_MS) this.#remaining = RUN;
+      if ((nowMs ?? this.#clock.monotonicMs()) - this.#committedAt < AT_ONCE_MS)
+        this.#remaining = RUN;
       this.#committedAt = -1;
     }
   }

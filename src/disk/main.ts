@@ -23,7 +23,7 @@ import fs from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {inspect} from 'node:util';
 import {assert} from '../core/assert.js';
-import {systemClock} from '../core/clock.js';
+import {threadsClock} from '../core/clock.js';
 import {createFilesFromEnvironment} from '../core/fault-files.js';
 import {helperFromEnvironment} from '../core/fallocate.js';
 import {FUSE_FD, FUSE_SECOND_FD} from '../fuse/mount.js';
@@ -92,7 +92,7 @@ const disk = new DiskProcess({
   holderScript: holderScript(),
   acceptImage,
   files: createFilesFromEnvironment([], helperFromEnvironment(HELPER.front)),
-  clock: systemClock,
+  clock: threadsClock,
   input,
   front,
 });

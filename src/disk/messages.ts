@@ -5,7 +5,7 @@ import type {Severity} from '../core/disk-status.js';
 import type {ErrorDetails} from '../core/errors.js';
 import type {FileIdentity} from '../core/files.js';
 import type {Chain} from '../log/record.js';
-import type {FrontNotice} from './front.js';
+import type {FrontNotice} from './front-options.js';
 import type {RetainedSegment} from './retained.js';
 
 /** Given to each thread as its workerData. */

@@ -78,3 +78,38 @@ function readImage(
   const got = files.read(imageFd, target, targetOffset, length, offset);
   if (got < length) target.fill(0, targetOffset + got, targetOffset + length);
 }
+
+/** Reads bytes of the disk as it is now. @returns 0 or an errno */
+export type BlockReader = (
+  offset: number,
+  length: number,
+  target: Buffer,
+  targetOffset: number,
+) => number;
+
+/**
+ * Reads what a ragged write leaves of its first and last block, in place around the payload.
+ *
+ * @param around bytes in front of the payload in its first block, and behind it in its last
+ * @returns offset of the first whole block in `request`, or -1 where it cannot be read
+ */
+export function completeBlocks(
+  read: BlockReader,
+  offset: number,
+  length: number,
+  request: Buffer,
+  payloadOffset: number,
+  {headSkip, tailSkip}: {readonly headSkip: number; readonly tailSkip: number},
+): number {
+  let start = payloadOffset - headSkip;
+  if (start % 8 !== 0) {
+    // Records begin at multiples of 8 in the log, and so does the header in front of this.
+    start = payloadOffset - BLOCK_BYTES;
+    request.copyWithin(start + headSkip, payloadOffset, payloadOffset + length);
+  }
+
+  if (headSkip > 0 && read(offset - headSkip, headSkip, request, start) !== 0) return -1;
+  const behind = start + headSkip + length;
+  if (tailSkip > 0 && read(offset + length, tailSkip, request, behind) !== 0) return -1;
+  return start;
+}

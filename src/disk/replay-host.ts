@@ -4,7 +4,7 @@ import type {Files} from '../core/files.js';
 import type {OpenSegment, ReplayHost, ReplayRunState} from '../image/replay.js';
 import {decodeSegmentHeader, SEGMENT_HEADER_BYTES} from '../log/segment.js';
 import {COUNTER} from './counters.js';
-import {WORD, type Shared} from './shared.js';
+import {LATENCY_ROW, WORD, type Shared} from './shared.js';
 
 export const REPLAY_STATES: readonly ReplayRunState[] = ['idle', 'running', 'paused', 'failed'];
 
@@ -40,6 +40,9 @@ export function createReplayHost(
       }
 
       shared.replayed.set(from);
+    },
+    noteBatch: (milliseconds) => {
+      shared.noteLatency(LATENCY_ROW.replay, milliseconds);
     },
     setState: (state) => {
       shared.set(WORD.replayState, REPLAY_STATES.indexOf(state));

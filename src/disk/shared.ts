@@ -11,9 +11,11 @@
  *   retain      main     nothing at or above it is recycled: somebody still fetches it
  *   originDurable  main   what the origin of a log that is followed has on stable storage
  *   confirmed   main     everything below is where the mode wants it: with enough replicas
- *   flushes     front -> commit   requests that wait for durability
+ *   flushes     front -> commit   requests that wait for durability, and since when
+ *   latencies   one row for each writer and kind: how often it took how long
  */
 import {assert} from '../core/assert.js';
+import {LATENCY_BUCKET_COUNT, latencyBucketOf} from '../core/latency.js';
 
 const TWO_32 = 2 ** 32;
 const SEGMENT_RING = 8192;
@@ -98,8 +100,27 @@ export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3} as const;
 const CONTROL_WORDS = 128;
 const COUNTER_MAX = 16;
 
-export const SHARED_BYTES =
-  (CONTROL_WORDS + SEGMENT_RING * SEGMENT_WORDS + FLUSH_RING * FLUSH_WORDS) * 4 + COUNTER_MAX * 8;
+/** Rows of latencies: each has one writer. */
+export const LATENCY_ROW = {
+  frontWrite: 0,
+  frontFlush: 1,
+  commitWrite: 2,
+  commitFlush: 3,
+  replay: 4,
+} as const;
+
+export type LatencyRow = (typeof LATENCY_ROW)[keyof typeof LATENCY_ROW];
+
+const LATENCY_ROWS = Object.keys(LATENCY_ROW).length;
+/** The buckets of a row, and behind them the sum in milliseconds. */
+const LATENCY_COLUMNS = LATENCY_BUCKET_COUNT + 1;
+
+const LATENCIES_AT = CONTROL_WORDS * 4 + COUNTER_MAX * 8;
+const SINCE_AT = LATENCIES_AT + LATENCY_ROWS * LATENCY_COLUMNS * 8;
+const SEGMENTS_AT = SINCE_AT + FLUSH_RING * 8;
+const FLUSHES_AT = SEGMENTS_AT + SEGMENT_RING * SEGMENT_WORDS * 4;
+
+export const SHARED_BYTES = FLUSHES_AT + FLUSH_RING * FLUSH_WORDS * 4;
 
 /** A number up to 2^53 in three words: sequence, low, high. One writer, any number of readers. */
 class SharedNumber {
@@ -149,6 +170,8 @@ export interface WaitingRequest {
   uniqueHigh: number;
   target: number;
   writtenBytes: number;
+  /** When it came, on a clock that all threads share. */
+  sinceMs: number;
 }
 
 /** The shared memory of one disk process, in the view of one thread. */
@@ -165,20 +188,19 @@ export class Shared {
   readonly #retain: SharedNumber;
   /** Counters in the order of DISK_COUNTERS; each has one writer. */
   readonly counters: Float64Array;
+  readonly #latencies: Float64Array;
   readonly #segments: Int32Array;
   readonly #flushes: Int32Array;
+  readonly #since: Float64Array;
 
   constructor(memory: SharedArrayBuffer | ArrayBuffer) {
     assert(memory.byteLength >= SHARED_BYTES, 'shared memory has its size');
-    const segmentsAt = CONTROL_WORDS * 4 + COUNTER_MAX * 8;
     this.words = new Int32Array(memory, 0, CONTROL_WORDS);
     this.counters = new Float64Array(memory, CONTROL_WORDS * 4, COUNTER_MAX);
-    this.#segments = new Int32Array(memory, segmentsAt, SEGMENT_RING * SEGMENT_WORDS);
-    this.#flushes = new Int32Array(
-      memory,
-      segmentsAt + SEGMENT_RING * SEGMENT_WORDS * 4,
-      FLUSH_RING * FLUSH_WORDS,
-    );
+    this.#latencies = new Float64Array(memory, LATENCIES_AT, LATENCY_ROWS * LATENCY_COLUMNS);
+    this.#since = new Float64Array(memory, SINCE_AT, FLUSH_RING);
+    this.#segments = new Int32Array(memory, SEGMENTS_AT, SEGMENT_RING * SEGMENT_WORDS);
+    this.#flushes = new Int32Array(memory, FLUSHES_AT, FLUSH_RING * FLUSH_WORDS);
     this.appended = new SharedNumber(this.words, WORD.appended);
     this.durable = new SharedNumber(this.words, WORD.durable);
     this.replayTo = new SharedNumber(this.words, WORD.replayTo);
@@ -230,6 +252,25 @@ export class Shared {
 
   set(word: number, value: number): void {
     Atomics.store(this.words, word, value);
+  }
+
+  /** `count` of what the row is for took this long; for the writer of the row only. */
+  noteLatency(row: LatencyRow, milliseconds: number, count = 1): void {
+    const latencies = this.#latencies;
+    const first = row * LATENCY_COLUMNS;
+    const bucket = first + latencyBucketOf(milliseconds);
+    const sum = first + LATENCY_BUCKET_COUNT;
+    latencies[bucket] = (latencies[bucket] ?? 0) + count;
+    latencies[sum] = (latencies[sum] ?? 0) + milliseconds * count;
+  }
+
+  /** Rows added up: counts by bucket, and behind them the sum in milliseconds. */
+  latencies(...rows: readonly LatencyRow[]): number[] {
+    return Array.from({length: LATENCY_COLUMNS}, (_, column) =>
+      rows.reduce<number>((sum, row) => {
+        return sum + (this.#latencies[row * LATENCY_COLUMNS + column] ?? 0);
+      }, 0),
+    );
   }
 
   /** Wakes whoever waits on a signal word; a wait that begins later returns at once. */
@@ -296,6 +337,7 @@ export class Shared {
     uniqueHigh: number,
     target: number,
     writtenBytes: number,
+    sinceMs: number,
   ): boolean {
     const head = this.get(WORD.flushHead);
     if (this.waitingCount >= FLUSH_RING) return false;
@@ -305,6 +347,7 @@ export class Shared {
     this.#flushes[at + 2] = target | 0;
     this.#flushes[at + 3] = (target / TWO_32) | 0;
     this.#flushes[at + 4] = writtenBytes;
+    this.#since[head & (FLUSH_RING - 1)] = sinceMs;
     this.set(WORD.flushHead, head + 1);
     return true;
   }
@@ -331,6 +374,7 @@ export class Shared {
     request.uniqueHigh = (this.#flushes[at + 1] ?? 0) >>> 0;
     request.target = (this.#flushes[at + 3] ?? 0) * TWO_32 + ((this.#flushes[at + 2] ?? 0) >>> 0);
     request.writtenBytes = this.#flushes[at + 4] ?? 0;
+    request.sinceMs = this.#since[tail & (FLUSH_RING - 1)] ?? 0;
     return true;
   }
 

@@ -1,10 +1,11 @@
 import {DISK_COUNTERS, type DiskCounter, type DiskStatus} from '../core/disk-status.js';
+import type {Latencies, LatencyHistogram} from '../core/latency.js';
 import {formatPosition} from '../core/position.js';
 import {formatChain} from '../log/record.js';
 import {segmentName} from '../log/segment.js';
 import {REPLAY_STATES} from './replay-host.js';
 import type {DiskProcess} from './process.js';
-import {WORD} from './shared.js';
+import {LATENCY_ROW, WORD, type Shared} from './shared.js';
 
 /** Builds the answer to `GET /status` out of the shared memory: no file is touched. */
 export function buildStatus(disk: DiskProcess): DiskStatus {
@@ -62,7 +63,24 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
     counters: Object.fromEntries(
       DISK_COUNTERS.map((name, index) => [name, shared.counters[index] ?? 0]),
     ) as Record<DiskCounter, number>,
+    latencies: latenciesOf(shared),
   };
+}
+
+/** What the threads have counted, by kind. */
+export function latenciesOf(shared: Shared): Latencies {
+  const {frontWrite, frontFlush, commitWrite, commitFlush, replay} = LATENCY_ROW;
+  return {
+    write: histogramOf(shared.latencies(frontWrite, commitWrite)),
+    flush: histogramOf(shared.latencies(frontFlush, commitFlush)),
+    replay: histogramOf(shared.latencies(replay)),
+  };
+}
+
+function histogramOf(row: readonly number[]): LatencyHistogram {
+  const counts = row.slice(0, -1);
+  const end = counts.findLastIndex((count) => count > 0) + 1;
+  return {counts: counts.slice(0, end), sumSeconds: (row.at(-1) ?? 0) / 1000};
 }
 
 function currentFileOf({config, follower}: DiskProcess, number: number): string | null {

@@ -47,6 +47,8 @@ export interface ReplayHost {
   /** Log or index need room: do not wait for more to merge. */
   isForced(): boolean;
   publish(from: number, to: number): void;
+  /** A batch is in the image: so long it took. */
+  noteBatch?(milliseconds: number): void;
   setState(state: ReplayRunState): void;
   report(error: DiskError | undefined): void;
 }
@@ -157,8 +159,10 @@ export class Replayer {
     const wait = this.#waitMs(limit);
     if (wait > 0) return wait;
     this.#host.setState('running');
+    const beganMs = this.#clock.monotonicMs();
     try {
       this.#replay(limit);
+      this.#host.noteBatch?.(this.#clock.monotonicMs() - beganMs);
       this.#host.report(undefined);
       this.#pendingSince = -1;
       return 0;

@@ -2,6 +2,7 @@
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
 import {DiskError} from '../../src/core/errors.js';
+import {disk} from '../daemon/replication/samples.js';
 import {fakeLog, fakeReplay, fakeView} from '../helpers/fake-daemon.js';
 import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
 
@@ -176,6 +177,12 @@ test('resource list shows a line each', async ({node}) => {
   assert.match((await node.run('resource list')).stdout, /web +10 GiB +secondary +attached/u);
   node.daemon.answers.set('GET /v1/resources/web', fakeView('web'));
   assert.match((await node.run('resource show', 'web')).stdout, /set durability +flush/u);
+  const none = {counts: [], sumSeconds: 0};
+  const latencies = {write: {counts: [98, 0, 2], sumSeconds: 0.01}, flush: none, replay: none};
+  node.daemon.answers.set('GET /v1/resources/web', fakeView('web', {disk: disk({latencies})}));
+  const {stdout} = await node.run('resource show', 'web');
+  assert.match(stdout, /write latency +p50 2 µs, p99 12 µs, 100 timed/u);
+  assert.not.match(stdout, /flush latency/u);
 });
 
 test('create-resource takes the size of the disk, as its ancestor did', async ({node}) => {

@@ -4,9 +4,17 @@ import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
 import {openFullScreen, parseKeys} from '../../src/cli/full-screen.js';
 import {plainPaint} from '../../src/cli/paint.js';
-import {compactBytes, renderTop, SORTS, type TopView} from '../../src/cli/render-top.js';
+import {
+  compactBytes,
+  compactLatency,
+  renderTop,
+  SORTS,
+  WIDE_COLUMNS,
+  type TopView,
+} from '../../src/cli/render-top.js';
 import {compareSamples, type TopDocument, type TopSample} from '../../src/cli/top-sample.js';
 import type {DiskStatus} from '../../src/core/disk-status.js';
+import type {Latencies} from '../../src/core/latency.js';
 import {fakeReplica, fakeStatus, fakeStatusDocument, fakeView} from '../helpers/fake-daemon.js';
 import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
 
@@ -38,6 +46,7 @@ const after = sample(3000, {db: fakeDisk(7, 9_000_000), web: fakeDisk(2, 8_388_6
 const document = compareSamples(before, after);
 const view: TopView = {
   ...{sort: 'name', paused: false, offset: 0, columns: 80, lines: 24, isInteractive: false},
+  showsLatency: false,
   paint: plainPaint,
 };
 
@@ -52,6 +61,50 @@ test('rates are differences over the time between; a new disk process has none y
   assert.is(db?.writtenBytesPerSecond, null);
   assert.is(db?.lagSeconds, null);
   assert.is(compareSamples(after, after).resources[1]?.writesPerSecond, null);
+});
+
+const counted = (write: readonly number[]): Latencies => ({
+  write: {counts: write, sumSeconds: 1},
+  flush: {counts: [], sumSeconds: 0},
+  replay: {counts: [], sumSeconds: 0},
+});
+
+test('latency is that of the time between two looks, of the same disk process', () => {
+  // Bucket 8 ends at 1024 us, bucket 13 at 32.8 ms.
+  const old = {...fakeDisk(2, 0), latencies: counted([0, 500])};
+  const now = {
+    ...fakeDisk(2, 0),
+    latencies: counted([0, 500, 0, 0, 0, 0, 0, 0, 98, 0, 0, 0, 0, 2]),
+  };
+  const between = compareSamples(sample(1000, {web: old}), sample(3000, {db: now, web: now}));
+  const [db, web] = between.resources;
+  const {write, flush} = web?.latency ?? {};
+  assert.ok(write != null && write.p50Seconds > 512e-6 && write.p50Seconds <= 1024e-6);
+  assert.ok(write.p99Seconds > 16e-3 && write.p99Seconds <= 33e-3);
+  assert.is(flush, null, 'nothing was flushed');
+  assert.is(db?.latency.write, null, 'another process');
+  assert.is(document.resources[1]?.latency.write, null, 'an older disk process does not count');
+  const narrow = renderTop(between, {...view, showsLatency: true}).split('\n');
+  assert.match(narrow[2] ?? '', /^NAME +STATE +WRITE50 +WRITE99 +FLUSH50 /u);
+  assert.match(narrow[4] ?? '', /^web +P +UpToDate +773us +25ms +- +- +- +-$/u);
+  assert.ok(narrow.slice(2).every((line) => line.length <= 80));
+  const wide = renderTop(between, {...view, columns: WIDE_COLUMNS}).split('\n');
+  assert.match(wide[2] ?? '', /READ\/S .* LAG +WRITE50 .*REPLAY99$/u);
+  assert.ok(wide.every((line) => line.length <= WIDE_COLUMNS));
+});
+
+test('a latency has at most five characters', () => {
+  for (const [seconds, text] of [
+    [undefined, '-'],
+    [3e-6, '3us'],
+    [0.9994e-3, '999us'],
+    [0.9996e-3, '1.0ms'],
+    [0.34, '340ms'],
+    [2.54, '2.5s'],
+    [67, '67s'],
+  ] as const) {
+    assert.is(compactLatency(seconds), text);
+  }
 });
 
 test('a line for each resource in 80 columns, sorted as it is wished', () => {
@@ -129,8 +182,8 @@ for (const end of ['close', 'exit', 'SIGTERM', 'SIGINT', 'SIGHUP']) {
     );
     assert.ok(terminal.isRaw);
     screen.show('one\ntwo');
-    terminal.emit('data', Buffer.from('p\u001B[Cxq'));
-    assert.equal(keys, ['pause', 'right', 'quit']);
+    terminal.emit('data', Buffer.from('p\u001B[Cxlq'));
+    assert.equal(keys, ['pause', 'right', 'latency', 'quit']);
     if (end === 'close') screen.close();
     else terminal.emit(end);
     assert.not(terminal.isRaw);

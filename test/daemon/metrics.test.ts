@@ -127,16 +127,42 @@ test('a counter that an older disk process lacks is left out', async () => {
   assert.is(samples.get('mars_disk_reads_total{resource="web"}'), 0);
 });
 
+test('latency is a histogram: buckets add up, the last is all, with sum and count', async () => {
+  const none = {counts: [], sumSeconds: 0};
+  const write = {counts: [5, 0, 2], sumSeconds: 0.25};
+  const samples = await samplesOf([fakeStatus('web')], {
+    web: disk({latencies: {write, flush: none, replay: none}}),
+    // An older one, which does not count.
+    db: disk(),
+  });
+  const name = 'mars_disk_write_latency_seconds';
+  assert.is(samples.get(`${name}_bucket{resource="web",le="0.000004"}`), 5);
+  assert.is(samples.get(`${name}_bucket{resource="web",le="0.000008"}`), 5);
+  assert.is(samples.get(`${name}_bucket{resource="web",le="0.000016"}`), 7);
+  assert.is(samples.get(`${name}_bucket{resource="web",le="67.108864"}`), 7);
+  assert.is(samples.get(`${name}_bucket{resource="web",le="+Inf"}`), 7);
+  assert.is(samples.get(`${name}_sum{resource="web"}`), 0.25);
+  assert.is(samples.get(`${name}_count{resource="web"}`), 7);
+  assert.is(samples.get('mars_disk_flush_latency_seconds_count{resource="web"}'), 0);
+  assert.is(samples.get('mars_disk_replay_latency_seconds_count{resource="web"}'), 0);
+  assert.not([...samples.keys()].some((key) => /latency.*resource="db"/u.test(key)));
+});
+
 test('names are lower case with one prefix, and each has a help and a type', async () => {
   const status = fakeStatusDocument(fakeStatus('web', {replicas: [fakeReplica('beta')]}));
   const input = {version: '1', startedAt: '2026-11-22T10:00:00Z', status};
-  const {text} = await renderMetrics({...input, disks: new Map([['web', disk()]])});
-  const names = new Set([...parseSamples(text).keys()].map((key) => key.replace(/\{.*/u, '')));
+  const counted = {counts: [1], sumSeconds: 1};
+  const latencies = {write: counted, flush: counted, replay: counted};
+  const disks = new Map([['web', disk({latencies})]]);
+  const {text} = await renderMetrics({...input, disks});
+  const bare = [...parseSamples(text).keys()].map((key) => key.replace(/\{.*/u, ''));
+  const names = new Set(bare.map((key) => key.replace(/_(?:bucket|sum|count)$/u, '')));
   assert.ok(names.size > 20);
   for (const name of names) {
     assert.match(name, /^mars(?:_[a-z]+)+$/u);
     assert.match(text, new RegExp(`^# HELP ${name} \\S`, 'mu'));
-    const type = name.endsWith('_total') ? 'counter' : 'gauge';
+    const isHistogram = name.endsWith('_latency_seconds');
+    const type = isHistogram ? 'histogram' : name.endsWith('_total') ? 'counter' : 'gauge';
     assert.match(text, new RegExp(`^# TYPE ${name} ${type}$`, 'mu'));
   }
 });

@@ -16,6 +16,7 @@ const DOCS = path.join(import.meta.dirname, '..', '..', 'docs');
 
 /** All metrics that there can be, by name. */
 async function knownNames(): Promise<ReadonlySet<string>> {
+  const counted = {counts: [1], sumSeconds: 1};
   const sync = {percent: 50, doneBytes: 5, totalBytes: 10};
   const slot = {node: 'beta', position: '0', bytes: 1, ageSeconds: 1, at: ''};
   const base = fakeStatus('web');
@@ -26,9 +27,14 @@ async function knownNames(): Promise<ReadonlySet<string>> {
   const {text} = await renderMetrics({
     ...{version: '1', startedAt: '2026-11-22T10:00:00Z'},
     status: fakeStatusDocument({...base, log, replicas: [fakeReplica('beta', {sync})]}),
-    disks: new Map([['web', disk()]]),
+    disks: new Map([['web', disk({latencies: {write: counted, flush: counted, replay: counted}})]]),
   });
-  return new Set([...text.matchAll(/^# TYPE (\S+) /gmu)].map(([, name = '']) => name));
+  const names = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gmu)].flatMap(([, name = '', type]) =>
+    type === 'histogram'
+      ? ['', '_bucket', '_sum', '_count'].map((part) => `${name}${part}`)
+      : [name],
+  );
+  return new Set(names);
 }
 
 for (const file of ['monitoring/alert-rules.yml', 'monitoring/grafana.json', 'OPERATING.md']) {

@@ -31,6 +31,8 @@ export interface RigOptions {
   readonly segmentBytes?: number;
   readonly alignmentBytes?: number;
   readonly durability?: 'flush' | 'write';
+  /** The front commits by itself where nobody else waits. */
+  readonly inline?: boolean;
   /** From where a peer still fetches the log. */
   readonly retainFrom?: number;
 }
@@ -62,12 +64,14 @@ export class Rig {
   retainFrom: number;
   readonly #request = Buffer.alloc(WRITE_HEADROOM_BYTES + REQUEST_BYTES_MAX + WRITE_TAILROOM_BYTES);
   readonly #random: Random;
+  readonly #inline: boolean;
   #unique = 0;
   #stamp = 0;
 
   constructor(options: RigOptions = {}) {
     const {seed = 1, sizeBytes = 2 ** 20, segmentBytes = 128 * 1024} = options;
     this.#random = createRandom(seed);
+    this.#inline = options.inline ?? false;
     this.retainFrom = options.retainFrom ?? Infinity;
     this.files = new SimDisk({random: this.#random});
     this.model = Buffer.alloc(sizeBytes);
@@ -98,6 +102,7 @@ export class Rig {
       config: this.config,
       random: (size) => Buffer.from(Array.from({length: size}, () => this.#random() * 256)),
       batchBytes: 2 ** 30,
+      inline: this.#inline,
       retainFrom: this.retainFrom,
       note: (text) => {
         this.notes.push(text);

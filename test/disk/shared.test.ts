@@ -1,10 +1,16 @@
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {Worker} from 'node:worker_threads';
-import {Shared, SHARED_BYTES, WORD, type WaitingRequest} from '../../src/disk/shared.js';
+import {
+  LATENCY_ROW,
+  Shared,
+  SHARED_BYTES,
+  WORD,
+  type WaitingRequest,
+} from '../../src/disk/shared.js';
 
 function emptyRequest(): WaitingRequest {
-  return {uniqueLow: 0, uniqueHigh: 0, target: 0, writtenBytes: 0};
+  return {uniqueLow: 0, uniqueHigh: 0, target: 0, writtenBytes: 0, sinceMs: 0};
 }
 
 test('numbers up to 2^53 come back whole, each word by itself', () => {
@@ -32,6 +38,21 @@ test('no two fields lie over each other', () => {
   }
 
   shared.counters.fill(-1);
+  for (const row of Object.values(LATENCY_ROW)) {
+    for (let milliseconds = 0.001; milliseconds < 1e7; milliseconds *= 2) {
+      shared.noteLatency(row, milliseconds, row + 1);
+    }
+  }
+
+  while (shared.pushWaiting(7, 7, 7, 7, 7)) assert.ok(shared.waitingCount <= 2048);
+  shared.pushSegment(1, 2, 3);
+  assert.ok(shared.counters.every((value) => value === -1));
+  for (const row of Object.values(LATENCY_ROW)) {
+    const counted = shared.latencies(row).slice(0, -1);
+    assert.ok(counted.every((value) => value > 0 && value % (row + 1) === 0));
+  }
+
+  for (const word of [WORD.flushHead, WORD.segmentEnd, WORD.currentNumber]) shared.set(word, 0);
   assert.is(shared.get(WORD.appended), 0);
   assert.ok(shared.words.every((word) => word === 0));
 });
@@ -74,7 +95,8 @@ test('requests wait in order, wrap, and are refused where the ring is full', () 
   let pushed = 0;
   let popped = 0;
   for (let round = 0; round < 5; round += 1) {
-    while (shared.pushWaiting(0xfffffff0 + (pushed % 16), pushed, pushed * 2 ** 33, pushed)) {
+    const low = (): number => 0xfffffff0 + (pushed % 16);
+    while (shared.pushWaiting(low(), pushed, pushed * 2 ** 33, pushed, pushed / 8)) {
       pushed += 1;
     }
 
@@ -86,6 +108,7 @@ test('requests wait in order, wrap, and are refused where the ring is full', () 
         uniqueHigh: popped,
         target: popped * 2 ** 33,
         writtenBytes: popped,
+        sinceMs: popped / 8,
       });
       shared.popWaiting();
       popped += 1;
@@ -101,7 +124,7 @@ test('the ring goes on where its counters wrap at 2^31', () => {
   for (const word of [WORD.flushHead, WORD.flushTail]) shared.set(word, 2 ** 31 - 3);
   const request = emptyRequest();
   for (let unique = 1; unique <= 6; unique += 1) {
-    assert.ok(shared.pushWaiting(unique, 0, 8, 0));
+    assert.ok(shared.pushWaiting(unique, 0, 8, 0, 0));
     assert.is(shared.waitingCount, unique);
   }
 

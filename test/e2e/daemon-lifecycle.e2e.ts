@@ -6,6 +6,7 @@ import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import type {ReplayView, ResourceView} from '../../src/control/api.js';
+import {countOf} from '../../src/core/latency.js';
 import {detachLoop, listLoopDevices} from '../../src/daemon/loop-devices.js';
 import {attachLoop} from '../helpers/loops.js';
 import {run, until} from '../helpers/run.js';
@@ -64,6 +65,34 @@ test('secondary is refused while the device is mounted or open, and says by whom
   assert.not(fs.existsSync(path.join(node.home, 'dev/busy')));
   assert.is((await node.status('busy')).image, null);
   await node.mars('resource', 'delete', 'busy', '--yes');
+});
+
+test('what an application writes and flushes is counted with its latency', async () => {
+  await node.disk('timed', '64M');
+  const fd = fs.openSync(node.imageFile('timed'), 'r+');
+  try {
+    for (let block = 0; block < 40; block += 1) {
+      fs.writeSync(fd, Buffer.alloc(4096, block), 0, 4096, block * 4096);
+      if (block % 4 === 3) fs.fdatasyncSync(fd);
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+
+  await node.mars('wait', 'timed', 'replayed', '--timeout', '60');
+  const {disk} = await node.json<ResourceView>('resource', 'show', 'timed');
+  if (disk?.latencies === undefined) throw new Error('the disk process counts');
+  const {write, flush, replay} = disk.latencies;
+  const writes = countOf(write);
+  assert.ok(writes > 36 && writes <= disk.counters.writes, `${writes} of 40 writes`);
+  assert.ok(countOf(flush) >= 10);
+  assert.ok(countOf(replay) >= 1);
+  for (const {sumSeconds} of [write, flush, replay]) {
+    assert.ok(sumSeconds > 0 && sumSeconds < 600, `${sumSeconds} s`);
+  }
+
+  await node.mars('secondary', 'timed');
+  await node.mars('resource', 'delete', 'timed', '--yes');
 });
 
 test('a loop device that somebody opens in the last moment stays as it was', async () => {

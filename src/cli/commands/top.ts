@@ -6,7 +6,7 @@ import {connectDaemon, type Daemon} from '../daemon.js';
 import {renderFailure, toDiskError} from '../failure.js';
 import {openFullScreen, type FullScreen} from '../full-screen.js';
 import {choosePaint} from '../paint.js';
-import {renderTop, SORTS, type Sort, type TopView} from '../render-top.js';
+import {renderTop, SORTS, WIDE_COLUMNS, type Sort, type TopView} from '../render-top.js';
 import {compareSamples, takeSample, type TopDocument, type TopSample} from '../top-sample.js';
 import {WIDTH} from '../wrap-text.js';
 
@@ -16,8 +16,10 @@ const LINES = 24;
 export default class Top extends MarsCommand {
   static override description =
     'On a terminal a full screen: q ends, p pauses, left and right choose the column to sort by, ' +
-    'up and down scroll. Elsewhere one snapshot. P and S are the roles, a small p one that is not ' +
-    'as it is wished; LAG is that of the worst replica.';
+    'up and down scroll; where there is no room for all columns, l shows latency in the place of ' +
+    'throughput. Elsewhere one snapshot. P and S are the roles, a small p one that is not ' +
+    'as it is wished; LAG is that of the worst replica; WRITE50 is the time within which half of the ' +
+    'writes were answered, WRITE99 that of 99 in 100.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --interval 5 --json',
@@ -53,7 +55,12 @@ export default class Top extends MarsCommand {
     const before = await takeSample(daemon);
     await pause(intervalMs);
     const document = compareSamples(before, await takeSample(daemon));
-    const view = {...viewOf(flags.sort), columns: 120, lines: Infinity, isInteractive: false};
+    const view = {
+      ...viewOf(flags.sort),
+      columns: WIDE_COLUMNS,
+      lines: Infinity,
+      isInteractive: false,
+    };
     this.log(renderTop(document, view));
     return document;
   }
@@ -61,7 +68,7 @@ export default class Top extends MarsCommand {
 
 function viewOf(sort: Sort): TopView {
   return {
-    ...{sort, paused: false, offset: 0, isInteractive: true},
+    ...{sort, paused: false, offset: 0, isInteractive: true, showsLatency: false},
     columns: process.stdout.columns || WIDTH,
     lines: process.stdout.rows || LINES,
     paint: choosePaint(process.stdout),
@@ -83,6 +90,7 @@ async function watchTop(daemon: Daemon, intervalMs: number, sort: Sort): Promise
   const screen = openFullScreen(process.stdin, process.stdout, (key) => {
     if (key === 'quit') ended.abort();
     else if (key === 'pause') view = {...view, paused: !view.paused};
+    else if (key === 'latency') view = {...view, showsLatency: !view.showsLatency};
     else if (key === 'up' || key === 'down') view = scrolled(view, document, key);
     else view = {...view, sort: nextSort(view.sort, key === 'right' ? 1 : -1)};
     draw(screen);
