@@ -79,8 +79,10 @@ test('what an application writes and flushes is counted with its latency', async
     fs.closeSync(fd);
   }
 
-  await node.mars('wait', 'timed', 'replayed', '--timeout', '60');
-  const {disk} = await node.json<ResourceView>('resource', 'show', 'timed');
+  const show = () => node.json<ResourceView>('resource', 'show', 'timed');
+  const isReplayed = async () => (await show()).disk?.replay.backlogBytes === 0;
+  await until(isReplayed, 60_000, 'all is in the image');
+  const {disk} = await show();
   if (disk?.latencies === undefined) throw new Error('the disk process counts');
   const {write, flush, replay} = disk.latencies;
   const writes = countOf(write);
