@@ -8,18 +8,22 @@ import {parseArgs} from 'node:util';
 import {freeLoopCount} from '../test/helpers/loops.js';
 import {TempHome} from '../test/helpers/temp-home.js';
 import {LIMIT_ROWS, fill, type LimitContext} from './limits.js';
+import {runIdleBench} from './idle.js';
 import {PROBE_NAMES, runReplicationBench} from './replication/run.js';
 import {startNbdfuse, type Peer} from './peers.js';
 import {renderTables, saveReport, type LimitResult, type RowResult} from './report.js';
 import {ROWS, type Row, type RunSettings} from './rows.js';
 import {loopSubject, marsSubject, rawSubject, type Bed, type Subject} from './subject.js';
 
-const HELP = `usage: npm run bench -- disk|replication [options]
+const HELP = `usage: npm run bench -- disk|replication|idle [options]
   --reps N     repetitions, of which the median counts (3)
   --quick      short runs and small amounts: to try the bench, not to quote
   --only TEXT  rows whose name contains TEXT, comma-separated
   --peers      nbdkit and nbdfuse as well (bin/setup --peers installs them)
   --driver D   FUSE driver: kernel or fuse-native
+  --resources N  of idle: how many are attached (20)
+  --alone      of idle: no other nodes with replicas
+  --seconds N  of idle: for how long nothing is done (60)
   --save       write bench/results/ and bench/RESULTS.md
 rows: ${[...ROWS, ...LIMIT_ROWS].map(({name}) => name).join(' ')}
 replication: ${PROBE_NAMES.join(' ')}
@@ -36,6 +40,9 @@ const {values, positionals} = parseArgs({
     only: {type: 'string', default: ''},
     peers: {type: 'boolean', default: false},
     driver: {type: 'string', default: 'auto'},
+    resources: {type: 'string', default: '20'},
+    alone: {type: 'boolean', default: false},
+    seconds: {type: 'string', default: '60'},
     save: {type: 'boolean', default: false},
     help: {type: 'boolean', default: false},
   },
@@ -49,6 +56,12 @@ async function main(): Promise<number> {
     const {quick, save, only} = values;
     if (process.getuid?.() !== 0) throw new Error('the bench needs root');
     return runReplicationBench({repetitions, quick, save, only: only.split(',')});
+  }
+
+  const [resources, seconds] = [Number(values.resources), Number(values.seconds)];
+  if (!values.help && positionals.join() === 'idle' && resources >= 1 && seconds >= 1) {
+    if (process.getuid?.() !== 0) throw new Error('the bench needs root');
+    return runIdleBench({resources, replicas: !values.alone, seconds});
   }
 
   if (values.help || !known || !Number.isInteger(repetitions) || repetitions < 1) {

@@ -10,6 +10,14 @@ import type {Daemon} from './daemon.js';
 import {CommandFailure, failureDocument, renderFailure, toDiskError} from './failure.js';
 import {listNames, runTargets, type TargetsDocument} from './targets.js';
 
+/** What a command that takes `all` is for. */
+export interface Targets {
+  readonly daemon: Daemon;
+  /** NAME of a resource, or `all`. */
+  readonly target: string;
+  readonly parallel: boolean;
+}
+
 /** Base of all commands. */
 export abstract class MarsCommand extends Command {
   static override baseFlags = {
@@ -31,14 +39,14 @@ export abstract class MarsCommand extends Command {
   }
 
   /**
-   * Runs `act` for the resource `target`, or for each where it is `all`; then a failure of one
-   * stops no other, and the first failure's exit status is that of the command.
+   * Runs `act` for the resource `target`, or for each where it is `all`, several at the same time
+   * where it is to be parallel; then a failure of one stops no other, and the first failure's exit
+   * status is that of the command.
    *
    * @param list names of all resources; by default those that the daemon has
    */
   protected async forTargets<T>(
-    daemon: Daemon,
-    target: string,
+    {daemon, target, parallel}: Targets,
     act: (name: string) => Promise<T>,
     show: (answer: T) => void,
     list = () => listNames(daemon),
@@ -51,7 +59,7 @@ export abstract class MarsCommand extends Command {
 
     let failure: CommandFailure | undefined;
     const names = await list();
-    const document = await runTargets(names, act, show, (name, error) => {
+    const document = await runTargets({names, parallel}, act, show, (name, error) => {
       const shown = toDiskError(error);
       this.logToStderr(`${name}:\n${renderFailure(shown)}`);
       failure ??= new CommandFailure(shown);

@@ -23,11 +23,18 @@ export interface Daemon {
   lines(path: string): AsyncGenerator<EventLine>;
 }
 
-/** Nothing is opened before the first call. */
-export function connectDaemon(home: string): Daemon {
+/**
+ * Nothing is opened before the first call.
+ *
+ * @param host another node, which the daemon here asks instead; it answers what is safe from afar
+ */
+export function connectDaemon(home: string, host?: string): Daemon {
   const socket = homePaths(home).daemonSocket;
   const call = <T>(rest: Omit<Call, 'socket' | 'unreachable'>): Promise<T> =>
-    callSocket<T>({...rest, socket, unreachable: 'DAEMON_UNREACHABLE'}).catch((error: unknown) => {
+    callSocket<T>({
+      ...{...rest, path: pathFor(host, rest.path)},
+      ...{socket, unreachable: 'DAEMON_UNREACHABLE'},
+    }).catch((error: unknown) => {
       throw explainUnreachable(error, home);
     });
   return {
@@ -42,6 +49,11 @@ export function connectDaemon(home: string): Daemon {
       call({method: 'DELETE', path, body, timeoutMs: timeoutSeconds * 1000 + GRACE_MS}),
     lines: (path) => readLines(socket, path, home),
   };
+}
+
+function pathFor(host: string | undefined, path: string): string {
+  if (host === undefined) return path;
+  return path.replace('/v1/', `/v1/hosts/${encodeURIComponent(host)}/`);
 }
 
 /** Path of a resource in the control API; `rest` begins with a slash or is empty. */

@@ -1,13 +1,13 @@
 import {MarsCommand} from './base-command.js';
 import {connectDaemon} from './daemon.js';
-import {optionalTargetArgument, timeoutFlag} from './options.js';
+import {optionalTargetArgument, parallelFlag, timeoutFlag} from './options.js';
 import type {TargetsDocument} from './targets.js';
 import {waitFor, type WaitDocument} from './wait-for.js';
 
 /** A command of MARS that waits for one condition, of all resources where none is named. */
 export abstract class OldWaitCommand extends MarsCommand {
   static override args = {name: optionalTargetArgument};
-  static override flags = {timeout: timeoutFlag(60)};
+  static override flags = {parallel: parallelFlag, timeout: timeoutFlag(60)};
   static override hidden = true;
 
   /** What `mars wait NAME` calls it. */
@@ -19,8 +19,7 @@ export abstract class OldWaitCommand extends MarsCommand {
     const daemon = connectDaemon(flags.home);
     const deadlineMs = performance.now() + flags.timeout * 1000;
     return this.forTargets(
-      daemon,
-      args.name ?? 'all',
+      {daemon, target: args.name ?? 'all', parallel: flags.parallel},
       (name) =>
         waitFor({
           ...{daemon, name, condition, deadlineMs},

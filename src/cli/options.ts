@@ -34,6 +34,18 @@ export const optionalTargetArgument = Args.string({
   parse: (input) => Promise.resolve(checkTarget(input)),
 });
 
+/** `--host NODE`: the daemon here passes the question on. */
+export const hostFlag = Flags.string({
+  description: 'ask, or act for, this other node of the cluster',
+  helpValue: 'NODE',
+  parse: (input) => Promise.resolve(checkName('node', input)),
+});
+
+export const parallelFlag = Flags.boolean({
+  description: 'with all: several resources at the same time',
+  default: false,
+});
+
 /** `--branch ID` of a branch that is kept. */
 export const branchFlag = Flags.string({
   description: 'the branch, as mars fork show lists it; not needed where there is only one',

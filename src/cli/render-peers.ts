@@ -1,7 +1,7 @@
-import type {PeerList, PeerView} from '../control/peer-api.js';
+import type {PeerList, PeerRemoveDocument, PeerView} from '../control/peer-api.js';
 import {formatBytes} from '../core/units.js';
 import {renderTable} from './table.js';
-import {formatSince} from './times.js';
+import {formatSeconds, formatSince} from './times.js';
 
 /** The members of the cluster, for people. */
 export function renderPeers(list: PeerList, nowMs: number): string {
@@ -23,8 +23,38 @@ export function renderPeers(list: PeerList, nowMs: number): string {
     '',
     ...renderTable(['NODE', 'LINK', 'ADDRESS', 'LIMIT', 'COMPRESSION', 'SINCE'], rows),
   );
-  for (const {name, error} of list.members) {
+  for (const {name, error, clockOffsetSeconds, isClockSkewed} of list.members) {
+    if (isClockSkewed === true && clockOffsetSeconds != null) {
+      const side = clockOffsetSeconds > 0 ? 'ahead of' : 'behind';
+      const time = formatSeconds(Math.abs(clockOffsetSeconds));
+      lines.push(`${name}: its clock is ${time} ${side} the one here (CLOCK_SKEW)`);
+    }
+
     if (error !== null) lines.push(`${name}: ${error.message} (${error.code})`);
+  }
+
+  return lines.join('\n');
+}
+
+/** What it means that a node is no member any more, or would be none. */
+export function renderPeerRemoval(document: PeerRemoveDocument): string {
+  const {name, dryRun, told = [], untold, replicas = []} = document;
+  const [would, will] = dryRun ? ['would be', 'would '] : ['is', ''];
+  const lines = [`${name} ${would} no member any more; its own files stay as they are`];
+  if (told.length > 0) lines.push(`told of it ${dryRun ? 'at once' : 'now'}: ${told.join(', ')}`);
+  if (untold.length > 0) {
+    lines.push(`not reached, ${will}hear${dryRun ? '' : 's'} of it later: ${untold.join(', ')}`);
+  }
+
+  for (const {name: resource, role, state, others} of replicas) {
+    const rest = others.length === 0 ? 'nobody else has it' : `left: ${others.join(', ')}`;
+    const lost = dryRun ? 'would be cut off' : 'is cut off';
+    lines.push(`${resource}: its replica there (${role}, ${state}) ${lost}; ${rest}`);
+    if (role === 'primary') {
+      lines.push(
+        `  it is primary there: nobody ${dryRun ? 'would get' : 'gets'} what is written to it any more`,
+      );
+    }
   }
 
   return lines.join('\n');
@@ -36,5 +66,6 @@ export function renderPeer(view: PeerView): string {
     view.bandwidthLimit === null ? 'no bandwidth limit' : `${formatBytes(view.bandwidthLimit)}/s`;
   const packing =
     view.compression === 'none' ? 'no compression' : `compression ${view.compression}`;
+  if (view.remoteControl !== undefined) return `${view.name}: remote-control ${view.remoteControl}`;
   return `${view.name}: address ${view.address ?? 'none'}, ${limit}, ${packing}`;
 }

@@ -1,4 +1,4 @@
-/** `all` in the place of NAME: one resource after the other, one failure stops no other. */
+/** `all` in the place of NAME: one resource after the other, or several at a time; no failure stops another. */
 import type {ResourceList} from '../control/api.js';
 import type {Daemon} from './daemon.js';
 import {toDiskError, failureBody, type FailureBody} from './failure.js';
@@ -15,31 +15,43 @@ export async function listNames(daemon: Daemon): Promise<string[]> {
   return resources.map((resource) => resource.name);
 }
 
+/** At the same time: more would only wait for each other in the daemon. */
+const PARALLEL_MAX = 8;
+
 /**
- * Runs `act` for each name.
+ * Runs `act` for each name; the document has the answers in the order of the names.
  *
  * @param done is told of every answer as it comes
  * @param failed is told of every failure as it comes
  */
 export async function runTargets<T>(
-  names: readonly string[],
+  {names, parallel}: {readonly names: readonly string[]; readonly parallel: boolean},
   act: (name: string) => Promise<T>,
   done: (answer: T) => void,
   failed: (name: string, error: unknown) => void,
 ): Promise<TargetsDocument<T>> {
-  const resources: T[] = [];
-  const errors: {name: string; error: FailureBody}[] = [];
-  for (const name of names) {
-    try {
-      // In order: two roles that change at once would only race for loop devices.
-      const answer = await act(name);
-      resources.push(answer);
-      done(answer);
-    } catch (error) {
-      errors.push({name, error: failureBody(toDiskError(error))});
-      failed(name, error);
+  const answers = new Map<string, T>();
+  const errors = new Map<string, FailureBody>();
+  const left = [...names];
+  const work = async (): Promise<void> => {
+    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+      try {
+        const answer = await act(name);
+        answers.set(name, answer);
+        done(answer);
+      } catch (error) {
+        errors.set(name, failureBody(toDiskError(error)));
+        failed(name, error);
+      }
     }
-  }
-
-  return {schema: 1, resources, errors};
+  };
+  // One after the other where nothing else is said: what is printed is then in order, too.
+  await Promise.all(Array.from({length: parallel ? PARALLEL_MAX : 1}, work));
+  const inOrder = <V>(map: ReadonlyMap<string, V>): (readonly [string, V])[] =>
+    names.flatMap((name) => (map.has(name) ? [[name, map.get(name) as V] as const] : []));
+  return {
+    schema: 1,
+    resources: inOrder(answers).map(([, answer]) => answer),
+    errors: inOrder(errors).map(([name, error]) => ({name, error})),
+  };
 }

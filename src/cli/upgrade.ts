@@ -181,7 +181,7 @@ async function renewAll(options: UpgradeOptions): Promise<TargetsDocument<RenewR
   const body: RoleRequest = {timeoutSeconds};
   let broken: string | undefined;
   return runTargets(
-    await listNames(daemon),
+    {names: await listNames(daemon), parallel: false},
     (name) => {
       if (broken !== undefined) {
         const text = `${name} goes on with its old version, as ${broken} did not come up with the new one`;

@@ -43,6 +43,7 @@
  * Branches of a fork: control/fork-api.ts. Restarts and the port for metrics: control/daemon-api.ts.
  * Moving to another node: control/move-api.ts.
  * Members of the cluster, `/v1/peers`: control/peer-api.ts.
+ * `/v1/hosts/NODE/...` is the same of another node, as far as it is safe from afar: daemon/remote.ts.
  */
 import type {FuseDriverWish} from '../core/home.js';
 import type {ForkBranch, ForkLoss} from './fork-api.js';

@@ -10,6 +10,7 @@
  *   GET    /peer, Upgrade: mars-peer                  -> a connection of a peer (mars peer-stdio)
  */
 import type {PackingWish} from '../core/packing-names.js';
+import type {RemoteControl} from '../core/remote-control.js';
 
 export interface InviteRequest {
   readonly validSeconds: number;
@@ -58,6 +59,12 @@ export interface PeerView {
   readonly lastHeardAt: string | null;
   /** Why the last call failed. */
   readonly error: {readonly code: string; readonly message: string} | null;
+  /** How far its clock is ahead of the one here; null: not known. Absent where an older daemon answers. */
+  readonly clockOffsetSeconds?: number | null;
+  /** By so much that it is to be looked at: CLOCK_SKEW. */
+  readonly isClockSkewed?: boolean;
+  /** Of this node only: what the others may do here with `--host`. */
+  readonly remoteControl?: RemoteControl;
 }
 
 export interface PeerList {
@@ -74,6 +81,8 @@ export interface PeerList {
 export interface PeerRemoveRequest {
   /** Also where it has replicas. */
   readonly force: boolean;
+  /** Only tells what would be done, and lost. */
+  readonly dryRun?: boolean;
 }
 
 export interface PeerLeaveRequest extends PeerRemoveRequest {
@@ -83,6 +92,20 @@ export interface PeerLeaveRequest extends PeerRemoveRequest {
 export interface PeerRemoveDocument {
   readonly schema: 1;
   readonly name: string;
-  /** Nodes that could not be told now; they hear of it from other members. */
+  readonly dryRun: boolean;
+  /** Members that are, or would be, told. */
+  readonly told: readonly string[];
+  /** Nodes that could not be told now; they hear of it from other members. Of a dry run: do not answer. */
   readonly untold: readonly string[];
+  /** Replicas of the node, as last heard: the others do not follow them, nor serve them, any more. */
+  readonly replicas: readonly RemovedReplica[];
+}
+
+/** A replica on a node that is, or would be, no member any more. */
+export interface RemovedReplica {
+  readonly name: string;
+  readonly role: 'primary' | 'secondary';
+  readonly state: string;
+  /** Other members that have one. */
+  readonly others: readonly string[];
 }

@@ -22,6 +22,8 @@ export const EVENT_CODES = {
   FORCED_PRIMARY: 'The resource was made primary here by force, without the last primary.',
   TAIL_TAKEN:
     'A primary that came back had less of its own log than a replica, and took it from there first.',
+  CLOCK_RIGHT: 'The clocks of this node and of another one are the same again.',
+  REMOTE_ASKED: 'Another node of the cluster asked this one, with --host, to turn a switch.',
   MOVE_ASKED: 'Another node, which gives up its replica, asks this one to take the next step.',
   ROLE_HANDED: 'The primary role was granted to another node; this one does not resume by itself.',
   ROLE_PRIMARY: 'The resource became primary here: image and device are there.',

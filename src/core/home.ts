@@ -1,5 +1,6 @@
 import {join} from 'node:path';
 import type {ModeChange, ReplicationMode} from './mode.js';
+import type {RemoteControl} from './remote-control.js';
 import type {WhenFull} from './space.js';
 
 /** Default home of the node; its mounts and device links are below /run/mars and /dev/mars. */
@@ -23,6 +24,8 @@ export interface NodeFile {
   readonly syncLimit?: number;
   /** Address of this machine where metrics are served; absent: only on the control socket. */
   readonly metricsListen?: string;
+  /** What members may do here with --host: `off`, `read`, `act`. Absent: act (daemon/remote). */
+  readonly remoteControl?: RemoteControl;
 }
 
 export interface HomePaths {

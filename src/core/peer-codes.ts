@@ -26,6 +26,24 @@ export const PEER_CODES = {
     meaning: 'The other node refused the request.',
     remedy: 'The message has its words; look at the log of its daemon.',
   },
+  CLOCK_SKEW: {
+    exit: 'refused',
+    meaning:
+      'The clocks of two nodes differ by more than a few seconds. No decision depends on that: only the ' +
+      'times of messages, events and logfiles cannot be compared between the nodes.',
+    remedy:
+      'Compare date on the nodes with a clock that is right, and set the one that is wrong; ' +
+      'timedatectl or chronyc tracking says whether anything keeps it. The message goes by itself.',
+  },
+  REMOTE_REFUSED: {
+    exit: 'refused',
+    meaning:
+      'With --host a node can be asked, and its flows paused, resumed, connected and disconnected; this ' +
+      'is more than that, or more than the remote-control of that node allows.',
+    remedy:
+      'Say it on the node itself. There, mars peer set NODE remote-control=off|read|act says what the ' +
+      'others may do.',
+  },
   PEER_UNKNOWN: {
     exit: 'refused',
     meaning: 'The cluster has no member of this name, or the caller is no member.',

@@ -23,7 +23,7 @@ import {PeerService} from './replication/serve.js';
 import {readNode} from './state.js';
 import {canonicalNode} from './places.js';
 import {watchFiles} from './watch-files.js';
-import type {DaemonFacts} from './routes.js';
+import {answer, type DaemonFacts} from './routes.js';
 
 export interface DaemonOptions {
   /** Absolute. */
@@ -101,6 +101,7 @@ async function openDaemon(
       setImmediate(stop);
     },
   };
+  peers.serveControl((request) => answer(node, facts, request));
   const server = await serveControl(node, facts, log);
   context.tell('DAEMON_STARTED', 'info', null, `the daemon ${version} started`, {pid: process.pid});
   const watch = await watchFiles(node);

@@ -20,6 +20,7 @@ import type {Cluster, Member} from '../cluster/members.js';
 import type {PeerCaller} from '../cluster/peer-caller.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import {isObject} from '../core/json-file.js';
+import {clockOffset, isSkewed, skewText, type ClockOffset} from './clock-skew.js';
 import type {Context} from './context.js';
 
 /** How often own facts are looked at, and changes are told. */
@@ -41,9 +42,18 @@ export interface PeerLink {
   /** RFC 3339: since when it is as it is; null: it was never seen. */
   readonly since: string | null;
   readonly lastHeardAt: string | null;
+  /** How far its clock is ahead of the one here; null: it was not told. */
+  readonly clockOffsetSeconds: number | null;
+  /** It is another one, by more than the call took and a few seconds. */
+  readonly isClockSkewed: boolean;
   /** Why the last call failed; null after one that did not. */
   readonly error: {readonly code: string; readonly message: string} | null;
 }
+
+const UNKNOWN_LINK: PeerLink = {
+  ...{up: false, since: null, lastHeardAt: null, clockOffsetSeconds: null},
+  ...{isClockSkewed: false, error: null},
+};
 
 interface Peer {
   /** Versions of facts that it has shown to know, by node. */
@@ -58,6 +68,8 @@ interface Peer {
   calledMs: number;
   failures: number;
   error: DiskError | undefined;
+  clock: ClockOffset | undefined;
+  isSkewed: boolean;
   up: boolean;
   since: string | null;
 }
@@ -112,12 +124,14 @@ export class FactsExchange {
 
   link(memberId: string): PeerLink {
     const peer = this.#peers.get(memberId);
-    if (peer === undefined) return {up: false, since: null, lastHeardAt: null, error: null};
-    const {error} = peer;
+    if (peer === undefined) return UNKNOWN_LINK;
+    const {error, clock} = peer;
     return {
       up: this.#isUp(peer),
       since: peer.since,
       lastHeardAt: peer.heardAt,
+      clockOffsetSeconds: clock === undefined ? null : Math.round(clock.offsetMs / 100) / 10,
+      isClockSkewed: peer.isSkewed,
       error: error === undefined ? null : {code: error.code, message: error.message},
     };
   }
@@ -147,7 +161,8 @@ export class FactsExchange {
   /** @param theirs what the other side knows; undefined: it did not say, and gets all */
   #body(theirs: Versions | undefined): object {
     const {store, cluster} = this.#options;
-    return {...store.news(theirs), members: membersDigest(cluster()), knows: store.versions()};
+    const now = new Date(this.#options.context.clock.wallMs()).toISOString();
+    return {...store.news(theirs), members: membersDigest(cluster()), knows: store.versions(), now};
   }
 
   async #run(): Promise<void> {
@@ -258,7 +273,12 @@ export class FactsExchange {
     // Who does not say what it knows, an older version, is told everything.
     const told = store.versions();
     const sent = this.#body(peer.saysWhatItKnows ? peer.knows : undefined);
+    const sentAt = this.#now();
     const answer = await caller.call<unknown>(member, 'POST', 'facts', sent);
+    if (isObject(answer)) {
+      this.#noteClock(member, peer, clockOffset(sentAt, this.#now(), answer['now']));
+    }
+
     const news = checkNews(answer);
     this.#take(peer, news);
     if (news.knows === undefined) learn(peer, told);
@@ -293,6 +313,8 @@ export class FactsExchange {
         calledMs: -Infinity,
         failures: 0,
         error: undefined,
+        clock: undefined,
+        isSkewed: false,
         up: false,
         since: null,
       };
@@ -312,6 +334,23 @@ export class FactsExchange {
   #isUp(peer: Peer): boolean {
     const now = this.#options.context.clock.monotonicMs();
     return peer.heardMs !== undefined && now - peer.heardMs < LINK_UP_MS;
+  }
+
+  #now(): {readonly wallMs: number; readonly monotonicMs: number} {
+    const {clock} = this.#options.context;
+    return {wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs()};
+  }
+
+  #noteClock({name}: Member, peer: Peer, clock: ClockOffset | undefined): void {
+    if (clock === undefined) return;
+    const {context} = this.#options;
+    const was = peer.isSkewed;
+    peer.clock = clock;
+    peer.isSkewed = isSkewed(clock, was);
+    if (peer.isSkewed === was) return;
+    const details = {peer: name, offsetSeconds: Math.round(clock.offsetMs / 1000)};
+    if (was) context.tell('CLOCK_RIGHT', 'info', null, `${name} has the same time again`, details);
+    else context.tell('CLOCK_SKEW', 'warning', null, skewText(name, clock.offsetMs), details);
   }
 
   #noteLink(member: Member, peer: Peer): void {

@@ -1,7 +1,7 @@
 /** The routes of the control API that are about members of the cluster: control/peer-api.ts. */
 import * as v from 'valibot';
 import {parseAddress} from '../cluster/address.js';
-import type {Member, setMember} from '../cluster/members.js';
+import {memberByName, type Member, type setMember} from '../cluster/members.js';
 import type {
   InviteDocument,
   PeerJoinDocument,
@@ -13,9 +13,12 @@ import {DiskError} from '../core/errors.js';
 import {PACKING_WISHES, packingWishOf, type PackingWish} from '../core/packing-names.js';
 import {parseSize} from '../core/units.js';
 import {PACKINGS_HERE} from '../log/packing.js';
-import type {Peers} from './peers.js';
+import {REMOTE_CONTROLS} from '../core/remote-control.js';
+import type {Peers, Removal} from './peers.js';
+import {remoteControlOf} from './remote.js';
 import {parseBody, SET} from './requests.js';
 import type {Request} from './routes.js';
+import {changeNode} from './state.js';
 
 const VALID_SECONDS_DEFAULT = 3600;
 const VALID_SECONDS_MAX = 30 * 24 * 3600;
@@ -34,10 +37,14 @@ const JOIN = v.strictObject({
     JOIN_SECONDS_DEFAULT,
   ),
 });
-const REMOVE = v.strictObject({force: v.optional(v.boolean(), false)});
+const REMOVE = v.strictObject({
+  force: v.optional(v.boolean(), false),
+  dryRun: v.optional(v.boolean(), false),
+});
 
 const LEAVE = v.strictObject({
   force: v.optional(v.boolean(), false),
+  dryRun: v.optional(v.boolean(), false),
   confirmed: v.optional(v.boolean(), false),
 });
 
@@ -66,14 +73,14 @@ export async function answerPeers(peers: Peers, request: Request): Promise<unkno
   }
 
   if (method === 'POST' && verb === undefined && name === 'leave') {
-    const {force, confirmed} = parseBody(LEAVE, body);
+    const {force, dryRun, confirmed} = parseBody(LEAVE, body);
     const own = peers.context.node.name;
-    if (!confirmed) {
+    if (!confirmed && !dryRun) {
       const text = `${own} would be no member of its cluster any more: say --yes`;
       throw new DiskError('CONFIRM_NEEDED', text, {node: own});
     }
 
-    return {schema: 1, name: own, untold: await peers.leave(force)} satisfies PeerRemoveDocument;
+    return removalOf(own, dryRun, await peers.leave(force, dryRun));
   }
 
   switch (route) {
@@ -81,18 +88,48 @@ export async function answerPeers(peers: Peers, request: Request): Promise<unkno
       return listPeers(peers);
     case 'POST NAME set': {
       const {settings} = parseBody(SET, body);
+      if (Object.hasOwn(settings, 'remote-control')) return setRemoteControl(peers, name, settings);
       return viewOf(peers, peers.set(name, parseChange(settings)));
     }
 
     case 'DELETE NAME': {
-      const {force} = parseBody(REMOVE, body);
-      const untold = await peers.remove(name, force);
-      return {schema: 1, name, untold} satisfies PeerRemoveDocument;
+      const {force, dryRun} = parseBody(REMOVE, body);
+      return removalOf(name, dryRun, await peers.remove(name, force, dryRun));
     }
 
     default:
       throw new DiskError('USAGE', `there is no ${method} /v1/${words.join('/')}`);
   }
+}
+
+function removalOf(name: string, dryRun: boolean, removal: Removal): PeerRemoveDocument {
+  return {schema: 1, name, dryRun, ...removal};
+}
+
+/** Of this node itself: what the others may do here with --host. @throws DiskError KEY_UNKNOWN */
+function setRemoteControl(
+  peers: Peers,
+  name: string,
+  settings: Readonly<Record<string, string>>,
+): PeerView {
+  const {context} = peers;
+  const {'remote-control': value, ...rest} = settings;
+  const wish = REMOTE_CONTROLS.find((each) => each === value);
+  const others = Object.keys(rest);
+  if (name !== context.node.name || others.length > 0 || wish === undefined) {
+    const text =
+      `remote-control is a setting of this node: mars peer set ${context.node.name} ` +
+      `remote-control=${REMOTE_CONTROLS.join('|')}`;
+    throw new DiskError('KEY_UNKNOWN', text, {key: 'remote-control'});
+  }
+
+  const {cluster} = peers;
+  if (cluster === undefined) throw peers.fault ?? new DiskError('BUG', 'no cluster, no reason');
+  const self = memberByName(cluster, name);
+  changeNode(context.paths.home, {remoteControl: wish});
+  context.node = {...context.node, remoteControl: wish};
+  context.tell('PEER_CHANGED', 'info', null, `${name}: remote-control=${wish}`, {peer: name});
+  return viewOf(peers, self);
 }
 
 async function join(
@@ -137,6 +174,10 @@ function viewOf(peers: Peers, member: Member): PeerView {
     since: link.since,
     lastHeardAt: link.lastHeardAt,
     error: link.error,
+    ...(self
+      ? {}
+      : {clockOffsetSeconds: link.clockOffsetSeconds, isClockSkewed: link.isClockSkewed}),
+    ...(self ? {remoteControl: remoteControlOf(peers.context)} : {}),
   };
 }
 

@@ -60,6 +60,8 @@ export interface PeerBackend {
   join(origin: Origin, body: unknown): unknown;
   facts(caller: Member, body: unknown): unknown;
   members(caller: Member, body: unknown): unknown;
+  /** What a member asks of this node with `--host`. */
+  control(caller: Member, body: unknown): unknown;
   /** undefined while nobody serves resources. */
   routes(): PeerRoutes | undefined;
 }
@@ -287,6 +289,7 @@ export class PeerServer {
     if (route === 'GET hello') return this.#backend.hello();
     if (route === 'POST facts') return this.#backend.facts(caller, body);
     if (route === 'POST members') return this.#backend.members(caller, body);
+    if (route === 'POST control') return this.#backend.control(caller, body);
     const routes = this.#backend.routes();
     if (words[0] === 'resources' && routes !== undefined) {
       return routes.call(caller, method, words.slice(1), body, signal);

@@ -19,6 +19,7 @@ import type {PeerCaller} from '../cluster/peer-caller.js';
 import {PeerClient} from '../cluster/peer-client.js';
 import {clusterSchema, PEER_PROTOCOL_VERSION} from '../cluster/peer-protocol.js';
 import type {PeerRoutes} from '../cluster/peer-routes.js';
+import type {PeerRemoveDocument, RemovedReplica} from '../control/peer-api.js';
 import {check} from '../core/check.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import {ClusterState} from './cluster-state.js';
@@ -26,6 +27,8 @@ import type {Context} from './context.js';
 import {FactsExchange, type PeerLink} from './facts-exchange.js';
 import {acceptJoin, checkPeerBody, invite, joinCluster} from './peer-join.js';
 import {PeerServer, type Origin} from './peer-server.js';
+import {fromRemote} from './remote.js';
+import type {Request} from './routes.js';
 
 /** How often `listen` of node.json is compared with what is listened on. */
 const LISTEN_INTERVAL_MS = 2_000;
@@ -47,6 +50,9 @@ interface Parts {
   readonly exchange: FactsExchange;
 }
 
+/** What it means that a node is no member any more. */
+export type Removal = Pick<PeerRemoveDocument, 'told' | 'untold' | 'replicas'>;
+
 /** The other nodes, as this daemon knows and calls them. */
 export class Peers {
   readonly facts: FactStore;
@@ -57,6 +63,7 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #parts: Parts | undefined;
   #routes: PeerRoutes | undefined;
+  #control: ((request: Request) => Promise<unknown>) | undefined;
   #ownResources: () => Promise<readonly ResourceFacts[]> = () => Promise.resolve([]);
   #unreadable: () => readonly string[] = () => [];
   #listening: string | undefined;
@@ -133,6 +140,11 @@ export class Peers {
         const {id, members} = state.cluster;
         return {id, members};
       },
+      control: (caller, body) => {
+        const request = fromRemote(context, caller, body);
+        if (this.#control !== undefined) return this.#control(request);
+        throw new DiskError('PEER_REFUSED', `${context.node.name} is just starting: try again`);
+      },
       routes: () => this.#routes,
     };
   }
@@ -157,6 +169,11 @@ export class Peers {
   /** Who answers requests below `resources/`, and streams. */
   serve(routes: PeerRoutes): void {
     this.#routes = routes;
+  }
+
+  /** Who answers what members ask with `--host`; it was checked before. */
+  serveControl(control: (request: Request) => Promise<unknown>): void {
+    this.#control = control;
   }
 
   /** Where the facts of this node's resources come from; asked every two seconds. */
@@ -205,6 +222,12 @@ export class Peers {
     return this.#use().exchange.link(memberId);
   }
 
+  /** How far the clock of a member is ahead of the one here; undefined: they are the same, or not known. */
+  readonly clockSkewMs = (memberId: string): number | undefined => {
+    const {isClockSkewed, clockOffsetSeconds} = this.link(memberId);
+    return isClockSkewed && clockOffsetSeconds !== null ? 1000 * clockOffsetSeconds : undefined;
+  };
+
   /** Takes over a connection that ssh brought to the control socket. */
   adopt(socket: Duplex): void {
     if (this.#parts === undefined) socket.destroy();
@@ -245,10 +268,10 @@ export class Peers {
   /**
    * Removes a member here, and tells the others and the node itself.
    *
-   * @returns names of those that could not be told; they hear of it from others later
+   * @param dryRun only says what would be
    * @throws DiskError PEER_UNKNOWN, USAGE, PEER_HAS_RESOURCES, STORE_*
    */
-  async remove(name: string, force: boolean): Promise<string[]> {
+  async remove(name: string, force: boolean, dryRun = false): Promise<Removal> {
     const {context} = this.#options;
     const {state} = this.#use();
     const member = memberByName(state.cluster, name);
@@ -263,20 +286,24 @@ export class Peers {
       throw new DiskError('PEER_HAS_RESOURCES', text, {node: name});
     }
 
+    const replicas = this.#replicasOf(member.id);
+    const told = [...state.others()];
+    if (dryRun) return {...this.#reach(told), replicas};
     state.apply((cluster) => removeMember(cluster, member.id));
     context.tell('PEER_REMOVED', 'warning', null, `${name} was removed from the cluster`, {
       peer: name,
     });
-    return this.#tellMembers([...state.others(), member]);
+    const untold = await this.#tellMembers([...state.others(), member]);
+    return {...partOf(told, untold), replicas};
   }
 
   /**
    * Takes this node out of its cluster: the others are told first, so that they know of it.
    *
-   * @returns names of those that could not be told; they hear of it from others later
+   * @param dryRun only says what would be
    * @throws DiskError PEER_HAS_RESOURCES, PEER_UNREACHABLE, STORE_*; it is then as before
    */
-  async leave(force: boolean): Promise<string[]> {
+  async leave(force: boolean, dryRun = false): Promise<Removal> {
     const {context, resources} = this.#options;
     const {state} = this.#use();
     const {name} = context.node;
@@ -288,7 +315,9 @@ export class Peers {
 
     const others = state.others();
     // Alone it is in no cluster that anybody could leave.
-    if (others.length === 0) return [];
+    const replicas = this.#replicasOf(state.selfId);
+    if (others.length === 0) return {told: [], untold: [], replicas};
+    if (dryRun) return {...this.#reach(others), replicas};
     const left = removeMember(state.cluster, state.selfId);
     const untold = await this.#tellMembers(others, left.members);
     if (!force && untold.length === others.length) {
@@ -299,7 +328,25 @@ export class Peers {
     }
 
     state.apply((cluster) => removeMember(cluster, state.selfId));
-    return untold;
+    return {...partOf(others, untold), replicas};
+  }
+
+  /** What a node has, as last heard, and who has the same. */
+  #replicasOf(nodeId: string): RemovedReplica[] {
+    const resources = this.facts.get(nodeId)?.resources ?? [];
+    const others = this.facts.all().filter((each) => each.nodeId !== nodeId);
+    return resources.map(({id, name, role, state}) => ({
+      ...{name, role, state},
+      others: others
+        .filter((each) => each.resources.some((one) => one.id === id))
+        .map((each) => each.name),
+    }));
+  }
+
+  /** Who would hear of it now. */
+  #reach(members: readonly Member[]): Pick<Removal, 'told' | 'untold'> {
+    const silent = members.filter(({id}) => !this.link(id).up).map(({name}) => name);
+    return partOf(members, silent);
   }
 
   /** Sends the list of members. @returns names of those that did not take it */
@@ -394,6 +441,14 @@ export class Peers {
     if (this.#parts !== undefined) return this.#parts;
     throw this.fault ?? new DiskError('BUG', 'there are no peers, and no reason');
   }
+}
+
+function partOf(
+  members: readonly Member[],
+  untold: readonly string[],
+): Pick<Removal, 'told' | 'untold'> {
+  const names = members.map(({name}) => name);
+  return {told: names.filter((name) => !untold.includes(name)), untold};
 }
 
 function brokenCaller(fault: DiskError | undefined): PeerCaller {

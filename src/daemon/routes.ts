@@ -8,6 +8,7 @@ import type {
   ResourceList,
   SyncLimitView,
 } from '../control/api.js';
+import {memberByName} from '../cluster/members.js';
 import type {MetricsListenView, RestartRequest} from '../control/daemon-api.js';
 import {describeDisks, listDisks} from '../control/disk-client.js';
 import {DiskError} from '../core/errors.js';
@@ -27,6 +28,7 @@ import {
 } from './operations.js';
 import {answerPeers} from './peer-control.js';
 import type {Peers} from './peers.js';
+import {toRemote} from './remote.js';
 import {renewDisk} from './renew.js';
 import type {Resource} from './resource.js';
 import {forkDiff} from './replication/fork-diff.js';
@@ -66,6 +68,9 @@ import {
 import {ownUnit} from './service-unit.js';
 import {changeNode} from './state.js';
 import {replayView, resourceView} from './views.js';
+
+/** Less than a command waits for an answer. */
+const HOST_TIMEOUT_MS = 12_000;
 
 /** What a daemon tells of itself, and how it is ended. */
 export interface DaemonFacts {
@@ -117,6 +122,10 @@ export async function answer(
     return answerMetricsListen(node, facts.metricsPort, request);
   }
 
+  if (noun === 'hosts' && name !== undefined) {
+    return answerHost(node, facts, name, {...request, words: verb});
+  }
+
   if (noun === 'peers') return answerPeers(facts.peers, request);
   if (key === 'GET daemon' && name === undefined) return daemonStatus(node, facts);
   if (key === 'POST daemon' && name === 'stop') return stopDaemon(node, facts, request);
@@ -130,6 +139,22 @@ export async function answer(
   if (key === 'GET resources') return listResources(node);
   if (key === 'POST resources') return node.create(parseBody(CREATE, request.body));
   throw noRoute(request);
+}
+
+/** What `--host` asks: of this node itself, or passed on to the member. */
+function answerHost(
+  node: MarsNode,
+  facts: DaemonFacts,
+  host: string,
+  request: Request,
+): Promise<unknown> {
+  const {peers} = facts;
+  if (host === node.context.node.name) return answer(node, facts, request);
+  const {cluster} = peers;
+  if (cluster === undefined) throw peers.fault ?? new DiskError('BUG', 'no cluster, no reason');
+  const member = memberByName(cluster, host);
+  const {caller} = peers;
+  return caller.call(member, 'POST', 'control', toRemote(request), HOST_TIMEOUT_MS);
 }
 
 function answerSyncLimit({context, replication}: MarsNode, request: Request): SyncLimitView {

@@ -24,6 +24,7 @@ import {HOME_SCHEMA, homePaths, resourcePaths} from '../core/home.js';
 import type {NodeFile, ResourceFile} from '../core/home.js';
 import {UNIT_PATTERN} from '../core/names.js';
 import {DiskError} from '../core/errors.js';
+import {REMOTE_CONTROLS} from '../core/remote-control.js';
 import {PRIORITY_MAX, WHEN_FULL} from '../core/space.js';
 import * as v from 'valibot';
 
@@ -39,6 +40,7 @@ const NODE_FILE = v.looseObject({
   devices: ABSOLUTE,
   createdAt: v.string(),
   metricsListen: v.exactOptional(v.string()),
+  remoteControl: v.exactOptional(v.picklist(REMOTE_CONTROLS)),
   syncLimit: v.exactOptional(
     v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(SYNC_LIMIT_MAX)),
   ),
@@ -122,7 +124,7 @@ export function readNode(home: string): NodeFile {
  */
 export function changeNode(
   home: string,
-  change: Pick<NodeFile, 'syncLimit'> & {readonly metricsListen?: string | null},
+  change: Pick<NodeFile, 'syncLimit' | 'remoteControl'> & {readonly metricsListen?: string | null},
 ): NodeFile {
   const {metricsListen, ...rest} = {...readNode(home), ...change};
   const node: NodeFile = metricsListen == null ? rest : {...rest, metricsListen};

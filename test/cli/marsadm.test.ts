@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import {translateView} from '../../src/cli/run-cli.js';
 import {VIEW_VALUES, viewValue} from '../../src/cli/view-values.js';
 import type {ResourceStatus} from '../../src/control/api.js';
+import {DiskError} from '../../src/core/errors.js';
 import {
   fakeFollow,
   fakeReplica,
@@ -168,7 +169,7 @@ test('leave-cluster asks the daemon, with what was confirmed, and names who does
   const {exit, stdout, stderr} = await node.run('peer leave', '--yes');
   assert.is(exit, 0, stderr);
   assert.match(stdout, 'alpha is no member any more');
-  assert.match(stderr, 'gamma');
+  assert.match(stdout, /not reached, hears of it later: gamma/u);
   await node.run('peer leave', '--force');
   assert.equal(
     node.daemon.requests.map(({body}) => body),
@@ -176,6 +177,72 @@ test('leave-cluster asks the daemon, with what was confirmed, and names who does
       {force: false, confirmed: true},
       {force: true, confirmed: false},
     ],
+  );
+});
+
+test('peer remove --dry-run says what would be cut off', async ({node}) => {
+  const replicas = [
+    {name: 'web', role: 'primary', state: 'UpToDate', others: ['alpha', 'gamma']},
+    {name: 'db', role: 'secondary', state: 'UpToDate', others: []},
+  ];
+  const answer = {
+    schema: 1,
+    name: 'beta',
+    dryRun: true,
+    told: ['gamma'],
+    untold: ['beta'],
+    replicas,
+  };
+  node.daemon.answers.set('DELETE /v1/peers/beta', answer);
+  const {exit, stdout} = await node.run('peer remove', 'beta', '--force', '--dry-run');
+  assert.is(exit, 0);
+  assert.match(stdout, /beta would be no member any more[\s\S]*at once: gamma[\s\S]*later: beta/u);
+  assert.match(
+    stdout,
+    /web: its replica there \(primary, UpToDate\) would be cut off; left: alpha, gamma/u,
+  );
+  assert.match(stdout, /nobody would get what is written to it[\s\S]*db: .*; nobody else has it/u);
+  assert.equal(node.daemon.requests[0]?.body, {force: true, dryRun: true});
+});
+
+test('--host asks the other node through the daemon here', async ({node}) => {
+  node.daemon.answers.set('GET /v1/hosts/beta/status', fakeStatusDocument(fakeStatus('web')));
+  const status = await node.json('status', '--host', 'beta');
+  assert.is(status.exit, 0);
+  node.daemon.answers.set('GET /v1/hosts/beta/resources/web', fakeView('web'));
+  assert.is((await node.json('resource show', 'web', '--host', 'beta')).document['name'], 'web');
+  node.daemon.answers.set('POST /v1/hosts/beta/resources/web/disconnect', fakeView('web'));
+  assert.is((await node.run('disconnect', 'web', '--host', 'beta')).exit, 0);
+  assert.is((await node.run('status', '--host', '../x')).code, 'NAME_INVALID');
+  assert.is((await node.run('primary', 'web', '--host', 'beta')).exit, 2, 'not from afar');
+});
+
+test('--parallel acts for several at a time; the document keeps the order of the names', async ({
+  node,
+}) => {
+  const names = ['a', 'b', 'c'];
+  node.daemon.answers.set('GET /v1/resources', {
+    schema: 1,
+    resources: names.map((name) => fakeView(name)),
+  });
+  // The first is answered when the last has asked.
+  let askedLast: () => void = () => undefined;
+  const lastAsked = new Promise<void>((resolve) => (askedLast = resolve));
+  for (const name of names) {
+    node.daemon.answers.set(`POST /v1/resources/${name}/detach`, async () => {
+      if (name === 'c') askedLast();
+      else await lastAsked;
+      if (name === 'b') throw new DiskError('RESOURCE_PRIMARY', 'b is primary');
+      return fakeView(name, {attached: false});
+    });
+  }
+
+  const {document, exit} = await node.json('detach', 'all', '--parallel');
+  assert.is(exit, 3);
+  const {resources, errors} = document as {resources: {name: string}[]; errors: {name: string}[]};
+  assert.equal(
+    [resources, errors].map((list) => list.map(({name}) => name)),
+    [['a', 'c'], ['b']],
   );
 });
 

@@ -179,7 +179,7 @@ test('a removed node is told so, is refused, and joins again with a new token', 
   await gamma.peers.join(alpha.peers.invite(60).text, 10_000);
   await until(() => names(beta).length === 2, 'gamma at beta');
   const atAlpha = beta.member('alpha');
-  assert.equal(await alpha.peers.remove('beta', false), []);
+  assert.equal((await alpha.peers.remove('beta', false)).untold, []);
   assert.equal([names(alpha), names(gamma)], [['gamma'], ['alpha']]);
   assert.ok(beta.peers.isRevoked());
   assert.ok(beta.told.includes('PEER_REVOKED'));
@@ -200,7 +200,7 @@ test('a removal reaches who was away, from those who know of it', async () => {
   await gamma.peers.join(alpha.peers.invite(60).text, 10_000);
   await until(() => names(first).length === 2, 'gamma at beta');
   await gamma.peers.close();
-  assert.equal(await alpha.peers.remove('beta', false), ['gamma']);
+  assert.equal((await alpha.peers.remove('beta', false)).untold, ['gamma']);
   const late = await gamma.restart();
   await until(() => names(late).join() === 'alpha', 'the removal at gamma');
 });
@@ -212,7 +212,13 @@ test('a node with replicas is removed with --force only, and nobody removes itse
   await rejectsWith('PEER_HAS_RESOURCES', alpha.peers.remove('beta', false));
   await rejectsWith('USAGE', alpha.peers.remove('alpha', true));
   await rejectsWith('PEER_UNKNOWN', alpha.peers.remove('delta', true));
-  await alpha.peers.remove('beta', true);
+  await rejectsWith('PEER_HAS_RESOURCES', alpha.peers.remove('beta', false, true));
+  const {name, role, state} = FACTS;
+  const replicas = [{name, role, state, others: []}];
+  const would = await alpha.peers.remove('beta', true, true);
+  assert.equal(would, {told: ['beta'], untold: [], replicas});
+  assert.equal(names(alpha), ['beta'], 'nothing was done');
+  assert.equal(await alpha.peers.remove('beta', true), would);
   assert.equal(names(alpha), []);
 });
 
@@ -221,7 +227,10 @@ test('a node leaves: the others know it, and it joins again or elsewhere with a 
   beta.resources.push('web01');
   await rejectsWith('PEER_HAS_RESOURCES', beta.peers.leave(false));
   beta.resources.pop();
-  assert.equal(await beta.peers.leave(false), []);
+  await until(() => isUp(beta, 'alpha'), 'the link');
+  assert.equal(await beta.peers.leave(false, true), {told: ['alpha'], untold: [], replicas: []});
+  assert.not(beta.peers.isRevoked(), 'nothing was done');
+  assert.equal((await beta.peers.leave(false)).untold, []);
   assert.ok(beta.peers.isRevoked());
   assert.equal(alpha.peers.members(), []);
   assert.ok(alpha.peers.isRemoved(beta.peers.selfId));
@@ -240,7 +249,7 @@ test('a node that reaches nobody leaves by force only, and is as before where it
   await alpha.peers.close();
   await rejectsWith('PEER_UNREACHABLE', beta.peers.leave(false));
   assert.not(beta.peers.isRevoked());
-  assert.equal(await beta.peers.leave(true), ['alpha']);
+  assert.equal((await beta.peers.leave(true)).untold, ['alpha']);
   assert.ok(beta.peers.isRevoked());
 });
 

@@ -59,6 +59,15 @@ test('invite, join, list on both, remove, then refused', async () => {
   assert.is(await codeOf(alpha, 'peer', 'set', 'beta', 'address=nowhere'), 'KEY_UNKNOWN');
   await alpha.mars('peer', 'set', 'beta', 'bandwidth-limit=10M');
 
+  // Each looks at the other, as far as that one lets it.
+  assert.is((await alpha.json<{node: string}>('status', '--host', 'beta')).node, 'beta');
+  assert.is((await alpha.json<PeerList>('peer', 'list', '--host', 'beta')).node, 'beta');
+  assert.is(await codeOf(alpha, 'replay', 'pause', 'web', '--host', 'beta'), 'RESOURCE_UNKNOWN');
+  assert.is(await codeOf(alpha, 'status', '--host', 'delta'), 'PEER_UNKNOWN');
+  await beta.mars('peer', 'set', 'beta', 'remote-control=off');
+  assert.is(await codeOf(alpha, 'status', '--host', 'beta'), 'REMOTE_REFUSED');
+  assert.is(await codeOf(alpha, 'peer', 'set', 'beta', 'remote-control=act'), 'KEY_UNKNOWN');
+
   // A daemon that comes back knows its members.
   await beta.killDaemon();
   await beta.startDaemon();
@@ -68,6 +77,9 @@ test('invite, join, list on both, remove, then refused', async () => {
     'link after the restart',
   );
 
+  assert.is(await codeOf(alpha, 'status', '--host', 'beta'), 'REMOTE_REFUSED', 'the wish is kept');
+  assert.match(await alpha.mars('peer', 'remove', 'beta', '--dry-run'), /would be no member/u);
+  assert.equal(await links(alpha), ['alpha self', 'beta up']);
   assert.match(await alpha.mars('peer', 'remove', 'beta'), /no member any more/u);
   assert.equal(await links(alpha), ['alpha self']);
   const after = await beta.json<PeerList>('peer', 'list');

@@ -1,7 +1,7 @@
 import type {ResourceView, RoleRequest} from '../../control/api.js';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon, resourcePath} from '../daemon.js';
-import {targetArgument, timeoutFlag} from '../options.js';
+import {parallelFlag, targetArgument, timeoutFlag} from '../options.js';
 import {renderOutcome} from '../render-resource.js';
 import type {TargetsDocument} from '../targets.js';
 import {remarkWhile} from '../waiting.js';
@@ -10,7 +10,7 @@ export default class Attach extends MarsCommand {
   static override args = {name: targetArgument};
   static override description = 'The wish is kept over restarts.';
   static override examples = ['<%= config.bin %> <%= command.id %> web01'];
-  static override flags = {timeout: timeoutFlag(60)};
+  static override flags = {parallel: parallelFlag, timeout: timeoutFlag(60)};
   static override summary = 'let the resource use its image and log again';
 
   async run(): Promise<ResourceView | TargetsDocument<ResourceView>> {
@@ -18,8 +18,7 @@ export default class Attach extends MarsCommand {
     const daemon = connectDaemon(flags.home);
     const body: RoleRequest = {timeoutSeconds: flags.timeout};
     return this.forTargets(
-      daemon,
-      args.name,
+      {daemon, target: args.name, parallel: flags.parallel},
       (name) =>
         remarkWhile(daemon.post<ResourceView>(resourcePath(name, '/attach'), body, flags.timeout), {
           ...{daemon, name, goal: 'be attached', timeoutSeconds: flags.timeout},

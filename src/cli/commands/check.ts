@@ -8,7 +8,7 @@ import {parseLimits, parsePercent, parseSeconds} from '../check-limits.js';
 import {connectDaemon} from '../daemon.js';
 import {exitOf, failureBody, toDiskError} from '../failure.js';
 import {judgeCheck} from '../judge-check.js';
-import {optionalTargetArgument} from '../options.js';
+import {hostFlag, optionalTargetArgument} from '../options.js';
 import {checkDocument, renderCheck, unknownDocument, type CheckDocument} from '../render-check.js';
 
 export default class Check extends MarsCommand {
@@ -24,6 +24,7 @@ export default class Check extends MarsCommand {
     '<%= config.bin %> <%= command.id %> --warn-space 30 --crit-space 10 --json',
   ];
   static override flags = {
+    host: hostFlag,
     'warn-lag': Flags.string({
       description: `WARNING where a replica is more seconds behind, at most ${LAG_SECONDS_WARNING}`,
       default: String(LAG_SECONDS_WARNING),
@@ -76,7 +77,9 @@ export default class Check extends MarsCommand {
     };
     const name = args.name === 'all' ? undefined : args.name;
     const query = name === undefined ? '' : `?resource=${encodeURIComponent(name)}`;
-    const status = await connectDaemon(flags.home).get<StatusDocument>(`/v1/status${query}`);
+    const status = await connectDaemon(flags.home, flags.host).get<StatusDocument>(
+      `/v1/status${query}`,
+    );
     const judgement = judgeCheck(status, name, thresholds);
     const document = checkDocument(status.node, status.resources.length, judgement);
     this.log(renderCheck(document));

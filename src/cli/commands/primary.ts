@@ -4,7 +4,7 @@ import {DiskError} from '../../core/errors.js';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon, getStatusOf, resourcePath} from '../daemon.js';
 import {describeForce, renderForce, type ForceDocument} from '../forced-role.js';
-import {driverFlag, targetArgument, timeoutFlag} from '../options.js';
+import {driverFlag, parallelFlag, targetArgument, timeoutFlag} from '../options.js';
 import {renderOutcome} from '../render-resource.js';
 import type {TargetsDocument} from '../targets.js';
 import {remarkWhile} from '../waiting.js';
@@ -26,6 +26,7 @@ export default class Primary extends MarsCommand {
     '<%= config.bin %> <%= command.id %> web01 --force --dry-run',
   ];
   static override flags = {
+    parallel: parallelFlag,
     device: Flags.boolean({
       description: 'a loop device and its link (default), or only the image file',
       allowNo: true,
@@ -50,8 +51,7 @@ export default class Primary extends MarsCommand {
     if (flags['dry-run']) {
       if (!flags.force) throw new DiskError('USAGE', '--dry-run only goes with --force');
       return this.forTargets(
-        daemon,
-        args.name,
+        {daemon, target: args.name, parallel: flags.parallel},
         async (name) => describeForce(await getStatusOf(daemon, name)),
         (document) => {
           this.log(renderForce(document));
@@ -66,8 +66,7 @@ export default class Primary extends MarsCommand {
       ...(flags.driver === undefined ? {} : {driver: flags.driver}),
     };
     return this.forTargets(
-      daemon,
-      args.name,
+      {daemon, target: args.name, parallel: flags.parallel},
       (name) =>
         remarkWhile(
           daemon.post<ResourceView>(resourcePath(name, '/primary'), body, flags.timeout),

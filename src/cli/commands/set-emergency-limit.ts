@@ -3,7 +3,7 @@ import {DiskError} from '../../core/errors.js';
 import type {ResourceView, SetRequest} from '../../control/api.js';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon, resourcePath} from '../daemon.js';
-import {targetArgument, timeoutFlag} from '../options.js';
+import {parallelFlag, targetArgument, timeoutFlag} from '../options.js';
 import {renderResource} from '../render-resource.js';
 import type {TargetsDocument} from '../targets.js';
 
@@ -18,7 +18,7 @@ export default class SetEmergencyLimit extends MarsCommand {
       required: true,
     }),
   };
-  static override flags = {timeout: timeoutFlag(60)};
+  static override flags = {parallel: parallelFlag, timeout: timeoutFlag(60)};
   static override hidden = true;
   static override summary = 'old name of mars resource set NAME log-cap=SIZE';
 
@@ -34,8 +34,7 @@ export default class SetEmergencyLimit extends MarsCommand {
     const body: SetRequest = {settings: {'log-cap': args.limit}};
     const daemon = connectDaemon(flags.home);
     return this.forTargets(
-      daemon,
-      args.name,
+      {daemon, target: args.name, parallel: flags.parallel},
       (name) => daemon.post<ResourceView>(resourcePath(name, '/set'), body, flags.timeout),
       (view) => {
         this.log(renderResource(view));

@@ -5,7 +5,7 @@ import {isDiskError} from '../../core/errors.js';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon, type Daemon} from '../daemon.js';
 import {renderFailure, toDiskError} from '../failure.js';
-import {optionalTargetArgument} from '../options.js';
+import {hostFlag, optionalTargetArgument} from '../options.js';
 import {choosePaint} from '../paint.js';
 import {copyRates, isCopying, type CopyRates} from '../render-replicas.js';
 import {HEALTH_EXIT, renderStatus, worstHealth} from '../render-status.js';
@@ -27,6 +27,7 @@ export default class Status extends MarsCommand {
     '<%= config.bin %> <%= command.id %> --exit-code --json',
   ];
   static override flags = {
+    host: hostFlag,
     extended: Flags.boolean({
       char: 'x',
       description: 'also positions, paths and counts',
@@ -54,7 +55,7 @@ export default class Status extends MarsCommand {
 
   async run(): Promise<StatusDocument | undefined> {
     const {args, flags} = await this.parse(Status);
-    const daemon = connectDaemon(flags.home);
+    const daemon = connectDaemon(flags.home, flags.host);
     if (flags.watch) {
       return this.#watch(daemon, args.name, flags.extended, flags.interval * 1000);
     }

@@ -4,7 +4,7 @@ import {DiskError} from '../../core/errors.js';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon} from '../daemon.js';
 import {nearMatches} from '../near-matches.js';
-import {optionalTargetArgument} from '../options.js';
+import {hostFlag, optionalTargetArgument} from '../options.js';
 import {VIEW_VALUES, viewValue} from '../view-values.js';
 
 interface ValueDocument {
@@ -27,6 +27,7 @@ export default class ViewValue extends MarsCommand {
     '<%= config.bin %> view-is-primary web01',
     '<%= config.bin %> <%= command.id %> replay-rest all',
   ];
+  static override flags = {host: hostFlag};
   static override summary = 'print one value of a resource, for scripts';
 
   async run(): Promise<ValueDocument> {
@@ -34,7 +35,9 @@ export default class ViewValue extends MarsCommand {
     checkValue(args.value);
     const isAll = args.name === undefined || args.name === 'all';
     const query = isAll ? '' : `?resource=${encodeURIComponent(args.name ?? '')}`;
-    const document = await connectDaemon(flags.home).get<StatusDocument>(`/v1/status${query}`);
+    const document = await connectDaemon(flags.home, flags.host).get<StatusDocument>(
+      `/v1/status${query}`,
+    );
     const resources = document.resources.map((one) => ({
       name: one.name,
       value: viewValue(args.value, one, document),

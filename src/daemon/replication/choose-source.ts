@@ -9,6 +9,8 @@ export interface Candidate {
   /** It was heard of just now. */
   readonly linkUp: boolean;
   readonly facts: ResourceFacts;
+  /** So far is its clock ahead of the one here; absent: they are the same, or that is not known. */
+  readonly clockSkewMs?: number;
 }
 
 /** What this replica has. */

@@ -17,6 +17,8 @@ export interface ClusterPort {
   readonly isRemoved: (nodeId: string) => boolean;
   readonly facts: FactStore;
   readonly caller: PeerCaller;
+  /** How far the clock of a member is off the one here; absent or undefined: it is not known to be. */
+  readonly clockSkewMs?: (nodeId: string) => number | undefined;
   /** Something of this node changed: others should hear of it soon. */
   readonly touch: () => void;
 }
@@ -30,7 +32,9 @@ export function replicasElsewhere(
   return cluster.members().flatMap(({id, name}) => {
     const facts = cluster.facts.get(id)?.resources.find((each) => each.id === resourceId);
     if (facts === undefined) return [];
-    return [{nodeId: id, name, linkUp: isLinkUp(cluster, clock, id), facts}];
+    const skewMs = cluster.clockSkewMs?.(id);
+    const more = skewMs === undefined ? {} : {clockSkewMs: skewMs};
+    return [{nodeId: id, name, linkUp: isLinkUp(cluster, clock, id), facts, ...more}];
   });
 }
 

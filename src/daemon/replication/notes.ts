@@ -1,6 +1,7 @@
 /** Messages and events of a replica: what the status shows of its source and of the others. */
 import type {DiskFollow} from '../../core/disk-status.js';
 import {isDiskError} from '../../core/errors.js';
+import {skewMessage} from '../clock-skew.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import type {Candidate} from './choose-source.js';
@@ -78,7 +79,7 @@ export function hushFolder(resource: Resource): void {
   for (const code of FOLDER_CODES) resource.hush(code);
 }
 
-/** Names the replicas that are not heard of. */
+/** Names the replicas that are not heard of, and those on nodes with another time. */
 export function noteLinks(resource: Resource, replicas: readonly Candidate[]): void {
   const down = replicas.filter(({linkUp}) => !linkUp).map(({name}) => name);
   if (down.length === 0) resource.hush('LINK_DOWN');
@@ -86,6 +87,14 @@ export function noteLinks(resource: Resource, replicas: readonly Candidate[]): v
     const text = `not heard of for 10 s or longer: ${down.join(', ')}`;
     resource.say('LINK_DOWN', 'warning', text);
   }
+
+  const up = replicas.filter(({linkUp}) => linkUp);
+  const skewed = up.flatMap(({name, clockSkewMs}) =>
+    clockSkewMs === undefined ? [] : [{name, offsetMs: clockSkewMs}],
+  );
+  const skew = skewMessage(skewed, up.length - skewed.length);
+  if (skew === undefined) resource.hush('CLOCK_SKEW');
+  else resource.say('CLOCK_SKEW', 'warning', skew);
 }
 
 /** Names the nodes that have a replica and cannot read its files. */

@@ -4,7 +4,7 @@ import {isDiskError} from '../../../core/errors.js';
 import {MarsCommand} from '../../base-command.js';
 import {connectDaemon, type Daemon} from '../../daemon.js';
 import {offlineNames, pruneLogOf} from '../../offline-care.js';
-import {targetArgument} from '../../options.js';
+import {parallelFlag, targetArgument} from '../../options.js';
 import {renderPrune} from '../../render-care.js';
 import {listNames, type TargetsDocument} from '../../targets.js';
 
@@ -20,6 +20,7 @@ export default class LogPrune extends MarsCommand {
     '<%= config.bin %> <%= command.id %> all',
   ];
   static override flags = {
+    parallel: parallelFlag,
     'dry-run': Flags.boolean({
       description: 'only show which files would go, and who needs the others',
       default: false,
@@ -37,8 +38,7 @@ export default class LogPrune extends MarsCommand {
     const daemon = connectDaemon(flags.home);
     const request = {dryRun: flags['dry-run'], purge: flags.purge, confirmed: flags.yes};
     return this.forTargets(
-      daemon,
-      args.name,
+      {daemon, target: args.name, parallel: flags.parallel},
       (name) => pruneLogOf(daemon, name, request),
       (result) => {
         this.log(renderPrune(result));

@@ -3,6 +3,7 @@ import type {PeerRemoveDocument, PeerRemoveRequest} from '../../../control/peer-
 import {MarsCommand} from '../../base-command.js';
 import {connectDaemon} from '../../daemon.js';
 import {nodeArgument} from '../../options.js';
+import {renderPeerRemoval} from '../../render-peers.js';
 
 const SECONDS = 20;
 
@@ -14,23 +15,25 @@ export default class PeerRemove extends MarsCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> beta',
     '<%= config.bin %> <%= command.id %> beta --force',
+    '<%= config.bin %> <%= command.id %> beta --force --dry-run',
   ];
   static override flags = {
+    'dry-run': Flags.boolean({
+      description: 'only say who would be told, and which replicas nobody would follow any more',
+      default: false,
+    }),
     force: Flags.boolean({description: 'also where it has replicas of resources', default: false}),
   };
   static override summary = 'remove a node from the cluster';
 
   async run(): Promise<PeerRemoveDocument> {
     const {args, flags} = await this.parse(PeerRemove);
-    const body: PeerRemoveRequest = {force: flags.force};
+    const only = flags['dry-run'] ? {dryRun: true} : {};
+    const body: PeerRemoveRequest = {force: flags.force, ...only};
     const path = `/v1/peers/${encodeURIComponent(args.name)}`;
     const daemon = connectDaemon(flags.home);
     const document = await daemon.remove<PeerRemoveDocument>(path, body, SECONDS);
-    this.log(`${document.name} is no member any more`);
-    if (document.untold.length > 0) {
-      this.logToStderr(`not reached, told later by others: ${document.untold.join(', ')}`);
-    }
-
+    this.log(renderPeerRemoval(document));
     return document;
   }
 }

@@ -2,7 +2,7 @@ import {Args} from '@oclif/core';
 import type {ResourceView, SetRequest} from '../../../control/api.js';
 import {MarsCommand} from '../../base-command.js';
 import {connectDaemon, resourcePath} from '../../daemon.js';
-import {parseSettings, targetArgument, timeoutFlag} from '../../options.js';
+import {parallelFlag, parseSettings, targetArgument, timeoutFlag} from '../../options.js';
 import {renderResource} from '../../render-resource.js';
 import type {TargetsDocument} from '../../targets.js';
 
@@ -17,7 +17,7 @@ export default class ResourceSet extends MarsCommand {
   };
   static override description = 'mars resource show NAME lists the settings and their values.';
   static override examples = ['<%= config.bin %> <%= command.id %> web01 durability=write'];
-  static override flags = {timeout: timeoutFlag(60)};
+  static override flags = {parallel: parallelFlag, timeout: timeoutFlag(60)};
   static override summary = 'change settings of a resource';
 
   async run(): Promise<ResourceView | TargetsDocument<ResourceView>> {
@@ -25,8 +25,7 @@ export default class ResourceSet extends MarsCommand {
     const body: SetRequest = {settings: parseSettings(args.setting)};
     const daemon = connectDaemon(flags.home);
     return this.forTargets(
-      daemon,
-      args.name,
+      {daemon, target: args.name, parallel: flags.parallel},
       (name) => daemon.post<ResourceView>(resourcePath(name, '/set'), body, flags.timeout),
       (view) => {
         this.log(renderResource(view));
