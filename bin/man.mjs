@@ -1,4 +1,5 @@
-// `npm run man`: writes man/mars.1 and man/mars-VERB.1 from oclif.manifest.json; part of `npm run manifest`.
+// `npm run man`: writes man/mars.1 and man/mars-VERB.1 from oclif.manifest.json, and their list in package.json: npm
+// links for `man` what is listed there, and does not look at "directories". Part of `npm run manifest`.
 import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -151,6 +152,11 @@ function mainPage(commands, version) {
   ].join('\n');
 }
 
+/** `man` of package.json. */
+export function listOf(pages) {
+  return [...pages.keys()].sort().map((name) => `man/${name}`);
+}
+
 /** Names and texts of all pages. */
 export function manPages({commands, version}) {
   const shown = Object.entries(commands)
@@ -167,5 +173,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const manifest = JSON.parse(fs.readFileSync(path.join(ROOT, 'oclif.manifest.json'), 'utf8'));
   fs.rmSync(DIRECTORY, {recursive: true, force: true});
   fs.mkdirSync(DIRECTORY);
-  for (const [name, page] of manPages(manifest)) fs.writeFileSync(path.join(DIRECTORY, name), page);
+  const pages = manPages(manifest);
+  for (const [name, page] of pages) fs.writeFileSync(path.join(DIRECTORY, name), page);
+  const file = path.join(ROOT, 'package.json');
+  const text = fs.readFileSync(file, 'utf8');
+  const changed = {...JSON.parse(text), man: listOf(pages)};
+  fs.writeFileSync(file, `${JSON.stringify(changed, null, 2)}\n`);
 }

@@ -11,6 +11,7 @@ const DIRECTORY = path.join(ROOT, 'man');
 
 interface Generator {
   readonly manPages: (manifest: unknown) => Map<string, string>;
+  readonly listOf: (pages: Map<string, string>) => string[];
 }
 
 test('there is a page of each command, as the manifest has it', async () => {
@@ -24,6 +25,24 @@ test('there is a page of each command, as the manifest has it', async () => {
       `${name}: npm run manifest`,
     );
   }
+});
+
+test('an installation has all pages, where man finds them', async () => {
+  const manifest = fs.readFileSync(path.join(ROOT, 'oclif.manifest.json'), 'utf8');
+  const {manPages, listOf} = (await import(path.join(ROOT, 'bin/man.mjs'))) as Generator;
+  const pages = listOf(manPages(JSON.parse(manifest)));
+  const text = fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8');
+  // npm links what is listed there, and nothing for "directories.man".
+  assert.equal((JSON.parse(text) as {man: string[]}).man, pages, 'npm run manifest');
+  const words = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const packed = spawnSync('npm', words, {cwd: ROOT, encoding: 'utf8', timeout: 120_000});
+  assert.is(packed.status, 0, packed.stderr);
+  const [{files}] = JSON.parse(packed.stdout) as [{files: {path: string}[]}];
+  const names = new Set(files.map((file) => file.path));
+  assert.equal(
+    pages.filter((page) => !names.has(page)),
+    [],
+  );
 });
 
 test('groff has nothing to say against a page', (context) => {
