@@ -77,8 +77,7 @@ test('questions are read, switches that can be taken back are turned, and nothin
   assert.equal(kinds(NEVER), [undefined]);
   const words = ['resources', 'web/primary', 'connect'];
   assert.is(kindOf({method: 'POST', words}), undefined, 'a slash within a word');
-  for (const line of NEVER)
-    assert.throws(() => toRemote(requestOf(line)), /say it there/u);
+  for (const line of NEVER) assert.throws(() => toRemote(requestOf(line)), /say it there/u);
 });
 
 test('the node that is asked decides, by its setting, and says who asked', async () => {
