@@ -44,7 +44,7 @@ export function remoteControlOf({node}: Context): RemoteControl {
 export function kindOf({
   method,
   words,
-}: Pick<RemoteRequest, 'method' | 'words'>): 'read' | 'act' | undefined {
+}: Pick<Request, 'method' | 'words'>): 'read' | 'act' | undefined {
   // A word with a slash in it would make another path of the same text.
   if (words.some((word) => word.includes('/'))) return undefined;
   const text = `${method} ${words.join('/')}`;

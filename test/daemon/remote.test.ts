@@ -70,7 +70,7 @@ function askFor(from: PeerNode, line: string): Promise<unknown> {
 
 test('questions are read, switches that can be taken back are turned, and nothing else is', () => {
   const kinds = (lines: readonly string[]): unknown[] => [
-    ...new Set(lines.map((line) => kindOf(requestOf(line) as Parameters<typeof kindOf>[0]))),
+    ...new Set(lines.map((line) => kindOf(requestOf(line)))),
   ];
   assert.equal(kinds(READS), ['read']);
   assert.equal(kinds(ACTS), ['act']);
