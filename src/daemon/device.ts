@@ -4,7 +4,7 @@ import {dirname} from 'node:path';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import {attachLoop, detachLoop, loopOf} from './loop-devices.js';
 import {removeDeviceLink} from './leftovers.js';
-import {findOpeners, type Opener} from './openers.js';
+import {findOpeners, OpenersCache, type Opener} from './openers.js';
 import type {Places} from './places.js';
 import {setTimeout as sleep} from 'node:timers/promises';
 
@@ -60,9 +60,24 @@ export function deviceOf(places: Places): string | null {
 
 /** Who uses device or image, other than our own loop device and processes. */
 export function usersOf(places: Places, ownPids: readonly number[]): Opener[] {
+  return findOpeners(usedPaths(places), ownPids);
+}
+
+const shown = new OpenersCache((path) => /^\/dev\/|\/disk\.img$/u.test(path));
+
+/** The same for what is only shown, from one look at all processes for all disks; as of `sinceMs` or later. */
+export function usersShown(
+  places: Places,
+  ownPids: readonly number[],
+  sinceMs: number,
+  nowMs: number,
+): Opener[] {
+  return shown.find(usedPaths(places), ownPids, sinceMs, nowMs);
+}
+
+function usedPaths(places: Places): string[] {
   const loop = loopOf(places.image)?.path;
-  const paths = [places.image, places.link, ...(loop === undefined ? [] : [loop])];
-  return findOpeners(paths, ownPids);
+  return [places.image, places.link, ...(loop === undefined ? [] : [loop])];
 }
 
 /**

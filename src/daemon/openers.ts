@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import {basename} from 'node:path';
-import {parseMountInfo} from './mounts.js';
+import {parseMountInfo, type Mount} from './mounts.js';
 
 export interface Opener {
   readonly kind: 'process' | 'mount' | 'swap' | 'holder';
@@ -21,6 +21,14 @@ export interface OpenerRoots {
 
 const ROOTS: OpenerRoots = {proc: '/proc', block: '/sys/block'};
 
+/** What one look at /proc found: it serves for all paths that `wants` took. */
+interface Look {
+  /** Processes by what they have open. */
+  readonly pids: ReadonlyMap<string, readonly number[]>;
+  /** Of all mount namespaces: a container may hold a mount of ours. */
+  readonly mounts: readonly Mount[];
+}
+
 /**
  * Everything that has one of `paths` open, mounted, as swap or below a device mapper.
  *
@@ -32,42 +40,90 @@ export function findOpeners(
   exceptPids: readonly number[] = [],
   roots: OpenerRoots = ROOTS,
 ): Opener[] {
-  const openers: Opener[] = [];
+  return openersIn(
+    lookAround(roots.proc, (path) => paths.includes(path)),
+    paths,
+    exceptPids,
+    roots,
+  );
+}
+
+/** Looks at most once in `maxAgeMs` for all disks together: for what is only shown. */
+export class OpenersCache {
+  readonly #wants: (path: string) => boolean;
+  readonly #roots: OpenerRoots;
+  #look: Look | undefined;
+  #atMs = -Infinity;
+
+  /** @param wants of which files and devices it is to know who has them open */
+  constructor(wants: (path: string) => boolean, roots: OpenerRoots = ROOTS) {
+    this.#wants = wants;
+    this.#roots = roots;
+  }
+
+  /** As findOpeners, not older than `sinceMs` by the clock of `nowMs`. */
+  find(
+    paths: readonly string[],
+    exceptPids: readonly number[],
+    sinceMs: number,
+    nowMs: number,
+  ): Opener[] {
+    let look = this.#look;
+    if (look === undefined || this.#atMs < sinceMs) {
+      look = lookAround(this.#roots.proc, this.#wants);
+      this.#look = look;
+      this.#atMs = nowMs;
+    }
+
+    return openersIn(look, paths, exceptPids, this.#roots);
+  }
+}
+
+function lookAround(proc: string, wants: (path: string) => boolean): Look {
+  const pids = new Map<string, number[]>();
+  const mounts: Mount[] = [];
   const namespaces = new Set<string>();
-  const wanted = {paths, numbers: deviceNumbers(roots.block, paths)};
-  for (const name of fs.readdirSync(roots.proc)) {
+  for (const name of fs.readdirSync(proc)) {
     const pid = Number(name);
     if (!Number.isSafeInteger(pid)) continue;
-    openers.push(...mountsSeenBy(roots.proc, pid, wanted, namespaces));
-    if (!exceptPids.includes(pid) && holdsOpen(roots.proc, pid, paths)) {
-      openers.push({kind: 'process', pid, text: `pid ${pid} (${commandOf(roots.proc, pid)})`});
+    mounts.push(...mountsSeenBy(proc, pid, namespaces));
+    for (const path of new Set(openFilesOf(proc, pid, wants))) {
+      const known = pids.get(path);
+      if (known === undefined) pids.set(path, [pid]);
+      else known.push(pid);
     }
   }
 
-  openers.push(...swapsOn(roots.proc, paths), ...holdersOf(roots.block, paths));
-  return openers;
+  return {pids, mounts};
 }
 
-/** Mounts are looked at once for each mount namespace: a container may hold a mount of ours. */
-function mountsSeenBy(
-  proc: string,
-  pid: number,
-  wanted: {readonly paths: readonly string[]; readonly numbers: readonly string[]},
-  namespaces: Set<string>,
+function openersIn(
+  look: Look,
+  paths: readonly string[],
+  exceptPids: readonly number[],
+  {proc, block}: OpenerRoots,
 ): Opener[] {
+  const numbers = deviceNumbers(block, paths);
+  const mounts = look.mounts
+    .filter(({source, device}) => paths.includes(source) || numbers.includes(device))
+    .map(({source, mountPoint}): Opener => {
+      return {kind: 'mount', pid: null, text: `${source} is mounted at ${mountPoint}`};
+    });
+  const pids = new Set(paths.flatMap((path) => look.pids.get(path) ?? []));
+  const processes = [...pids]
+    .filter((pid) => !exceptPids.includes(pid))
+    .sort((left, right) => left - right)
+    .map((pid): Opener => ({kind: 'process', pid, text: `pid ${pid} (${commandOf(proc, pid)})`}));
+  return [...mounts, ...processes, ...swapsOn(proc, paths), ...holdersOf(block, paths)];
+}
+
+/** Mounts are looked at once for each mount namespace. */
+function mountsSeenBy(proc: string, pid: number, namespaces: Set<string>): Mount[] {
   try {
     const namespace = fs.readlinkSync(`${proc}/${pid}/ns/mnt`);
     if (namespaces.has(namespace)) return [];
     namespaces.add(namespace);
-    return parseMountInfo(fs.readFileSync(`${proc}/${pid}/mountinfo`, 'utf8'))
-      .filter(
-        (mount) => wanted.paths.includes(mount.source) || wanted.numbers.includes(mount.device),
-      )
-      .map((mount) => ({
-        kind: 'mount',
-        pid: null,
-        text: `${mount.source} is mounted at ${mount.mountPoint}`,
-      }));
+    return parseMountInfo(fs.readFileSync(`${proc}/${pid}/mountinfo`, 'utf8'));
   } catch {
     return []; // the process ended in the meantime, or is a kernel thread
   }
@@ -84,17 +140,18 @@ function deviceNumbers(block: string, paths: readonly string[]): string[] {
   });
 }
 
-function holdsOpen(proc: string, pid: number, paths: readonly string[]): boolean {
+function openFilesOf(proc: string, pid: number, wants: (path: string) => boolean): string[] {
   try {
-    return fs.readdirSync(`${proc}/${pid}/fd`).some((fd) => {
+    return fs.readdirSync(`${proc}/${pid}/fd`).flatMap((fd) => {
       try {
-        return paths.includes(fs.readlinkSync(`${proc}/${pid}/fd/${fd}`));
+        const path = fs.readlinkSync(`${proc}/${pid}/fd/${fd}`);
+        return wants(path) ? [path] : [];
       } catch {
-        return false;
+        return [];
       }
     });
   } catch {
-    return false;
+    return [];
   }
 }
 

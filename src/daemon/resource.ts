@@ -14,7 +14,7 @@ import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import {diskStatus} from '../control/disk-client.js';
 import {ownPidsOf} from './activate.js';
 import type {Context} from './context.js';
-import {usersOf} from './device.js';
+import {usersShown} from './device.js';
 import type {Follow} from './replication/follow.js';
 import {lastFatal, outputSize, seemsAlive, type StartedHolder} from './holder.js';
 import {placesOf, type Places} from './places.js';
@@ -44,6 +44,8 @@ export class Resource {
   #operation: string | undefined;
   #waiting: Waiting | undefined;
   #openers = {at: -Infinity, count: 0};
+  /** What was seen of openers before counts no more. */
+  #openersChangedMs = -Infinity;
   #failureCode: ErrorCode | undefined;
   #writtenBack = false;
   #deleted = false;
@@ -227,6 +229,7 @@ export class Resource {
     this.#silentSince = undefined;
     this.writeBack = undefined;
     this.#openers.at = -Infinity;
+    this.#openersChangedMs = this.#context.clock.monotonicMs();
     fs.rmSync(this.places.paths.socket, {force: true});
     if (this.#last === undefined) return;
     try {
@@ -277,13 +280,19 @@ export class Resource {
     this.#failureCode = undefined;
   }
 
-  /** Users of device and image other than ourselves; null while nothing is served. */
-  openCount(): number | null {
+  /**
+   * Users of device and image other than ourselves; null while nothing is served.
+   *
+   * @param maxAgeMs how old the answer may be: a look at all processes costs
+   */
+  openCount(maxAgeMs = OPENERS_FRESH_MS): number | null {
     const status = this.#disk;
     if (status?.mode !== 'serve') return null;
     const now = this.#context.clock.monotonicMs();
-    if (now - this.#openers.at > OPENERS_FRESH_MS) {
-      this.#openers = {at: now, count: usersOf(this.places, ownPidsOf(status)).length};
+    if (now - this.#openers.at > maxAgeMs) {
+      const sinceMs = Math.max(now - maxAgeMs, this.#openersChangedMs);
+      const users = usersShown(this.places, ownPidsOf(status), sinceMs, now);
+      this.#openers = {at: now, count: users.length};
     }
 
     return this.#openers.count;

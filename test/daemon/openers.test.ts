@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import {join} from 'node:path';
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
-import {findOpeners} from '../../src/daemon/openers.js';
+import {findOpeners, OpenersCache} from '../../src/daemon/openers.js';
 import {listLoopDevices} from '../../src/daemon/loop-devices.js';
 
 const test = suite<{root: string; roots: {proc: string; block: string}}>('openers');
@@ -51,6 +51,25 @@ test.before.each((context) => {
 });
 test.after.each(({root}) => {
   fs.rmSync(root, {recursive: true});
+});
+
+test('one look serves all disks that ask, until it is too old for one', ({roots}) => {
+  const cache = new OpenersCache(
+    (path) => path.startsWith('/dev/') || path.endsWith('.img'),
+    roots,
+  );
+  const find = (path: string, sinceMs: number, nowMs: number): string[] =>
+    cache.find([path], [], sinceMs, nowMs).map(({kind, pid}) => `${kind} ${pid ?? '-'}`);
+  const all = find('/dev/loop3', 0, 1000);
+  assert.equal(all, ['mount -', 'process 41', 'swap -', 'holder -']);
+  const direct = findOpeners(['/dev/loop3'], [], roots).map(
+    ({kind, pid}) => `${kind} ${pid ?? '-'}`,
+  );
+  assert.equal(all, direct, 'as without a cache');
+  addProcess(roots.proc, 50, 'late', ['/m/web01/disk.img'], 'mnt:[1]', '');
+  assert.equal(find('/m/web01/disk.img', 1000, 1500), ['process 42'], 'the look of before');
+  assert.equal(find('/m/web01/disk.img', 1001, 2000), ['process 42', 'process 50']);
+  assert.equal(cache.find(['/m/web01/disk.img'], [42, 50], 1001, 2001), []);
 });
 
 test('processes, mounts by device number, swap and device mapper are found', ({roots}) => {
