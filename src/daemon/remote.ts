@@ -6,7 +6,7 @@
  *   act    also the switches that destroy nothing and can be taken back: pause, resume, connect,
  *          disconnect (the default)
  *
- * Roles, attaching and all that gives something up is said on the node itself: decision 13.
+ * Roles, attaching and all that gives something up is said on the node itself: decision 15.
  */
 import * as v from 'valibot';
 import type {Member} from '../cluster/members.js';
