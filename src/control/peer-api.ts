@@ -93,12 +93,12 @@ export interface PeerRemoveDocument {
   readonly schema: 1;
   readonly name: string;
   readonly dryRun: boolean;
-  /** Members that are, or would be, told. */
-  readonly told: readonly string[];
+  /** Members that are, or would be, told; absent where an older daemon answers. */
+  readonly told?: readonly string[];
   /** Nodes that could not be told now; they hear of it from other members. Of a dry run: do not answer. */
   readonly untold: readonly string[];
   /** Replicas of the node, as last heard: the others do not follow them, nor serve them, any more. */
-  readonly replicas: readonly RemovedReplica[];
+  readonly replicas?: readonly RemovedReplica[];
 }
 
 /** A replica on a node that is, or would be, no member any more. */

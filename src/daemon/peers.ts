@@ -51,7 +51,7 @@ interface Parts {
 }
 
 /** What it means that a node is no member any more. */
-export type Removal = Pick<PeerRemoveDocument, 'told' | 'untold' | 'replicas'>;
+export type Removal = Required<Pick<PeerRemoveDocument, 'told' | 'untold' | 'replicas'>>;
 
 /** The other nodes, as this daemon knows and calls them. */
 export class Peers {
