@@ -1,7 +1,8 @@
 /** The limits that `mars check` takes as flags: `--warn-X` and `--crit-X`. */
 import {LAG_SECONDS_WARNING} from '../control/health.js';
 import {DiskError} from '../core/errors.js';
-import type {Limits} from './judge-check.js';
+import {parseDuration} from '../core/units.js';
+import type {Limits, Thresholds} from './judge-check.js';
 
 /**
  * Both limits of one kind.
@@ -26,6 +27,15 @@ export function parseLimits(
   }
 
   return {warn, crit};
+}
+
+/** Both limits of the age of a comparison; null: there is none. @throws DiskError USAGE */
+export function parseVerifyAge(
+  flags: Readonly<Record<string, unknown>>,
+): NonNullable<Thresholds['verifyAge']> | null {
+  const limits = parseLimits(flags, 'verify-age', parseDuration);
+  const isLimited = limits.warn !== undefined || limits.crit !== undefined;
+  return isLimited ? {...limits, nowMs: Date.now()} : null;
 }
 
 /** @throws DiskError USAGE where `text` is no number of seconds */

@@ -1,6 +1,7 @@
 /** The numbers of `mars check` as monitoring plugins give them: `label=value[unit];warn;crit;min;max`. */
 import type {FollowStatus, ReplicaStatus, ResourceStatus} from '../control/api.js';
 import type {Limits, Thresholds} from './judge-check.js';
+import {secondsSince} from './times.js';
 
 export interface PerformanceValue {
   /** `web01/beta/lag` */
@@ -24,7 +25,11 @@ export function performanceOf(
   const followers = replicas.filter(({role}) => role !== 'primary' && role !== 'forcedPrimary');
   return [
     ...(follow == null ? [] : lagValues(`${name}/${node}`, follow, thresholds)),
-    ...followers.flatMap((one) => lagValues(`${name}/${one.node}`, one, thresholds)),
+    ...(follow == null ? [] : verifyValues(`${name}/${node}`, resource.verify, thresholds)),
+    ...followers.flatMap((one) => [
+      ...lagValues(`${name}/${one.node}`, one, thresholds),
+      ...verifyValues(`${name}/${one.node}`, one.verify, thresholds),
+    ]),
     ...(state === 'NotJoined' ? [] : logValues(resource, thresholds)),
   ];
 }
@@ -40,6 +45,18 @@ function lagValues(
     {label: `${label}/lag`, value: lagSeconds, unit: 's', ...seconds, max: null},
     {label: `${label}/lag_bytes`, value: lagBytes, unit: 'B', ...bytes, max: null},
   ];
+}
+
+/** Only where there is a limit. */
+function verifyValues(
+  label: string,
+  verify: ResourceStatus['verify'],
+  {verifyAge}: Thresholds,
+): PerformanceValue[] {
+  if (verifyAge == null) return [];
+  const seconds = secondsSince(verify?.verifiedAt ?? null, verifyAge.nowMs);
+  const value = Number.isFinite(seconds) ? Math.round(seconds) : null;
+  return [{label: `${label}/verify_age`, value, unit: 's', ...rangesAbove(verifyAge), max: null}];
 }
 
 function logValues({name, log}: ResourceStatus, {space, fullIn}: Thresholds): PerformanceValue[] {

@@ -15,7 +15,7 @@ import {
 } from '../control/health.js';
 import {formatBytes} from '../core/units.js';
 import {performanceOf, type PerformanceValue} from './check-values.js';
-import {formatSeconds} from './times.js';
+import {formatSeconds, secondsSince} from './times.js';
 
 /** Above a limit of lag, or below one of space, it is a problem; undefined: no such limit. */
 export interface Limits {
@@ -30,6 +30,8 @@ export interface Thresholds {
   readonly space: Limits;
   /** Seconds until nothing is free, at the present growth. */
   readonly fullIn: Limits;
+  /** Seconds since a replica was last compared to the end; null: no limit. */
+  readonly verifyAge?: (Limits & {readonly nowMs: number}) | null;
 }
 
 export interface Problem {
@@ -123,17 +125,18 @@ function judgeMessages({messages}: ResourceStatus): Reason[] {
 function judgeFollow(resource: ResourceStatus, thresholds: Thresholds): Reason[] {
   const {follow, state} = resource;
   if (follow == null) return [];
+  const aged = judgeVerify(resource.verify, thresholds);
   const primary = hasPrimary(resource);
   // Lag is judged by the limits of the caller, below.
   const health = known(followHealth({...resource, follow: {...follow, lagSeconds: null}}));
   const cut = primary && !follow.connected;
   if (health === 'ok' && cut) {
-    return [['warning', 'is not connected'], ...judgeLag(follow, thresholds, false)];
+    return [['warning', 'is not connected'], ...judgeLag(follow, thresholds, false), ...aged];
   }
 
   const text = follow.replication === 'continuous' ? state : `replication is ${follow.replication}`;
   const trouble: Reason[] = health === 'ok' ? [] : [[health, text]];
-  return [...trouble, ...judgeLagOf({...follow, state}, health, primary, thresholds)];
+  return [...trouble, ...judgeLagOf({...follow, state}, health, primary, thresholds), ...aged];
 }
 
 /** A replica on another node. */
@@ -142,12 +145,24 @@ function judgeReplica(one: ReplicaStatus, primary: boolean, thresholds: Threshol
   const health = worst([link, known(replicaHealth({...one, lagSeconds: null}, primary))]);
   const trouble: Reason[] = health === 'ok' ? [] : [[health, describeReplica(one)]];
   if (one.role === 'primary' || one.role === 'forcedPrimary') return trouble;
-  return [...trouble, ...judgeLagOf(one, health, primary, thresholds)];
+  const aged = judgeVerify(one.verify, thresholds);
+  return [...trouble, ...judgeLagOf(one, health, primary, thresholds), ...aged];
 }
 
 function describeReplica({link, since, state, replication}: ReplicaStatus): string {
   if (link === 'down') return `not heard of${since === null ? '' : ` since ${since}`}, ${state}`;
   return replication === 'continuous' ? state : `${state}, replication is ${replication}`;
+}
+
+/** How long ago it was compared with another replica. */
+function judgeVerify(verify: ResourceStatus['verify'], {verifyAge}: Thresholds): Reason[] {
+  if (verifyAge == null) return [];
+  const seconds = secondsSince(verify?.verifiedAt ?? null, verifyAge.nowMs);
+  const text =
+    seconds === Infinity
+      ? 'was never compared to the end: mars verify'
+      : `was last compared ${formatSeconds(seconds)} ago: mars verify`;
+  return reasons(above(seconds, verifyAge), text);
 }
 
 function judgeLagOf(

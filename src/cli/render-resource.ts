@@ -3,9 +3,13 @@ import type {DeleteResult, LogList, ReplayView, ResourceView} from '../control/a
 import {countOf, latencyQuantile, type Latencies} from '../core/latency.js';
 import {formatBytes} from '../core/units.js';
 import type {MoveDocument} from './move.js';
+import {describeVerified} from './render-verify.js';
 import {renderTable} from './table.js';
 import {formatLatency, formatTime} from './times.js';
 import {wrapText} from './wrap-text.js';
+
+/** Ranges that differ; --json has more. */
+const RANGES_SHOWN = 8;
 
 /** A line for each resource. */
 export function renderResourceList(resources: readonly ResourceView[]): string {
@@ -31,6 +35,7 @@ export function renderResource(one: ResourceView): string {
     ['attached', one.attached ? 'yes' : 'no'],
     ['image', one.image ?? '-'],
     ['device', one.device ?? '-'],
+    ...verifiedOf(one),
     ['disk process', one.disk === null ? '-' : `pid ${one.disk.pid}, ${one.disk.phase}`],
     ...latencyFields(one.disk?.latencies),
     ...Object.entries(one.settings).map(([key, value]): [string, string] => [`set ${key}`, value]),
@@ -49,6 +54,16 @@ function latencyFields(latencies: Latencies | undefined): [string, string][] {
     const text = `p50 ${formatLatency(half)}, p99 ${formatLatency(most)}, ${countOf(histogram)} timed`;
     return [[`${kind} latency`, text]];
   });
+}
+
+/** What the last comparison of the replica here found; nothing where there are no others. */
+function verifiedOf({verify}: ResourceView): [string, string][] {
+  if (verify === undefined) return [];
+  const ranges = (verify?.ranges ?? [])
+    .slice(0, RANGES_SHOWN)
+    .map(({offset, length}): [string, string] => ['differs', `offset ${offset}, ${length} bytes`]);
+  const at: [string, string][] = verify?.position == null ? [] : [['verified at', verify.position]];
+  return [['verified', describeVerified(verify, Date.now())], ...at, ...ranges];
 }
 
 /**

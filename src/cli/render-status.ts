@@ -28,6 +28,7 @@ import {
   type CopyRates,
   type Trouble,
 } from './render-replicas.js';
+import {describeVerified} from './render-verify.js';
 import {renderTable, type Cell} from './table.js';
 import {formatSince, formatTime} from './times.js';
 import {wrapText} from './wrap-text.js';
@@ -77,7 +78,7 @@ export function renderStatus(status: StatusDocument, options: RenderOptions): st
   }
 
   if (options.extended) {
-    for (const resource of resources) lines.push('', ...renderDetails(resource));
+    for (const resource of resources) lines.push('', ...renderDetails(resource, options.nowMs));
   }
 
   return lines.join('\n');
@@ -208,7 +209,7 @@ function labelled(label: string, text: string): string[] {
   return wrapText(`  ${`${label}:`.padEnd(7)}${text}`, {hanging: ' '.repeat(9)});
 }
 
-function renderDetails(one: ResourceStatus): string[] {
+function renderDetails(one: ResourceStatus, nowMs: number): string[] {
   const fields: [string, string | null][] = [
     ['size', `${formatBytes(one.sizeBytes)} (${one.sizeBytes} bytes)`],
     ['role', `${one.role} (designated primary: ${one.designatedPrimary ?? 'none'})`],
@@ -227,7 +228,10 @@ function renderDetails(one: ResourceStatus): string[] {
     ['restorable from', one.restorableFrom === null ? null : formatTime(one.restorableFrom)],
   ];
   const own = fields.map(([name, value]) => `  ${name.padEnd(16)} ${value ?? '-'}`);
-  return [one.name, ...own, ...renderSwitches(one), ...renderPositions(one)];
+  return [
+    ...[one.name, ...own, ...renderVerified(one, nowMs)],
+    ...[...renderSwitches(one), ...renderPositions(one)],
+  ];
 }
 
 /** The file system of the log, and what happens when it is full. */
@@ -267,6 +271,17 @@ function describeSynchronous({synchronous, replicas}: ResourceStatus): [string, 
     ...((flushesWaiting ?? 0) === 0 ? [] : [`${flushesWaiting ?? 0} wait now`]),
   ];
   return [['flushes wait for', words.join('; ')]];
+}
+
+/** When each replica was compared last, and what was found. */
+function renderVerified({follow, verify, replicas}: ResourceStatus, nowMs: number): string[] {
+  const own: [string, ResourceStatus['verify']][] = follow == null ? [] : [['verified', verify]];
+  const others = replicas
+    .filter(({role}) => role === 'secondary')
+    .map((one): [string, ResourceStatus['verify']] => [`verified ${one.node}`, one.verify]);
+  return [...own, ...others].map(
+    ([label, said]) => `  ${label.padEnd(16)} ${describeVerified(said, nowMs)}`,
+  );
 }
 
 /** The switches as they are wished; what came of it stands in the state. */

@@ -33,3 +33,9 @@ export function formatTime(time: string): string {
     .replace('T', ' ')
     .replace(/\.\d+Z$/u, 'Z');
 }
+
+/** How long ago a time was; Infinity: never, or it is no time. */
+export function secondsSince(time: string | null, nowMs: number): number {
+  const ms = time === null ? NaN : Date.parse(time);
+  return Number.isNaN(ms) ? Infinity : Math.max(0, (nowMs - ms) / 1000);
+}

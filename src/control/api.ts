@@ -41,7 +41,7 @@
  *
  * Housekeeping, `log/prune` and `/v1/care`: control/care-api.ts.
  * Branches of a fork: control/fork-api.ts. Restarts and the port for metrics: control/daemon-api.ts.
- * Moving to another node: control/move-api.ts.
+ * Moving to another node: control/move-api.ts. Comparing replicas: control/verify-api.ts.
  * Members of the cluster, `/v1/peers`: control/peer-api.ts.
  * `/v1/hosts/NODE/...` is the same of another node, as far as it is safe from afar: daemon/remote.ts.
  */
@@ -50,6 +50,7 @@ import type {ForkBranch, ForkLoss} from './fork-api.js';
 import type {DiskStatus, Message, Waiting} from '../core/disk-status.js';
 import type {ModeSettings, ReplicationMode} from '../core/mode.js';
 import type {LogStatus} from './space-api.js';
+import type {VerifyReport, VerifySummary} from './verify-api.js';
 
 export interface DaemonStatus {
   readonly schema: 1;
@@ -202,6 +203,8 @@ export interface ResourceView {
   readonly device: string | null;
   readonly settings: Readonly<Record<string, string>>;
   readonly disk: DiskStatus | null;
+  /** The last comparison of the replica here; null: never. Absent where there are no others. */
+  readonly verify?: VerifyReport | null;
   /** What the caller should know besides, such as a setting that counts later. */
   readonly notes?: readonly string[];
 }
@@ -373,6 +376,8 @@ export interface ReplicaStatus {
   /** When it was last heard of (link down), or since when `replication` is as it is. */
   readonly since: string | null;
   readonly waitingFor: Waiting | null;
+  /** The last comparison of it with another one; null: never, or not told. */
+  readonly verify?: VerifySummary | null;
   /** What its node says of it, by the clock of that node; gone a day after it was last heard of. */
   readonly messages?: readonly PeerMessage[];
 }
@@ -451,6 +456,8 @@ export interface ResourceStatus {
   readonly replicas: readonly ReplicaStatus[];
   /** Absent where this node has no replica. */
   readonly wishes?: Wishes;
+  /** The last comparison of the replica here with another one; null: never. */
+  readonly verify?: VerifySummary | null;
   readonly follow?: FollowStatus | null;
   readonly waitingFor: Waiting | null;
   readonly messages: readonly Message[];

@@ -16,6 +16,8 @@ export const EVENT_CODES = {
   EXPORT_BEGUN: 'The log is exported to a folder from now on, and kept for it.',
   SYNC_BEGUN: 'The image is being copied, or compared, from another replica.',
   SYNC_DONE: 'The image was copied; the log goes on from there.',
+  VERIFY_EQUAL: 'A replica was compared with another one, and holds the same.',
+  VERIFY_REPAIRED: 'What differed was copied to the replica, and compared again.',
   FETCH_PAUSED: 'Fetching of log, or copying of the image, was paused by the user.',
   FETCH_RESUMED: 'Fetching of log, or copying of the image, was resumed by the user.',
   LINK_UP: 'A node that was not heard of is back.',

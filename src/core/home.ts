@@ -92,6 +92,8 @@ export interface ResourcePaths {
   readonly grantFile: string;
   /** Two-slot file: whether flushes are answered without the replicas that the mode asks for. */
   readonly degradedFile: string;
+  /** What the last comparison with another replica found; missing before the first one. */
+  readonly verifyFile: string;
 }
 
 /** Where the files of one resource are. */
@@ -119,6 +121,7 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     slotsFile: join(directory, 'slots.json'),
     grantFile: join(directory, 'grant.json'),
     degradedFile: join(directory, 'degraded'),
+    verifyFile: join(directory, 'verify.json'),
   };
 }
 

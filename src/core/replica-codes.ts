@@ -141,6 +141,44 @@ export const REPLICA_CODES = {
       'The message says which position is missing: bring that logfile too. If it is not kept ' +
       'anywhere any more, export to a new folder with --base.',
   },
+  VERIFY_DIFFERENT: {
+    exit: 'damage',
+    meaning:
+      'Two replicas hold different data where they should hold the same: both were compared at one ' +
+      'position of one history. Storage of one of them, or somebody who wrote to an image past mars, is ' +
+      'the cause; which one is wrong the comparison cannot tell.',
+    remedy:
+      'Look at the disks of both nodes (dmesg, smartctl). The primary counts as right: mars verify NAME ' +
+      '--repair --dry-run shows what of it would be copied to the replica, --repair --yes does it. Where ' +
+      'the primary is the wrong one: make the replica primary (mars primary NAME there), then ' +
+      'mars verify NAME --repair --yes.',
+  },
+  VERIFY_RUNNING: {
+    exit: 'refused',
+    meaning: 'The replica is being compared already, or mended after that.',
+    remedy: 'mars resource show NAME says how far it is. To end it: mars verify NAME --stop.',
+  },
+  VERIFY_REFUSED: {
+    exit: 'refused',
+    meaning:
+      'The replica cannot be compared, or not be mended, as it is now: it is being copied, its role ' +
+      'changes, or there is no primary to copy from.',
+    remedy: 'mars status NAME shows how it is. Try again when that is over.',
+  },
+  VERIFY_BEHIND: {
+    exit: 'timeout',
+    meaning:
+      'Replicas are compared at one position, and one of them did not get to the position of the other ' +
+      'in time, or has too much log that is not in its image yet.',
+    remedy:
+      'Is fetch or replay paused, or is the link too slow? mars status NAME; mars up NAME turns all ' +
+      'switches on. Then try again.',
+  },
+  VERIFY_STOPPED: {
+    exit: 'refused',
+    meaning: 'A comparison was ended before its end: by the user, or as a daemon stopped.',
+    remedy: 'Nothing was changed. mars verify NAME begins a new one.',
+  },
   NO_SOURCE: {
     exit: 'refused',
     meaning: 'No node of the cluster is known to have a replica of this resource.',

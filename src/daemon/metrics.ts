@@ -135,7 +135,8 @@ function unreplayedBytes({position, replayed}: ResourceStatus): number | null {
 
 /** Those on other nodes, and where it follows that of this node; a primary has no lag. */
 function addReplicas(metrics: Metrics, one: ResourceStatus, node: string): void {
-  const own = one.follow == null ? [] : [{...one.follow, node, up: one.follow.connected}];
+  const {follow, verify} = one;
+  const own = follow == null ? [] : [{...follow, node, up: follow.connected, verify}];
   const others = one.replicas.map((other) => ({...other, up: other.link === 'up'}));
   for (const {node: replica, up, ...rest} of [...own, ...others]) {
     const labels = {resource: one.name, replica};
@@ -152,10 +153,22 @@ function addReplicas(metrics: Metrics, one: ResourceStatus, node: string): void 
     metrics.set('mars_replica_lag_seconds', seconds, labels, rest.lagSeconds);
     const bytes = 'Log of the primary that it does not have yet';
     metrics.set('mars_replica_lag_bytes', bytes, labels, rest.lagBytes);
+    addVerify(metrics, labels, rest.verify);
     const {sync} = rest;
     metrics.set('mars_replica_sync_done_bytes', 'Copied so far', labels, sync?.doneBytes);
     metrics.set('mars_replica_sync_total_bytes', 'To be copied', labels, sync?.totalBytes);
   }
+}
+
+/** The last comparison of a replica with another one. */
+function addVerify(metrics: Metrics, labels: Labels, verify: ResourceStatus['verify']): void {
+  if (verify == null) return;
+  const {verifiedAt, differentBytes} = verify;
+  const at = verifiedAt === null ? null : Date.parse(verifiedAt) / 1000;
+  const time = 'When the replica was last compared to the end with another one';
+  metrics.set('mars_replica_verified_time_seconds', time, labels, at);
+  const bytes = 'Bytes in which it was found to differ';
+  metrics.set('mars_replica_different_bytes', bytes, labels, differentBytes);
 }
 
 /** What is kept for replicas elsewhere. */

@@ -109,6 +109,13 @@ export const PRUNE = v.strictObject({
 
 export const METRICS_LISTEN = v.strictObject({listen: v.nullable(v.string())});
 
+export const VERIFY = v.strictObject({
+  with: v.exactOptional(v.string()),
+  repair: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+  bytesPerSecond: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+});
+
 export const CARE = v.strictObject({dryRun: v.optional(v.boolean(), false)});
 
 export const SYNC_LIMIT = v.strictObject({

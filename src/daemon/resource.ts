@@ -12,6 +12,7 @@ import {DiskError} from '../core/errors.js';
 import type {ResourceFile, ResourcePaths} from '../core/home.js';
 import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import {diskStatus} from '../control/disk-client.js';
+import type {VerifyReport} from '../control/verify-api.js';
 import {ownPidsOf} from './activate.js';
 import type {Context} from './context.js';
 import {usersShown} from './device.js';
@@ -57,6 +58,8 @@ export class Resource {
   writeBack: StartedHolder | undefined;
   /** How it follows other replicas; set where the node has a cluster. */
   follow: Follow | undefined;
+  /** What comparisons with other replicas have found; set with `follow`. */
+  verify: {readonly report: VerifyReport | undefined} | undefined;
 
   constructor(context: Context, name: string, loaded: ResourceFile | DiskError) {
     this.#context = context;

@@ -38,6 +38,7 @@ import {forkView, invalidate, resolveFork} from './replication/fork.js';
 import {askToBecomePrimary, askToJoin} from './replication/move.js';
 import type {Replica} from './replication/replica.js';
 import {setWish, flowView} from './replication/switches.js';
+import {startVerify, stopVerify, verifyView} from './replication/verify.js';
 import {followFolder, importFiles} from './replication/take-files.js';
 import {
   CARE,
@@ -63,6 +64,7 @@ import {
   SET,
   STOP,
   SYNC_LIMIT,
+  VERIFY,
   parseBody,
 } from './requests.js';
 import {ownUnit} from './service-unit.js';
@@ -327,6 +329,17 @@ async function answerFlows(
       return resource.run(route, () => followFolder(node.context, replica, folder));
     }
 
+    // Not in the queue of the resource: it goes on beside all else, and only reads.
+    case 'POST verify': {
+      const wish = parseBody(VERIFY, request.body);
+      return startVerify(node.context, replicaOf(node, resource), wish);
+    }
+
+    case 'GET verify':
+      return verifyView(node.context, replicaOf(node, resource));
+    case 'POST verify/stop':
+      parseBody(NOTHING, request.body);
+      return stopVerify(node.context, replicaOf(node, resource));
     // Not in the queue of the resource: the other node asks this one for the role meanwhile.
     case 'POST move/join':
       return askToJoin(node.context, resource, parseBody(MOVE_JOIN, request.body));

@@ -35,6 +35,7 @@ export function resourceView(resource: Resource, notes: readonly string[] = []):
     device: served ? deviceOf(places) : null,
     settings: showSettings(file),
     disk: resource.disk ?? null,
+    ...(resource.verify === undefined ? {} : {verify: resource.verify.report ?? null}),
     ...(notes.length === 0 ? {} : {notes}),
   };
 }

@@ -94,6 +94,16 @@ export class LogSource {
     return this.#reader?.position ?? 0;
   }
 
+  /** Chain value there; undefined where nothing is open. */
+  get chain(): Readonly<Chain> | undefined {
+    return this.#reader?.chain;
+  }
+
+  /** Name of the file that is read. */
+  get fileName(): string {
+    return this.#name;
+  }
+
   /** Epoch of the disk whose history everything is that was sent so far; undefined: not known. */
   get epoch(): string | undefined {
     return this.#epoch;

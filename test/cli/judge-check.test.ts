@@ -5,7 +5,13 @@ import {judgeCheck, type Limits, type Thresholds} from '../../src/cli/judge-chec
 import type {ReplicaStatus, ResourceState, ResourceStatus} from '../../src/control/api.js';
 import {HEALTHS, healthWithReplicas, type Health} from '../../src/control/health.js';
 import {findState, STATE_NAMES} from '../../src/core/states.js';
-import {fakeFollow, fakeReplica, fakeStatus, fakeStatusDocument} from '../helpers/fake-daemon.js';
+import {
+  fakeFollow,
+  fakeReplica,
+  fakeStatus,
+  fakeStatusDocument,
+  fakeVerify,
+} from '../helpers/fake-daemon.js';
 
 const test = suite('judge check');
 
@@ -15,6 +21,10 @@ const LIMITS: Thresholds = {
   lagBytes: NONE,
   space: {warn: 10, crit: 5},
   fullIn: {warn: 10_800, crit: 1800},
+};
+const AGE: Thresholds = {
+  ...LIMITS,
+  verifyAge: {warn: 3600, crit: 7200, nowMs: Date.parse('2026-11-22T11:30:00Z')},
 };
 const BYTES: Thresholds = {...LIMITS, lagBytes: {warn: 1000, crit: 2000}};
 
@@ -57,6 +67,27 @@ const TABLE: readonly (readonly [string, ResourceStatus, Health, Thresholds?])[]
   ['a primary that is well', primary(), 'ok'],
   ['a primary without others', primary({replicas: []}), 'ok'],
   ['a secondary that is well', secondary(), 'ok'],
+  ['compared half an hour too long ago', beta({verify: fakeVerify()}), 'warning', AGE],
+  ['the same, and nobody asks', beta({verify: fakeVerify()}), 'ok'],
+  [
+    'compared far too long ago',
+    beta({verify: fakeVerify({verifiedAt: '2026-11-22T09:00:00Z'})}),
+    'critical',
+    AGE,
+  ],
+  [
+    'compared in time, here',
+    secondary({verify: fakeVerify({verifiedAt: '2026-11-22T11:00:00Z'})}),
+    'ok',
+    AGE,
+  ],
+  [
+    'never compared to the end, here',
+    secondary({verify: fakeVerify({verifiedAt: null})}),
+    'critical',
+    AGE,
+  ],
+  ['never compared', beta({verify: null}), 'critical', AGE],
   ...HEALTHS.map((health) => [`the daemon says ${health}`, primary({health}), health] as const),
   ['a health of another version', primary({health: 'fine' as Health}), 'unknown'],
   ['a state of another version', primary({state: 'Odd' as ResourceState}), 'unknown'],

@@ -7,7 +7,7 @@ import type {MetricsListenView} from '../../src/control/daemon-api.js';
 import {homePaths} from '../../src/core/home.js';
 import {renderMetrics} from '../../src/daemon/metrics.js';
 import {parseMetricsListen} from '../../src/daemon/metrics-port.js';
-import {fakeReplica, fakeStatus, fakeStatusDocument} from '../helpers/fake-daemon.js';
+import {fakeReplica, fakeStatus, fakeStatusDocument, fakeVerify} from '../helpers/fake-daemon.js';
 import {freePort} from '../helpers/cluster.js';
 import {rejectsWith, startFakeNode, until} from './fake-node.js';
 import {disk} from './replication/samples.js';
@@ -18,6 +18,7 @@ const DOCS = path.join(import.meta.dirname, '..', '..', 'docs');
 async function knownNames(): Promise<ReadonlySet<string>> {
   const counted = {counts: [1], sumSeconds: 1};
   const sync = {percent: 50, doneBytes: 5, totalBytes: 10};
+  const verify = fakeVerify({differentBytes: 4096});
   const slot = {node: 'beta', position: '0', bytes: 1, ageSeconds: 1, at: ''};
   const base = fakeStatus('web');
   const slowed = {bytesPerSecond: 1, since: '', reason: ''};
@@ -26,7 +27,7 @@ async function knownNames(): Promise<ReadonlySet<string>> {
   const log = {...base.log, ...kept, fileSystem, slowed};
   const {text} = await renderMetrics({
     ...{version: '1', startedAt: '2026-11-22T10:00:00Z'},
-    status: fakeStatusDocument({...base, log, replicas: [fakeReplica('beta', {sync})]}),
+    status: fakeStatusDocument({...base, log, replicas: [fakeReplica('beta', {sync, verify})]}),
     disks: new Map([['web', disk({latencies: {write: counted, flush: counted, replay: counted}})]]),
   });
   const names = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gmu)].flatMap(([, name = '', type]) =>

@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
+import type {VerifySummary} from '../../src/control/verify-api.js';
 import type {
   FlowView,
   FollowStatus,
@@ -155,6 +156,20 @@ export function fakeReplay(name: string, changes: Partial<ReplayView> = {}): Rep
 }
 
 /** A replica on another node that is well. */
+/** The last comparison of a replica. */
+export function fakeVerify(changes: Partial<VerifySummary> = {}): VerifySummary {
+  const bytes = {doneBytes: 1024, totalBytes: 1024, differentBytes: 0};
+  const times = {startedAt: '2026-11-22T09:00:00.000Z', verifiedAt: '2026-11-22T10:00:00.000Z'};
+  return {
+    with: 'alpha',
+    state: 'equal',
+    position: '0000000000001000',
+    ...times,
+    ...bytes,
+    ...changes,
+  };
+}
+
 export function fakeReplica(node: string, changes: Partial<ReplicaStatus> = {}): ReplicaStatus {
   return {
     node,

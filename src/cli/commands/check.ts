@@ -4,7 +4,7 @@ import {LAG_SECONDS_WARNING} from '../../control/health.js';
 import {EXIT} from '../../core/codes.js';
 import {parseDuration, parseSize} from '../../core/units.js';
 import {MarsCommand} from '../base-command.js';
-import {parseLimits, parsePercent, parseSeconds} from '../check-limits.js';
+import {parseLimits, parsePercent, parseSeconds, parseVerifyAge} from '../check-limits.js';
 import {connectDaemon} from '../daemon.js';
 import {exitOf, failureBody, toDiskError} from '../failure.js';
 import {judgeCheck} from '../judge-check.js';
@@ -64,6 +64,15 @@ export default class Check extends MarsCommand {
       default: '30m',
       helpValue: 'TIME',
     }),
+    'warn-verify-age': Flags.string({
+      description:
+        'WARNING where a replica was not compared to the end by mars verify for so long, such as 8d',
+      helpValue: 'TIME',
+    }),
+    'crit-verify-age': Flags.string({
+      description: 'CRITICAL where it was not for so long',
+      helpValue: 'TIME',
+    }),
   };
   static override summary = 'one line and an exit status for monitoring';
 
@@ -74,6 +83,7 @@ export default class Check extends MarsCommand {
       lagBytes: parseLimits(flags, 'lag-bytes', parseSize),
       space: parseLimits(flags, 'space', parsePercent),
       fullIn: parseLimits(flags, 'full-in', parseDuration),
+      verifyAge: parseVerifyAge(flags),
     };
     const name = args.name === 'all' ? undefined : args.name;
     const query = name === undefined ? '' : `?resource=${encodeURIComponent(name)}`;

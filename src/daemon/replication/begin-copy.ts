@@ -36,6 +36,8 @@ export interface CopyWishes {
   readonly at: number | null;
   /** What is here is worth nothing. */
   readonly isGarbage: boolean;
+  /** Only content is mended: no history is given up. Absent: false. */
+  readonly keepsHistory?: boolean;
 }
 
 /** What is done, and where it is not what one would wish, why. */
@@ -59,15 +61,15 @@ export async function beginCopy(wishes: CopyWishes): Promise<CopyPlan> {
   const isTorn = before === undefined ? fs.existsSync(nextFile) : before.state === 'switching';
   const isUsable = !isGarbage && !isTorn && !fs.existsSync(resourcePaths(home, name).syncFile);
   const whyNotBeside = isUsable ? await whyNot(wishes) : undefined;
-  const at = wishes.at ?? before?.at ?? null;
   if (isUsable && whyNotBeside === undefined) {
     if (known?.only != null) {
-      const next = {kind: 'repair', at: known.begin, image: null, preallocate: false} as const;
+      const at = wishes.keepsHistory === true ? null : known.begin;
+      const next = {kind: 'repair', at, image: null, preallocate: false} as const;
       beginNext(files, home, name, known, next);
       return {how: 'repair', whyNotBeside};
     }
 
-    beginBeside(wishes, at);
+    beginBeside(wishes, wishes.at ?? before?.at ?? null);
     return {how: 'beside', whyNotBeside};
   }
 

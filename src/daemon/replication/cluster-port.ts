@@ -1,7 +1,10 @@
+import type {Duplex} from 'node:stream';
 import type {FactStore, ResourceFacts} from '../../cluster/facts.js';
 import type {Member} from '../../cluster/members.js';
 import type {PeerCaller} from '../../cluster/peer-caller.js';
+import type {StreamProtocol} from '../../cluster/peer-routes.js';
 import type {Clock} from '../../core/clock.js';
+import {DiskError} from '../../core/errors.js';
 import type {Candidate} from './choose-source.js';
 import {isExportSlot} from './slots.js';
 
@@ -36,6 +39,27 @@ export function replicasElsewhere(
     const more = skewMs === undefined ? {} : {clockSkewMs: skewMs};
     return [{nodeId: id, name, linkUp: isLinkUp(cluster, clock, id), facts, ...more}];
   });
+}
+
+/**
+ * Opens a stream to the node that log or image is taken from.
+ *
+ * @throws DiskError PEER_UNKNOWN, and as PeerCaller.open
+ */
+export function openSource(
+  {members, caller}: ClusterPort,
+  resourceId: string,
+  nodeId: string,
+  protocol: StreamProtocol,
+  timeoutMs: number,
+): Promise<Duplex> {
+  const member = members().find(({id}) => id === nodeId);
+  if (member === undefined) {
+    throw new DiskError('PEER_UNKNOWN', 'the source is no member any more', {node: nodeId});
+  }
+
+  const flow = protocol === 'mars-log/1' ? 'log' : 'sync';
+  return caller.open(member, `resources/${resourceId}/${flow}`, protocol, timeoutMs);
 }
 
 /** Members that say that they have this resource and cannot read its files, by name. */

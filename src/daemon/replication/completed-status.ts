@@ -6,6 +6,7 @@ import type {
   ResourceStatus,
 } from '../../control/api.js';
 import {copyHealth, healthWithReplicas, worst} from '../../control/health.js';
+import {summaryOf, type VerifyReport} from '../../control/verify-api.js';
 import type {Waiting} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
 
@@ -21,6 +22,7 @@ export interface Completion {
   readonly followWaiting: Waiting | null;
   readonly kept: Partial<ResourceStatus['log']>;
   readonly replicas: readonly ReplicaStatus[];
+  readonly verify: VerifyReport | undefined;
 }
 
 /** The status with its replicas, and with the health that they give it. */
@@ -38,6 +40,7 @@ export function completedStatus(status: ResourceStatus, input: Completion): Reso
     health: worst([status.health, own, silent ? 'warning' : 'ok']),
     log: {...status.log, ...kept},
     replicas,
+    verify: input.verify === undefined ? null : summaryOf(input.verify),
     follow,
     waitingFor: input.waiting ?? (isSecondary ? input.followWaiting : status.waitingFor),
   };

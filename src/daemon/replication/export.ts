@@ -20,7 +20,8 @@ import {forbiddenPlaces} from '../places.js';
 import {resolveSafely} from '../safe-path.js';
 import {numberOf} from './replica-state.js';
 import type {Replica} from './replica.js';
-import {serveImage, sourceStatus} from './serve.js';
+import {serveImage} from './serve.js';
+import {sourceStatus} from './source-status.js';
 import {exportSlot} from './slots.js';
 
 export interface ExportRequest {

@@ -2,12 +2,14 @@
 import type {ResourceFacts} from '../../cluster/facts.js';
 import {FACTS_LINEAGE_MAX} from '../../cluster/facts.js';
 import type {ReplicaStatus, Role, SyncProgress} from '../../control/api.js';
+import type {VerifyReport, VerifySummary} from '../../control/verify-api.js';
 import type {DiskStatus, Message, Waiting} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
 import {modeOf, sharedModeOf} from '../../core/mode.js';
 import type {LineageEntry} from '../../log/lineage.js';
 import type {Grant} from './grant.js';
 import type {GivenUp} from './next-view.js';
+import {verifyFacts} from './verify-facts.js';
 
 const MESSAGES_MAX = 32;
 const TEXT_CHARS_MAX = 2000;
@@ -31,6 +33,7 @@ export interface FactsInput {
     readonly text: string;
   } | null;
   readonly sync: SyncProgress | null;
+  readonly verify: VerifyReport | undefined;
   readonly messages: readonly Message[];
   readonly replication: ReplicaStatus['replication'] | null;
   readonly since: string | null;
@@ -43,6 +46,7 @@ export interface FollowFacts {
   readonly replication?: ReplicaStatus['replication'];
   readonly since?: string;
   readonly waiting?: Waiting;
+  readonly verify?: VerifySummary;
 }
 
 /** Builds the facts of one resource. */
@@ -105,6 +109,7 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
     ...(input.replication === null ? {} : {replication: input.replication}),
     ...(input.since === null ? {} : {since: input.since}),
     ...(input.waiting === null ? {} : {waiting: input.waiting}),
+    ...(input.verify === undefined ? {} : {verify: verifyFacts(input.verify)}),
   };
 }
 

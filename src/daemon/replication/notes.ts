@@ -2,10 +2,12 @@
 import type {DiskFollow} from '../../core/disk-status.js';
 import {isDiskError} from '../../core/errors.js';
 import {skewMessage} from '../clock-skew.js';
+import type {VerifyReport} from '../../control/verify-api.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import type {Candidate} from './choose-source.js';
 import type {FolderSource, FolderStep} from './folder-source.js';
+import {verifyOf} from './verify-facts.js';
 
 /** It is being started again, or was told to stop: nothing to be shown. */
 const PASSING: ReadonlySet<string> = new Set([
@@ -79,6 +81,18 @@ export function hushFolder(resource: Resource): void {
   for (const code of FOLDER_CODES) resource.hush(code);
 }
 
+/** Shows what is known of the replicas elsewhere: heard of or not, readable or not, equal or not. */
+export function noteOthers(
+  resource: Resource,
+  own: VerifyReport | undefined,
+  replicas: readonly Candidate[],
+  unreadable: readonly string[],
+): void {
+  noteLinks(resource, replicas);
+  noteUnreadable(resource, unreadable);
+  noteDifferences(resource, own, replicas);
+}
+
 /** Names the replicas that are not heard of, and those on nodes with another time. */
 export function noteLinks(resource: Resource, replicas: readonly Candidate[]): void {
   const down = replicas.filter(({linkUp}) => !linkUp).map(({name}) => name);
@@ -95,6 +109,22 @@ export function noteLinks(resource: Resource, replicas: readonly Candidate[]): v
   const skew = skewMessage(skewed, up.length - skewed.length);
   if (skew === undefined) resource.hush('CLOCK_SKEW');
   else resource.say('CLOCK_SKEW', 'warning', skew);
+}
+
+/** Names the replicas elsewhere that hold other data; the one here has a message of its own. */
+function noteDifferences(
+  resource: Resource,
+  own: VerifyReport | undefined,
+  replicas: readonly Candidate[],
+): void {
+  if (own !== undefined && own.differentBytes > 0) return;
+  const texts = replicas.flatMap(({name, facts}) => {
+    const verify = verifyOf(facts);
+    if (verify === null || verify.differentBytes === 0) return [];
+    return [`${name} differs from ${verify.with} in ${verify.differentBytes} bytes`];
+  });
+  if (texts.length === 0) resource.hush('VERIFY_DIFFERENT');
+  else resource.say('VERIFY_DIFFERENT', 'warning', texts.join('; '));
 }
 
 /** Names the nodes that have a replica and cannot read its files. */

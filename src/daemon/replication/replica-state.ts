@@ -1,7 +1,7 @@
 /** What a secondary that follows is, in the words of `mars status`: pure. */
 import {existsSync} from 'node:fs';
 import type {FollowStatus, ReplicaStatus, ResourceState, SyncProgress} from '../../control/api.js';
-import type {DiskStatus, Waiting} from '../../core/disk-status.js';
+import type {DiskNext, DiskStatus, Waiting} from '../../core/disk-status.js';
 import type {ResourceFile} from '../../core/home.js';
 import type {Candidate} from './choose-source.js';
 import type {Resource} from '../resource.js';
@@ -40,7 +40,7 @@ export function followerState(input: FollowerInput): ResourceState | undefined {
   if (isMixture(disk)) return 'InConsistent';
   // What is here is whole, and of a history that nobody goes on with, until the other one is here.
   const next = nextOf(says);
-  if (next !== undefined) return next.at === null ? 'Orphan' : 'Forked';
+  if (next !== undefined) return stateBesideNext(next);
   const answer = says.answer?.kind;
   if (answer === 'forked') return 'Forked';
   if (answer === 'unknown' || answer === 'gone') return 'Orphan';
@@ -48,6 +48,12 @@ export function followerState(input: FollowerInput): ResourceState | undefined {
   const replayed = disk.replayed >= disk.position;
   if (fetched) return replayed ? 'UpToDate' : 'OutDated[R]';
   return replayed ? 'OutDated[F]' : 'OutDated[FR]';
+}
+
+/** What is here while something takes its place: given up, without a source, or only to be mended. */
+function stateBesideNext({kind, at}: DiskNext): ResourceState {
+  if (at !== null) return 'Forked';
+  return kind === 'repair' ? 'OutDated[FR]' : 'Orphan';
 }
 
 /** Without a primary: how far the epoch that we have is known to go on any other node. */

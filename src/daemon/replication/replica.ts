@@ -29,6 +29,7 @@ import type {Candidate, Own} from './choose-source.js';
 import {
   FACTS_FRESH_MS,
   mayNeedLog,
+  openSource,
   replicasElsewhere,
   unreadableAt,
   type ClusterPort,
@@ -39,7 +40,7 @@ import {Follow} from './follow.js';
 import {findGrant} from './grant.js';
 import {EpochClock, LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
-import {noteAnswer, noteFailure, noteFolder, noteLinks, noteUnreadable} from './notes.js';
+import {noteAnswer, noteFailure, noteFolder, noteOthers} from './notes.js';
 import {completedStatus} from './completed-status.js';
 import {
   followStatus,
@@ -58,6 +59,7 @@ import {Slots} from './slots.js';
 import {startDisk} from './start-disk.js';
 import {SynchronousServing} from './synchronous.js';
 import type {SyncTurns} from './sync-turns.js';
+import {ReplicaVerify} from './verify-replica.js';
 import {replicaStatus, keptFor, type Ack} from './views.js';
 
 const OPEN_TIMEOUT_MS = 10_000;
@@ -75,6 +77,8 @@ export class Replica {
   /** Streams to followers, and what the disk process is told of them. */
   readonly synchronous: SynchronousServing;
   readonly folders: FolderChoice;
+  /** Compares it with other replicas, and answers those that do. */
+  readonly verify: ReplicaVerify;
   readonly #context: Context;
   readonly #cluster: ClusterPort;
   readonly #acks: Acks;
@@ -144,16 +148,8 @@ export class Replica {
       isReplicated: () => this.isReplicated,
       disk: (isFresh) => this.#disk(isFresh),
       own: (status) => this.#own(status),
-      openPeer: (nodeId, protocol) => {
-        const member = cluster.members().find(({id}) => id === nodeId);
-        if (member === undefined) {
-          throw new DiskError('PEER_UNKNOWN', 'the source is no member any more', {node: nodeId});
-        }
-
-        const flow = protocol === 'mars-log/1' ? 'log' : 'sync';
-        const path = `resources/${resource.file.id}/${flow}`;
-        return cluster.caller.open(member, path, protocol, OPEN_TIMEOUT_MS);
-      },
+      openPeer: (nodeId, protocol) =>
+        openSource(cluster, resource.file.id, nodeId, protocol, OPEN_TIMEOUT_MS),
       openDisk: (protocol) => openDiskStream(paths.socket, protocol, DISK_TIMEOUT_MS),
       copyAgain: async (reason) => {
         await this.copyAgain(reason);
@@ -178,6 +174,7 @@ export class Replica {
       },
     });
     resource.follow = this.follow;
+    this.verify = new ReplicaVerify(context, this);
     this.folders = createFolderChoice(context, cluster.selfId, resource, () => {
       this.follow.poke();
     });
@@ -192,6 +189,7 @@ export class Replica {
   /** Ends streams that this replica opened; its disk process goes on. */
   async stop(): Promise<void> {
     this.#abort.abort();
+    await this.verify.close();
     await this.#loop;
     await this.folders.close();
     try {
@@ -230,8 +228,7 @@ export class Replica {
       others,
       this.#context.clock.monotonicMs(),
     );
-    noteLinks(resource, others);
-    noteUnreadable(resource, unreadableAt(this.#cluster, resource.name));
+    noteOthers(resource, this.verify.told, others, unreadableAt(this.#cluster, resource.name));
     if (resource.file.connected === false) this.synchronous.stopStreams();
     this.#takeMode();
     // Before recovery is done, all positions are 0.
@@ -295,6 +292,7 @@ export class Replica {
   /** As copyAgain (begin-copy.ts). */
   async copyAgain(reason: DiskError): Promise<CopyPlan['how']> {
     const how = await copyAgain(this.#context, this.resource, this.candidates(), reason);
+    if (how === 'compare' || how === 'beside') this.verify.forget();
     this.follow.poke();
     return how;
   }
@@ -336,6 +334,7 @@ export class Replica {
       followWaiting: waitingOf(disk, this.follow.state),
       kept: keptFor(file, this.slots, status.position),
       replicas: this.replicas(),
+      verify: this.verify.told,
     });
   }
 
@@ -386,6 +385,7 @@ export class Replica {
       grant: findGrant(this.resource.places.paths.grantFile),
       forked: forkedBy(disk, this.follow.state.source?.nodeId ?? this.#cluster.selfId),
       sync: copyProgress(this.resource),
+      verify: this.verify.told,
       messages: [...resource.messages, ...(disk?.messages ?? [])],
       replication: follow === undefined ? null : replicationOf(file, follow),
       since: follow?.since ?? null,

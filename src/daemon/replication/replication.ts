@@ -73,7 +73,11 @@ export class Replication {
     const replica = this.#replicas.get(name);
     this.#replicas.delete(name);
     this.#failed.delete(name);
-    if (replica !== undefined) replica.resource.follow = undefined;
+    if (replica !== undefined) {
+      replica.resource.follow = undefined;
+      replica.resource.verify = undefined;
+    }
+
     await replica?.stop();
     this.turns.leave(name, true);
   }

@@ -4,7 +4,8 @@ import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
 import {LogServer, type LogPositions} from '../../replica/serve-log.js';
 import {numberOf} from './replica-state.js';
-import {sourceStatus, type PeerStream} from './serve.js';
+import type {PeerStream} from './serve.js';
+import {sourceStatus} from './source-status.js';
 
 /** Serves one follower until either side ends. */
 export async function serveLogStream(options: PeerStream): Promise<void> {

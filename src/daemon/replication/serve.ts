@@ -10,7 +10,6 @@ import type {Duplex} from 'node:stream';
 import type {ResourceFacts} from '../../cluster/facts.js';
 import type {Member} from '../../cluster/members.js';
 import type {PeerRoutes, StreamHandler, StreamProtocol} from '../../cluster/peer-routes.js';
-import type {DiskStatus} from '../../core/disk-status.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
@@ -34,6 +33,8 @@ import type {Replica} from './replica.js';
 import type {Replication} from './replication.js';
 import {answerHandover} from './roles.js';
 import {serveLogStream} from './serve-log-stream.js';
+import {sourceStatus} from './source-status.js';
+import {answerVerify} from './verify.js';
 
 /** A stream that a member has opened. */
 export interface PeerStream {
@@ -76,6 +77,16 @@ export class PeerService implements PeerRoutes {
     if (route === 'POST join') return answerJoin(this.#node, caller, id, body);
     const replica = this.#replica(id);
     switch (route) {
+      case 'POST digests':
+        refuseDisconnected(replica);
+        return replica.verify.digests.answer(caller.id, body);
+      case 'POST verify':
+        refuseDisconnected(replica);
+        return answerVerify(this.#context, replica, caller, 'start', body);
+      case 'POST verify/state':
+        return answerVerify(this.#context, replica, caller, 'state', body);
+      case 'POST verify/stop':
+        return answerVerify(this.#context, replica, caller, 'stop', body);
       case 'POST primary':
         return answerPrimary(this.#node, caller, replica.resource, body);
       case 'GET':
@@ -100,11 +111,7 @@ export class PeerService implements PeerRoutes {
       throw new DiskError('USAGE', `there is no stream ${words.join('/')}`);
     }
 
-    if (replica.resource.file.connected === false) {
-      const text = `${replica.resource.name} is disconnected here by wish`;
-      throw new DiskError('PEER_REFUSED', text, {resource: replica.resource.name});
-    }
-
+    refuseDisconnected(replica);
     // An answer now is better than a stream that ends at once.
     await sourceStatus(replica);
     const serve = protocol === 'mars-log/1' ? serveLogStream : serveSyncStream;
@@ -152,25 +159,17 @@ export class PeerService implements PeerRoutes {
   }
 }
 
+/** @throws DiskError PEER_REFUSED */
+function refuseDisconnected({resource}: Replica): void {
+  if (resource.file.connected !== false) return;
+  const text = `${resource.name} is disconnected here by wish`;
+  throw new DiskError('PEER_REFUSED', text, {resource: resource.name});
+}
+
 function describe(replica: Replica): ResourceFacts {
   const facts = replica.facts();
   if (facts !== undefined) return facts;
   throw new DiskError('RESOURCE_UNKNOWN', 'its files cannot be read here', {});
-}
-
-/**
- * What the disk process says now.
- *
- * @throws DiskError DISK_UNREACHABLE where none answers, or it does not know yet
- */
-export async function sourceStatus(replica: Replica, maxAgeMs?: number): Promise<DiskStatus> {
-  const status = await replica.sourceStatus(maxAgeMs);
-  if (status !== undefined && status.phase !== 'starting' && status.phase !== 'recovering') {
-    return status;
-  }
-
-  const text = `the disk process of ${replica.resource.name} does not answer yet`;
-  throw new DiskError('DISK_UNREACHABLE', text, {resource: replica.resource.name});
 }
 
 /** Positions of an image that may be copied. @throws DiskError SOURCE_BEHIND: it is a mixture */

@@ -18,6 +18,7 @@ import {findState} from '../../core/states.js';
 import type {Candidate} from './choose-source.js';
 import {numberOf} from './replica-state.js';
 import type {Slots} from './slots.js';
+import {verifyOf} from './verify-facts.js';
 
 /** What a node said before it fell silent is of no use any more after this. */
 const MESSAGES_KEPT_MS = 24 * 3_600_000;
@@ -78,6 +79,7 @@ export function replicaStatus(input: ReplicaInput): ReplicaStatus {
     since: linkUp ? (more.since ?? null) : heardAt,
     waitingFor: linkUp ? waitingOf(more.waiting, facts) : silence(heardAt),
     messages: ageMs > MESSAGES_KEPT_MS ? [] : messagesOf(facts),
+    verify: verifyOf(facts),
   };
 }
 

@@ -32,6 +32,7 @@ function factsOf(follow: Partial<DiskFollow>, givenUp?: GivenUp | null) {
     messages: [],
     replication: null,
     since: null,
+    verify: undefined,
     waiting: null,
   });
 }
