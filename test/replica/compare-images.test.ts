@@ -225,9 +225,9 @@ async function compare(
       monotonicMs: () => performance.now(),
       openView: () => open(target),
       ask: async (question): Promise<Answer> => {
+        served ??= await open(source);
         changed.onAsk?.(question);
         for (let count = below(world.random, 4); count > 0; count -= 1) world.write();
-        served ??= await open(source);
         const answer = await answerQuestion(served, question);
         const isBranched = answer.position >= source.branchAt;
         return isBranched ? {...answer, chain: formatChain({low: 1, high: 1})} : answer;
@@ -295,6 +295,31 @@ test('a write that got lost at one end is found once the log does not cover it a
       `seed ${seed}: ${JSON.stringify(found.ranges)}`,
     );
   }
+});
+
+test('a chunk that was a hole at both ends is looked at when the log has written to it since', async () => {
+  const world = new World(8);
+  const pair = {world, source: new Replica(world), target: new Replica(world)};
+  world.write();
+  let block = -1;
+  const found = await compare(pair, {
+    onAsk: () => {
+      if (block >= 0) return;
+      while (block < 0) {
+        world.write();
+        const {stamp, start} = world.changes.at(-1) ?? {};
+        if (stamp !== undefined && start !== undefined) block = start;
+      }
+
+      for (const one of [pair.source, pair.target]) {
+        one.replayAll();
+        one.isStill = true;
+      }
+
+      pair.target.image.fill(0, block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+    },
+  });
+  assert.equal(found.ranges, [[block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES]]);
 });
 
 test('only what is asked for is looked at', async () => {
