@@ -9,7 +9,7 @@
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
-import {readLineage} from '../../disk/lineage.js';
+import {readLineage} from '../../log/lineage.js';
 import {emptySyncState, type SyncState} from '../../disk/sync-state.js';
 import {openReplayState} from '../../image/replay-state.js';
 import type {ByteRange} from '../../log/changes.js';
