@@ -84,8 +84,7 @@ export default class Verify extends MarsCommand {
     process.on('SIGTERM', interrupt);
     try {
       const answer = await this.forTargets(
-        daemon,
-        args.name,
+        {daemon, target: args.name, parallel: false},
         (name) => {
           if (flags.stop) return stopVerify(daemon, name);
           return runVerify({
