@@ -20,7 +20,8 @@ const NAME = 'fsx';
 const DISK_BYTES = 48 * 1024 * 1024;
 const LENGTH_MAX = 256 * 1024;
 const SECTOR_BYTES = 512;
-const OPERATIONS = Number(process.env['MARS_OPERATIONS'] ?? 100_000);
+const OPERATIONS_DEFAULT = process.env['MARS_SOAK'] === '1' ? 100_000 : 40_000;
+const OPERATIONS = Number(process.env['MARS_OPERATIONS'] ?? OPERATIONS_DEFAULT);
 const SEED = Number(process.env['MARS_SEED'] ?? randomBytes(4).readUInt32LE());
 
 /** Of 100,000 operations about 15 are kills, 3 are restarts of everything. */

@@ -27,11 +27,14 @@ const LONGEST = [
   'replication-basic',
   'replication-link',
   'verify',
+  'power-loss',
   'two-nodes',
   'replication-torture',
   'roles',
   'fsx',
   'fork-undo',
+  'crash-monkey',
+  'log-fsck',
 ];
 /** More files than that which miss deadlines are no matter of a busy machine. */
 const AGAIN_MAX = 3;
