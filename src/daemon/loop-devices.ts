@@ -6,6 +6,7 @@
 import fs from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {DiskError} from '../core/errors.js';
+import {inOneMoment} from '../core/moment.js';
 import {programWords, runProgram} from '../core/run-program.js';
 
 const PROGRAM_TIMEOUT_MS = 20_000;
@@ -43,9 +44,11 @@ function readAttribute(path: string): string | undefined {
   }
 }
 
+const loopDevicesNow = inOneMoment(listLoopDevices);
+
 /** The loop device on `file`; one that is about to go by itself does not count. */
 export function loopOf(file: string): LoopDevice | undefined {
-  return listLoopDevices().find((device) => device.backingFile === file && !device.autoclear);
+  return loopDevicesNow().find((device) => device.backingFile === file && !device.autoclear);
 }
 
 /**

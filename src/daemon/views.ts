@@ -12,6 +12,7 @@ import type {DiskStatus, Message} from '../core/disk-status.js';
 import type {ResourceFile} from '../core/home.js';
 import {LOG_CAP_BYTES_DEFAULT} from '../core/limits.js';
 import {modeOf} from '../core/mode.js';
+import {inOneMoment} from '../core/moment.js';
 import {spacePolicyOf} from '../core/space.js';
 import {deviceOf} from './device.js';
 import {listMounts, mountAt} from './mounts.js';
@@ -40,9 +41,11 @@ export function resourceView(resource: Resource, notes: readonly string[] = []):
   };
 }
 
+const mountsNow = inOneMoment(listMounts);
+
 /** Mounted, and somebody answers for it or will again (a restart takes less than a second). */
 export function isServed(resource: Resource): boolean {
-  const mounted = mountAt(listMounts(), resource.places.mountPoint) !== undefined;
+  const mounted = mountAt(mountsNow(), resource.places.mountPoint) !== undefined;
   return mounted && (resource.disk?.mode === 'serve' || resource.silentSince !== undefined);
 }
 
