@@ -23,6 +23,7 @@ import {
   isLocked,
   lastFatal,
   lockedError,
+  outputSize,
   startHolder,
   waitForDisk,
   waitUnlocked,
@@ -44,6 +45,8 @@ const FOUND_PAUSE_MS = 10;
 /** So long a disk may be silent, restarting or recovering, before a deactivation ends it. */
 const SILENT_MS_MAX = 10_000;
 const EVICT_MS_MAX = 10_000;
+/** A disk process whose mount is gone ends within so long, if it runs. */
+const UNMOUNTED_MS_MAX = 3000;
 
 export type Found =
   | {readonly kind: 'serving' | 'replaying'; readonly status: DiskStatus}
@@ -120,17 +123,20 @@ export async function activate(
  * Waits for a disk that was found running.
  *
  * @returns undefined where it was on its way out, as its mount was taken away, and is gone
- * @throws DiskError TIMEOUT
+ * @throws DiskError the fatal error that it prints meanwhile, or TIMEOUT
  */
 async function waitForFound(
   places: Places,
   name: string,
   deadlineMs: number,
 ): Promise<DiskStatus | undefined> {
+  const outputStart = outputSize(places.paths);
   for (;;) {
-    const found = await settle(places, deadlineMs);
+    const found = await findDisk(places);
     if (found.kind === 'absent') return undefined;
     if (found.status !== undefined && isServing(found.status, places)) return found.status;
+    const fatal = lastFatal(places.paths, outputStart);
+    if (fatal !== undefined) throw fatal;
     if (performance.now() > deadlineMs) {
       const text = `the disk process of ${name} is not ready in time (${found.status?.phase ?? 'no answer'})`;
       throw new DiskError('TIMEOUT', text, {resource: name, phase: found.status?.phase ?? 'none'});
@@ -145,39 +151,42 @@ function isServing(status: DiskStatus, places: Places): boolean {
   return status.phase === 'serving' && status.mode === 'serve' && mounted;
 }
 
-/** Waits while the lock is held and nobody answers, or while a disk is on its way out. */
+/**
+ * Waits while the lock is held and nobody answers, or while a disk is on its way out; not for one that
+ * says meanwhile that it cannot start.
+ */
 async function settle(places: Places, deadlineMs: number): Promise<Found> {
+  const outputStart = outputSize(places.paths);
   for (;;) {
     const found = await findDisk(places);
     const leaving = found.status?.phase === 'stopping';
     if (found.kind !== 'silent' && !leaving) return found;
     if (performance.now() > deadlineMs) return found;
-    if (found.kind === 'silent') endPausedReplay(places);
+    const isMounted = mountAt(listMounts(), places.mountPoint) !== undefined;
+    if (found.kind === 'silent') {
+      if (!isMounted) endPaused(places, ['replay', 'follow']);
+      else if (lastFatal(places.paths, outputStart) !== undefined) return found;
+    }
+
     await sleep(SILENT_PAUSE_MS);
   }
 }
 
 /**
- * Write-back whose disk process dies again and again pauses longer and longer in its holder. It has
- * no mount and serves nobody, so it does not keep the resource from becoming primary. A disk process
- * that is only starting ignores the signal.
+ * Ends holders without a mount, which serve nobody: one whose disk process dies again and again pauses longer and
+ * longer, and would keep the resource from becoming primary, or from being secondary. A disk process that
+ * is only starting ignores the signal.
  */
-function endPausedReplay(places: Places): void {
-  if (mountAt(listMounts(), places.mountPoint) !== undefined) return;
+function endPaused(places: Places, modes: readonly HolderStart['mode'][]): void {
   for (const {pid} of holdersOfFile(places.paths.lock)) {
-    if (pid === null || !isReplayHolder(pid)) continue;
-    try {
-      process.kill(pid, 'SIGTERM');
-    } catch {
-      // It ended by itself just now.
-    }
+    if (pid !== null && isHolder(pid, modes)) kill(pid, 'SIGTERM');
   }
 }
 
-function isReplayHolder(pid: number): boolean {
+function isHolder(pid: number, modes: readonly string[]): boolean {
   try {
     const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-    return words[0] === 'sh' && (words.includes('replay') || words.includes('follow'));
+    return words[0] === 'sh' && modes.some((mode) => words.includes(mode));
   } catch {
     return false;
   }
@@ -259,6 +268,8 @@ export async function deactivate(
       throw error;
     },
   );
+  const soonMs = Math.min(deadlineMs, performance.now() + UNMOUNTED_MS_MAX);
+  if (!(await waitUnlocked(places.paths, soonMs))) endPaused(places, ['serve']);
   if (!(await waitUnlocked(places.paths, deadlineMs))) {
     throw new DiskError('TIMEOUT', `the disk process of ${name} does not end`, {resource: name});
   }
@@ -283,16 +294,16 @@ async function evict(context: Context, name: string, places: Places): Promise<vo
   await runProgram('umount', ['-f', '-l', '-i', '-c', places.mountPoint], UMOUNT_TIMEOUT_MS);
   for (const pid of ownPids) {
     context.log.warn({resource: name, pid}, 'a disk that does not answer is ended');
-    kill(pid);
+    kill(pid, 'SIGKILL');
   }
 
   const deadlineMs = performance.now() + EVICT_MS_MAX;
   if (!(await waitUnlocked(places.paths, deadlineMs))) throw lockedError(name, places.paths);
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // It ended by itself meanwhile.
   }

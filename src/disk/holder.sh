@@ -62,6 +62,9 @@ second_descriptor() {
   return 0
 }
 
+# Asks the kernel's table, which touches no path.
+mounted() { grep -qF " $(printf %s "$mount" | sed 's/ /\\040/g') fuse" /proc/self/mounts; }
+
 if [ "$adopt" = adopt ]; then
   # Ends when the last writer, the disk process, is gone. It was opened there: an open here would
   # wait for ever for one that is dead already.
@@ -70,8 +73,7 @@ if [ "$adopt" = adopt ]; then
   exec 4<&-
   # It was told to end: whoever told it waits for the locks.
   [ "$word" = end ] && exit 0
-  grep -qF " $(printf %s "$mount" | sed 's/ /\\040/g') fuse" /proc/self/mounts ||
-    [ "$mode" != serve ] || exit 0
+  mounted || [ "$mode" != serve ] || exit 0
 else
   unset MARS_FUSE_SECOND
   exec 9>>"$directory/lock"
@@ -217,6 +219,8 @@ while :; do
     fi
     exit 70
   fi
+  # It cannot start, and its mount was taken away meanwhile: there is nobody to try again for.
+  [ $status -eq 70 ] && [ "$mode" = serve ] && ! mounted && exit 70
   # The mount of fuse-native ends with the process that made it, and the loop device on it too: the
   # daemon finds the lock free, takes both away and starts anew.
   [ "$driver" = fuse-native ] && [ "$mode" = serve ] && exit 71

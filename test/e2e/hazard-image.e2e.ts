@@ -8,7 +8,7 @@ import {resourcePaths, homePaths} from '../../src/core/home.js';
 import {bareDisk, hashOf, imageBehind, randomFile, writeDisk} from '../helpers/disk-io.js';
 import {killAll} from '../helpers/chaos.js';
 import {run, until} from '../helpers/run.js';
-import {TempHome} from '../helpers/temp-home.js';
+import {killAndWait, TempHome} from '../helpers/temp-home.js';
 
 const DATA_MIB = 4;
 
@@ -149,6 +149,25 @@ test('H1: rot in the last flushed record of a process that was killed is never c
     'with the right byte all that was flushed is there',
   );
   await node.mars('secondary', 'rot');
+});
+
+test('a disk that cannot start again says why at once, and is secondary when that is asked for', async () => {
+  const disk = await bareDisk(node, 'stuck', '16M');
+  await node.mars('replay', 'pause', 'stuck');
+  await writeDisk(source, disk, ['conv=notrunc,fsync']);
+  const {file, offset} = lastRecord('stuck');
+  flip(file, offset);
+  await killAndWait((await node.diskProcesses('stuck')).pid);
+  await until(async () => (await node.status('stuck')).state === 'DefectiveLog', 20_000, 'state');
+  const refused = await node.tryMars('primary', 'stuck', '--timeout', '40', '--json');
+  assert.match(refused.stdout, 'LOG_CORRUPT');
+  assert.is(refused.status, 6);
+  await node.mars('secondary', 'stuck', '--timeout', '40');
+  assert.is((await node.status('stuck')).role, 'secondary');
+  flip(file, offset);
+  await node.mars('primary', 'stuck');
+  assert.is(await hashOf(disk, DATA_MIB), written);
+  await node.mars('secondary', 'stuck');
 });
 
 test('F4: a half-written resource.json costs its resource only, is told, and not touched', async () => {
