@@ -216,7 +216,8 @@ export const CODES = {
     remedy:
       'mars log verify NAME shows where. A replica that has the same log and answers gives the good copy at ' +
       'the next start of the disk: mars status NAME. Where the image is a replica, mars invalidate NAME --yes copies it ' +
-      'again; where it is the primary, mars primary NAME --force --dry-run on a replica says what that costs.',
+      'again; where it is the primary, mars primary NAME --force --dry-run on a replica says what that costs. ' +
+      'Without any replica: OPERATING.md, LOG_CORRUPT, has the way from the image to a new resource.',
   },
   LOG_MENDED: {
     exit: 'damage',

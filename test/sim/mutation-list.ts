@@ -64,7 +64,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'disk/front.ts',
     find: 'if (result === 0) return this.#awaitDurable(uniqueLow, uniqueHigh, length, sinceMs);',
     replace: 'if (result === 0) return 0;',
-    seed: 20,
+    seed: 38,
   },
   {
     name: 'batch-index-forgets-the-last',
