@@ -175,7 +175,9 @@ test('alpha dies; beta takes over by force, has all up to its position; alpha co
 /** What power loss takes of a log that no flush covered: its last record. Nothing of it runs. */
 function loseLastRecord(on: string): void {
   const files = createNodeFiles();
-  const {logDirectory} = resourcePaths(cluster.node(on).home, NAME);
+  const {logDirectory, durableFile} = resourcePaths(cluster.node(on).home, NAME);
+  // The word on what is durable is not there before the record itself is.
+  fs.rmSync(durableFile, {force: true});
   const {id} = readResource(cluster.node(on).home, NAME) ?? {id: ''};
   const {effective} = withoutSuperseded(readLogDirectory(files, logDirectory, id).segments);
   const last = effective.at(-1);
