@@ -33,7 +33,7 @@ import type {Candidate} from './choose-source.js';
 import {numberOf} from './replica-state.js';
 import type {Replica} from './replica.js';
 import {beginRepair} from './verify-repair.js';
-import {askDigests, DigestService, openView} from './verify-view.js';
+import {askDigests, DigestService, isBeingMade, openView} from './verify-view.js';
 
 export interface VerifyStart {
   /** The node that it is compared with. */
@@ -312,10 +312,11 @@ export class ReplicaVerify {
         throw new DiskError('VERIFY_STOPPED', text, {resource: resource.name});
       }
 
-      const disk = resource.disk;
       const isThere = !fs.existsSync(nextFile) && !fs.existsSync(syncFile);
-      if (isThere && disk?.follow != null && disk.position >= disk.replayingTo) return;
-      const {follow, position, replayed} = disk ?? {};
+      // What it said before the switch is of the image that was.
+      await resource.poll();
+      if (isThere && this.#isWhole()) return;
+      const {follow, position, replayed} = resource.disk ?? {};
       const now = JSON.stringify([follow?.next, follow?.sync, position, replayed]);
       if (now !== seen) [seen, seenMs] = [now, clock.monotonicMs()];
       if (clock.monotonicMs() - seenMs > REPAIR_IDLE_MS) {
@@ -324,8 +325,13 @@ export class ReplicaVerify {
       }
 
       await sleep(LOOK_MS);
-      await resource.poll();
     }
+  }
+
+  #isWhole(): boolean {
+    const {disk} = this.#replica.resource;
+    if (disk?.follow == null || isBeingMade(disk)) return false;
+    return disk.position >= disk.replayingTo && this.#replica.state !== 'InConsistent';
   }
 
   #end(report: Mutable<VerifyReport>, state: VerifyState): void {

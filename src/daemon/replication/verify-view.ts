@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import type {Clock} from '../../core/clock.js';
 import {check} from '../../core/check.js';
+import type {DiskStatus} from '../../core/disk-status.js';
 import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {DISK_BYTES_MAX} from '../../core/limits.js';
@@ -26,6 +27,12 @@ const IDLE_MS = 120_000;
 const SESSIONS_MAX = 8;
 const ASK_TIMEOUT_MS = 90_000;
 
+/** Whether a disk process makes its image, here or beside: what it has is not to be compared. */
+export function isBeingMade({follow}: DiskStatus): boolean {
+  const phase = follow?.phase;
+  return follow?.next != null || phase === 'empty' || phase === 'syncing';
+}
+
 /**
  * Where image and log here are; the disk process is asked each time.
  *
@@ -40,9 +47,7 @@ async function viewPositions(replica: Replica): Promise<ViewPositions> {
 
   // Never one that was asked before: replay may have gone on since.
   const status = await sourceStatus(replica, -1);
-  const phase = status.follow?.phase;
-  const isMade = status.follow?.next != null || phase === 'empty' || phase === 'syncing';
-  if (isMade || replica.state === 'InConsistent') {
+  if (isBeingMade(status) || replica.state === 'InConsistent') {
     const text = `the image of ${name} is being copied here itself`;
     throw new DiskError('VERIFY_REFUSED', text, {resource: name});
   }
