@@ -43,7 +43,11 @@ async function check(data: Buffer): Promise<void> {
 
 async function isServing(): Promise<boolean> {
   const status = await node.status('web01');
-  return status.role === 'primary' && status.state === 'UpToDate' && status.device !== null;
+  return (
+    status.role === 'primary' &&
+    status.state === 'UpToDate' &&
+    status.device === path.join(node.home, 'dev', 'web01')
+  );
 }
 
 test('SIGKILL of the daemon leaves disks at work, and the next one adopts them', async () => {
@@ -135,7 +139,11 @@ test('fuse-native: the daemon brings a disk back whose process was killed', asyn
   await until(
     async () => {
       const status = await node.status('native');
-      return status.role === 'primary' && status.device !== null && status.health === 'ok';
+      return (
+        status.role === 'primary' &&
+        status.device === path.join(node.home, 'dev', 'native') &&
+        status.health === 'ok'
+      );
     },
     20_000,
     'service',
