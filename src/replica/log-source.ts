@@ -16,11 +16,11 @@ import {assert} from '../core/assert.js';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {formatPosition, parsePosition} from '../core/position.js';
-import {readLogDirectory, type SegmentFile} from '../log/directory.js';
+import type {SegmentFile} from '../log/directory.js';
 import type {Answer, Hello} from '../log/frames.js';
 import type {LineageEntry} from '../log/lineage.js';
 import {formatChain, type Chain} from '../log/record.js';
-import {withoutSuperseded} from '../log/recovery.js';
+import {listSegments} from '../log/walk.js';
 import {findCommonPoint} from './common-point.js';
 import {isSameSegment, READ_BYTES, SegmentReader} from './segment-reader.js';
 
@@ -61,8 +61,6 @@ interface Place {
   readonly end: number;
 }
 
-/** Files vanish between the listing and the look: they are used again. */
-const LIST_TRIES = 20;
 /** How often the directory is asked where the next record is, before it is called damaged. */
 const LOOK_TRIES = 3;
 
@@ -278,14 +276,7 @@ export class LogSource {
   /** The segments that count, in order. */
   #list(): SegmentFile[] {
     const {files, directory, resourceId} = this.#log;
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return withoutSuperseded(readLogDirectory(files, directory, resourceId).segments).effective;
-      } catch (error) {
-        if (errnoOf(error) === 'ENOENT' && tries < LIST_TRIES) continue;
-        throw storeError(error, `read the log in ${directory}`);
-      }
-    }
+    return listSegments(files, directory, resourceId);
   }
 
   #oldest(): {oldest?: string} {

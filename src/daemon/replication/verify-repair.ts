@@ -13,10 +13,9 @@ import {readLineage} from '../../log/lineage.js';
 import {emptySyncState, type SyncState} from '../../disk/sync-state.js';
 import {openReplayState} from '../../image/replay-state.js';
 import type {ByteRange} from '../../log/changes.js';
-import {readLogDirectory} from '../../log/directory.js';
 import {SYNC_CHUNK_BYTES} from '../../log/frame-schemas.js';
 import {formatChain} from '../../log/record.js';
-import {withoutSuperseded} from '../../log/recovery.js';
+import {listSegments} from '../../log/walk.js';
 import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
@@ -79,8 +78,7 @@ function planRanges({places, file, name}: Resource, ranges: readonly ByteRange[]
     throw new DiskError('VERIFY_REFUSED', text, {resource: name});
   }
 
-  const {segments} = readLogDirectory(files, logDirectory, file.id);
-  const chain = chainAt(files, withoutSuperseded(segments).effective, begin);
+  const chain = chainAt(files, listSegments(files, logDirectory, file.id), begin);
   const lineage = readLineage(files, lineageFile).filter(
     ({start}) => start <= formatPosition(begin),
   );
