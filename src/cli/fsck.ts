@@ -12,6 +12,7 @@ import {fileURLToPath} from 'node:url';
 import {isErrorCode} from '../core/codes.js';
 import {DiskError, storeError, type ErrorDetails} from '../core/errors.js';
 import {requireFuse} from '../core/machine.js';
+import {isBelow, listMounts} from '../core/mounts.js';
 import {startProgress} from './progress.js';
 
 const PREFIX = 'mars-fsck-';
@@ -152,11 +153,9 @@ function listOf(directory: string): string[] {
 
 /** Takes mounts and directories away; it touches nothing below a mount. */
 function sweep(scratch: string): void {
-  const mounts = fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  const points = mounts.map((line) => line.split(' ')[4] ?? '');
-  for (const point of points.reverse()) {
-    if (!point.startsWith(`${scratch}/`)) continue;
-    spawnSync('umount', ['-l', point], {timeout: UMOUNT_MS, stdio: 'ignore'});
+  for (const {mountPoint} of listMounts().reverse()) {
+    if (!isBelow(mountPoint, scratch)) continue;
+    spawnSync('umount', ['-l', mountPoint], {timeout: UMOUNT_MS, stdio: 'ignore'});
   }
 
   for (const name of NAMELESS) fs.rmSync(join(scratch, name), {force: true});

@@ -32,7 +32,7 @@ import {
 } from './holder.js';
 import {cleanLeftovers} from './leftovers.js';
 import {detachLoop, loopOf} from './loop-devices.js';
-import {listMounts, mountAt} from './mounts.js';
+import {listMounts, mountAt} from '../core/mounts.js';
 import {holdersOfFile} from './openers.js';
 import type {Places} from './places.js';
 import {placesOf} from './places.js';

@@ -26,7 +26,7 @@ import {checkSize} from './operations.js';
 import {forbiddenPlaces} from './places.js';
 import {withModeChange} from './replication/shared-mode.js';
 import {parseSettings} from './settings.js';
-import {isBelow} from './mounts.js';
+import {isBelow} from '../core/mounts.js';
 import {removeDeviceLink} from './leftovers.js';
 
 const NEW = '.new';

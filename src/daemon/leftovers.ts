@@ -7,7 +7,7 @@ import fs from 'node:fs';
 import type {Context} from './context.js';
 import {isLocked} from './holder.js';
 import {listLoopDevices} from './loop-devices.js';
-import {listMounts, mountAt} from './mounts.js';
+import {listMounts, mountAt} from '../core/mounts.js';
 import type {Places} from './places.js';
 import {programWords, runProgram} from '../core/run-program.js';
 

@@ -31,7 +31,7 @@ import {
 import {requireUnused} from './device.js';
 import {spaceOf} from './file-system-space.js';
 import {bringUp, leave} from './operations.js';
-import {listMounts, mountAt} from './mounts.js';
+import {listMounts, mountAt} from '../core/mounts.js';
 import {forbiddenPlaces} from './places.js';
 import {readExportFile} from '../replica/folder-file.js';
 import {folderOf} from './replication/export.js';

@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import {basename} from 'node:path';
-import {parseMountInfo, type Mount} from './mounts.js';
+import {parseMountInfo, type Mount} from '../core/mounts.js';
 
 export interface Opener {
   readonly kind: 'process' | 'mount' | 'swap' | 'holder';
@@ -48,7 +48,7 @@ export function findOpeners(
   );
 }
 
-/** Looks at most once in `maxAgeMs` for all disks together: for what is only shown. */
+/** One look for all disks together, as long as it is new enough for who asks: for what is only shown. */
 export class OpenersCache {
   readonly #wants: (path: string) => boolean;
   readonly #roots: OpenerRoots;

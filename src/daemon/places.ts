@@ -4,7 +4,7 @@ import {storeError} from '../core/errors.js';
 import {resourcePaths, type NodeFile, type ResourcePaths} from '../core/home.js';
 import type {Context} from './context.js';
 import {listLoopDevices} from './loop-devices.js';
-import {isBelow, isOurs, listMounts} from './mounts.js';
+import {isBelow, isOurs, listMounts} from '../core/mounts.js';
 import type {ForbiddenPlaces} from './safe-path.js';
 
 /** Where one resource appears. */

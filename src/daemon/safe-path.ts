@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import {dirname, isAbsolute, join, normalize} from 'node:path';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
-import {isBelow, isOurs, type Mount} from './mounts.js';
+import {isBelow, isOurs, type Mount} from '../core/mounts.js';
 
 const LINKS_MAX = 40;
 

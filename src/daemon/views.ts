@@ -15,7 +15,7 @@ import {modeOf} from '../core/mode.js';
 import {inOneMoment} from '../core/moment.js';
 import {spacePolicyOf} from '../core/space.js';
 import {deviceOf} from './device.js';
-import {listMounts, mountAt} from './mounts.js';
+import {listMounts, mountAt} from '../core/mounts.js';
 import type {Resource} from './resource.js';
 import {showSettings} from './settings.js';
 

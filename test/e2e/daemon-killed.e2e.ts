@@ -7,8 +7,8 @@ import * as assert from 'uvu/assert';
 import {callSocket} from '../../src/control/client.js';
 import {homePaths, resourcePaths} from '../../src/core/home.js';
 import {listLoopDevices} from '../../src/daemon/loop-devices.js';
-import {listMounts} from '../../src/daemon/mounts.js';
-import {isBelow} from '../../src/daemon/mounts.js';
+import {listMounts} from '../../src/core/mounts.js';
+import {isBelow} from '../../src/core/mounts.js';
 import {until} from '../helpers/run.js';
 import {TempHome} from '../helpers/temp-home.js';
 

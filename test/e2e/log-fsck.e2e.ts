@@ -22,7 +22,7 @@ let scratch = '';
 
 test.before(async () => {
   node = await TempHome.create();
-  scratch = path.join(node.directory, 'scratch');
+  scratch = path.join(node.directory, 'scratch with blanks');
   fs.mkdirSync(scratch);
 });
 

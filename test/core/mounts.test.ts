@@ -1,6 +1,6 @@
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
-import {isBelow, isOurs, mountAt, parseMountInfo} from '../../src/daemon/mounts.js';
+import {isBelow, isOurs, mountAt, parseMountInfo} from '../../src/core/mounts.js';
 
 const test = suite('mounts');
 
