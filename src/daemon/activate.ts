@@ -23,6 +23,7 @@ import {
   isLocked,
   lastFatal,
   lockedError,
+  notReady,
   outputSize,
   startHolder,
   waitForDisk,
@@ -137,11 +138,7 @@ async function waitForFound(
     if (found.status !== undefined && isServing(found.status, places)) return found.status;
     const fatal = lastFatal(places.paths, outputStart);
     if (fatal !== undefined) throw fatal;
-    if (performance.now() > deadlineMs) {
-      const text = `the disk process of ${name} is not ready in time (${found.status?.phase ?? 'no answer'})`;
-      throw new DiskError('TIMEOUT', text, {resource: name, phase: found.status?.phase ?? 'none'});
-    }
-
+    if (performance.now() > deadlineMs) throw notReady(name, found.status?.phase);
     await sleep(FOUND_PAUSE_MS);
   }
 }
@@ -162,8 +159,8 @@ async function settle(places: Places, deadlineMs: number): Promise<Found> {
     const leaving = found.status?.phase === 'stopping';
     if (found.kind !== 'silent' && !leaving) return found;
     if (performance.now() > deadlineMs) return found;
-    const isMounted = mountAt(listMounts(), places.mountPoint) !== undefined;
     if (found.kind === 'silent') {
+      const isMounted = mountAt(listMounts(), places.mountPoint) !== undefined;
       if (!isMounted) endPaused(places, ['replay', 'follow']);
       else if (lastFatal(places.paths, outputStart) !== undefined) return found;
     }

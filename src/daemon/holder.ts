@@ -132,15 +132,17 @@ export async function waitForDisk(
     const fatal = fatalIn(tailOf(start.paths.output, holder.outputStart));
     if (fatal !== undefined) throw fatal;
     if (performance.now() > deadlineMs) {
-      throw new DiskError(
-        'TIMEOUT',
-        `the disk process of ${start.name} is not ready in time (${last?.phase ?? 'no answer'})`,
-        {resource: start.name, phase: last?.phase ?? 'none'},
-      );
+      throw notReady(start.name, last?.phase);
     }
 
     await sleep(POLL_MS);
   }
+}
+
+/** A TIMEOUT of who waits for a disk process. @param phase what it said last; undefined: nothing */
+export function notReady(name: string, phase: DiskStatus['phase'] | undefined): DiskError {
+  const text = `the disk process of ${name} is not ready in time (${phase ?? 'no answer'})`;
+  return new DiskError('TIMEOUT', text, {resource: name, phase: phase ?? 'none'});
 }
 
 function holderError(start: HolderStart, holder: StartedHolder): DiskError {
