@@ -21,8 +21,11 @@ export interface VerifyRequest {
  * `running`: it is being compared. `repairing`: what differs is fetched, and put in place. `checking`:
  * what was repaired is compared again. `stopped` and `failed`: not to the end, see `error`.
  */
-export type VerifyState =
-  'running' | 'repairing' | 'checking' | 'equal' | 'different' | 'stopped' | 'failed';
+export const VERIFY_STATES = [
+  ...(['running', 'repairing', 'checking', 'equal', 'different', 'stopped', 'failed'] as const),
+] as const;
+
+export type VerifyState = (typeof VERIFY_STATES)[number];
 
 /** Bytes of the disk, in whole blocks. */
 export interface VerifyRange {

@@ -14,14 +14,16 @@
 import {randomUUID} from 'node:crypto';
 import fs from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
+import * as v from 'valibot';
 import {
   isUnderWay,
   VERIFY_RANGES_MAX,
   type VerifyReport,
   type VerifyState,
 } from '../../control/verify-api.js';
+import {check} from '../../core/check.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
-import {isObject, readJsonFile, writeJsonFile} from '../../core/json-file.js';
+import {readJsonFile, writeJsonFile} from '../../core/json-file.js';
 import {formatPosition} from '../../core/position.js';
 import {formatBytes} from '../../core/units.js';
 import {bytesIn, type ByteRange} from '../../log/changes.js';
@@ -33,6 +35,7 @@ import type {Candidate} from './choose-source.js';
 import {numberOf} from './replica-state.js';
 import type {Replica} from './replica.js';
 import {beginRepair} from './verify-repair.js';
+import {VERIFY_REPORT} from './verify-facts.js';
 import {askDigests, DigestService, isBeingMade, openView} from './verify-view.js';
 
 export interface VerifyStart {
@@ -445,8 +448,7 @@ function noteFound(report: Mutable<VerifyReport>, found: Comparison, sizeBytes: 
     .map(([start, end]) => ({offset: start, length: end - start}));
 }
 
+/** @throws Error where it is no report */
 function checkReport(value: unknown): VerifyReport {
-  const report = isObject(value) ? value['report'] : undefined;
-  if (!isObject(report) || typeof report['state'] !== 'string') throw new Error('no report');
-  return report as unknown as VerifyReport;
+  return check(v.looseObject({report: VERIFY_REPORT}), value).report as VerifyReport;
 }

@@ -10,6 +10,7 @@ import {DiskError, isDiskError} from '../../core/errors.js';
 import type {Context} from '../context.js';
 import type {Candidate} from './choose-source.js';
 import type {Replica} from './replica.js';
+import {VERIFY_REPORT} from './verify-facts.js';
 import {checkPeer, explainOld} from './verify-view.js';
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -33,29 +34,6 @@ const START = v.looseObject({
   repair: v.boolean(),
   bytesPerSecond: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
 });
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const text = v.pipe(v.string(), v.maxLength(4096));
-const REPORT = v.looseObject({
-  id: text,
-  node: text,
-  with: text,
-  state: v.picklist([
-    ...(['running', 'repairing', 'checking', 'equal', 'different', 'stopped', 'failed'] as const),
-  ]),
-  startedAt: text,
-  endedAt: v.nullable(text),
-  verifiedAt: v.nullable(text),
-  fromPosition: v.nullable(text),
-  position: v.nullable(text),
-  doneBytes: count,
-  totalBytes: count,
-  differentBytes: count,
-  rangeCount: count,
-  ranges: v.pipe(v.array(v.looseObject({offset: count, length: count})), v.maxLength(1024)),
-  repairedBytes: v.nullable(count),
-  error: v.nullable(v.looseObject({code: text, message: text, details: v.record(text, v.any())})),
-});
-
 /**
  * Begins comparisons.
  *
@@ -183,7 +161,7 @@ async function callFor(
   const answer = await call?.catch((error: unknown) => {
     throw explainOld(error, name);
   });
-  const schema = v.looseObject({report: v.nullable(REPORT)});
+  const schema = v.looseObject({report: v.nullable(VERIFY_REPORT)});
   return checkPeer(schema, answer, `${name} answered`).report as VerifyReport | null;
 }
 
