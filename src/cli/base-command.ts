@@ -10,12 +10,16 @@ import type {Daemon} from './daemon.js';
 import {CommandFailure, failureDocument, renderFailure, toDiskError} from './failure.js';
 import {listNames, runTargets, type TargetsDocument} from './targets.js';
 
+const NO_RESOURCES = 'no resources on this node: nothing to do';
+
 /** What a command that takes `all` is for. */
 export interface Targets {
   readonly daemon: Daemon;
   /** NAME of a resource, or `all`. */
   readonly target: string;
   readonly parallel: boolean;
+  /** What is said of `all` where there is none to act on; absent: that there are no resources. */
+  readonly nothing?: string;
 }
 
 /** Base of all commands. */
@@ -46,7 +50,7 @@ export abstract class MarsCommand extends Command {
    * @param list names of all resources; by default those that the daemon has
    */
   protected async forTargets<T>(
-    {daemon, target, parallel}: Targets,
+    {daemon, target, parallel, nothing = NO_RESOURCES}: Targets,
     act: (name: string) => Promise<T>,
     show: (answer: T) => void,
     list = () => listNames(daemon),
@@ -64,7 +68,7 @@ export abstract class MarsCommand extends Command {
       this.logToStderr(`${name}:\n${renderFailure(shown)}`);
       failure ??= new CommandFailure(shown);
     });
-    if (names.length === 0) this.logToStderr('no resources on this node: nothing to do');
+    if (names.length === 0) this.logToStderr(nothing);
     if (failure !== undefined) this.finish(document, failure.oclif.exit ?? 1);
     return document;
   }

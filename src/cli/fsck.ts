@@ -13,6 +13,7 @@ import {isErrorCode} from '../core/codes.js';
 import {DiskError, storeError, type ErrorDetails} from '../core/errors.js';
 import {requireFuse} from '../core/machine.js';
 import {isBelow, listMounts} from '../core/mounts.js';
+import {refinePathError} from './failure.js';
 import {startProgress} from './progress.js';
 
 const PREFIX = 'mars-fsck-';
@@ -96,7 +97,8 @@ function makeScratch(directory: string): string {
   try {
     return fs.mkdtempSync(join(directory, `${PREFIX}${process.pid}-`));
   } catch (error) {
-    throw storeError(error, `make a directory in ${directory}`);
+    const failure = storeError(error, `make a directory in ${directory}`);
+    throw refinePathError(failure, directory, 'a directory for temporary files');
   }
 }
 

@@ -3,7 +3,13 @@ import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
 import {DiskError} from '../../src/core/errors.js';
 import {disk} from '../daemon/replication/samples.js';
-import {fakeLog, fakeReplay, fakeView} from '../helpers/fake-daemon.js';
+import {
+  fakeLog,
+  fakeReplay,
+  fakeStatus,
+  fakeStatusDocument,
+  fakeView,
+} from '../helpers/fake-daemon.js';
 import {startFakeNode, type FakeNode} from '../helpers/fake-node.js';
 
 const test = suite<{node: FakeNode}>('actions');
@@ -126,6 +132,13 @@ test('all stands for each resource; one that fails stops no other', async ({node
   const shown = await node.run('detach', 'all');
   assert.match(shown.stdout, /a: secondary, detached\nc: secondary, detached/u);
   assert.match(shown.stderr, /b:\nmars: b is primary/u);
+});
+
+test('verify of all names what is missing: replicas, not resources', async ({node}) => {
+  node.daemon.answers.set('GET /v1/status', fakeStatusDocument(fakeStatus('a', {replicas: []})));
+  const {stderr, exit} = await node.run('verify', 'all');
+  assert.is(exit, 0);
+  assert.match(stderr, 'no resource of this node is known to have a replica elsewhere');
 });
 
 test('all of no resources is done already', async ({node}) => {

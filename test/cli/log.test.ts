@@ -192,6 +192,17 @@ test('the log becomes a file for dm-log-writes, without a daemon', async ({node}
   // It never writes over a file.
   assert.is((await node.run(...(args as [string]))).exit, 6);
   assert.is((await node.run('log export', 'web', `${file}2`, '--from', '0')).code, 'USAGE');
+  // A wrong word, not an error of a device.
+  const nowhere = path.join(node.home, 'nowhere');
+  const wrong = await node.run(
+    'log export',
+    'web',
+    `${nowhere}/writes`,
+    '--format',
+    'dm-log-writes',
+  );
+  assert.is(wrong.code, 'USAGE');
+  assert.match(wrong.stderr.replaceAll(/\s+/gu, ' '), `nothing is there: ${nowhere}`);
 });
 
 /** Two files: three writes and a seal, then two writes. */

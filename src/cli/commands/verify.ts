@@ -12,6 +12,7 @@ import {runVerify, stopVerify, verifyExit} from '../run-verify.js';
 import type {TargetsDocument} from '../targets.js';
 
 const DAY_SECONDS = 86_400;
+const NOTHING = 'no resource of this node is known to have a replica elsewhere: nothing to compare';
 
 export default class Verify extends MarsCommand {
   static override args = {name: targetArgument};
@@ -84,7 +85,7 @@ export default class Verify extends MarsCommand {
     process.on('SIGTERM', interrupt);
     try {
       const answer = await this.forTargets(
-        {daemon, target: args.name, parallel: false},
+        {daemon, target: args.name, parallel: false, nothing: NOTHING},
         (name) => {
           if (flags.stop) return stopVerify(daemon, name);
           return runVerify({

@@ -1,4 +1,5 @@
-import {resolve} from 'node:path';
+import {existsSync} from 'node:fs';
+import {dirname, resolve} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Args, Flags} from '@oclif/core';
 import type {ExportRequest, ExportResult} from '../../../control/api.js';
@@ -10,6 +11,7 @@ import {anyResourceId} from '../../../log/inspect.js';
 import {listSegments} from '../../../log/walk.js';
 import {MarsCommand} from '../../base-command.js';
 import {connectDaemon, resourcePath} from '../../daemon.js';
+import {refinePathError} from '../../failure.js';
 import {placeOf} from '../../log-report.js';
 import {resourceArgument, timeoutFlag} from '../../options.js';
 import {renderExport, renderLogWrites, type LogWritesDocument} from '../../render-files.js';
@@ -140,7 +142,10 @@ async function exportLogWrites(
     throw new DiskError('USAGE', text, {directory});
   }
 
-  const written = await writeLogWrites({files, segments}, file, from);
+  const parent = dirname(file);
+  const written = await writeLogWrites({files, segments}, file, from).catch((error: unknown) => {
+    throw existsSync(parent) ? error : refinePathError(error, parent, 'a directory for the file');
+  });
   const range = {from: formatPosition(written.from), to: formatPosition(written.to)};
   return {schema: 1, name, file, ...written, ...range};
 }
