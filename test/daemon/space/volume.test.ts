@@ -150,4 +150,15 @@ test('full in three hours is told with its time', async () => {
   assert.ok((volume.space?.fullInSeconds ?? 0) > 0);
 });
 
+test('a burst, and a large file of somebody else, are not told as growth', async () => {
+  const volume = new Volume(new Reserve(path));
+  const web = member('web', 50);
+  for (let count = 0; count < 400; count += 1) {
+    const burstMib = Math.min(count, 60) * 40;
+    const foreignMib = count < 250 ? 0 : 20_000;
+    const {low} = await look(volume, 60_000 - burstMib - foreignMib, [web]);
+    assert.is(low, undefined, `after ${count * 2} s`);
+  }
+});
+
 test.run();
