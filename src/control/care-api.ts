@@ -9,7 +9,7 @@ import type {ErrorBody} from '../core/disk-status.js';
 export interface PruneRequest {
   /** Nothing is done. */
   readonly dryRun: boolean;
-  /** Also branches that were given up (forks/) and files whose device failed (bad-*). */
+  /** Also branches that were given up (forks/), what was cut from the log (cuts/), files whose device failed (bad-*). */
   readonly purge: boolean;
   /** `purge` destroys what may be wanted still. */
   readonly confirmed: boolean;
@@ -25,7 +25,7 @@ export interface FileNeed {
 
 export interface PrunedFile {
   readonly file: string;
-  /** `spare`: nothing of the log. `torn`: nobody can tell. `aside`: forks/ and bad-*. */
+  /** `spare`: nothing of the log. `torn`: nobody can tell. `aside`: forks/, cuts/ and bad-*. */
   readonly kind: 'segment' | 'spare' | 'torn' | 'aside';
   readonly bytes: number;
   readonly start: string | null;

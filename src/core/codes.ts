@@ -217,7 +217,32 @@ export const CODES = {
       'mars log verify NAME shows where. A replica that has the same log and answers gives the good copy at ' +
       'the next start of the disk: mars status NAME. Where the image is a replica, mars invalidate NAME --yes copies it ' +
       'again; where it is the primary, mars primary NAME --force --dry-run on a replica says what that costs. ' +
-      'Without any replica: OPERATING.md, LOG_CORRUPT, has the way from the image to a new resource.',
+      'Without any replica: mars log cut NAME --dry-run says what would be lost if the log ended where it is good.',
+  },
+  LOG_CUT: {
+    exit: 'damage',
+    meaning:
+      'A damaged log that nobody had a good copy of was cut where it is good, by wish. What was behind is lost ' +
+      'to the disk; the files are kept below cuts/ in the directory of the resource.',
+    remedy:
+      'mars log cut NAME --undo puts it back as long as the disk was not primary since. Check the file system on it, and the ' +
+      'device below the log. When it is not wanted any more: mars log prune NAME --purge --yes.',
+  },
+  CUT_REFUSED: {
+    exit: 'refused',
+    meaning:
+      'The log is not cut: another node has, or may have, what would be lost; or the place is not where it is ' +
+      'damaged; or there is nothing to undo any more.',
+    remedy: 'The message says which, and what to type. Nothing was changed.',
+  },
+  CUT_MIXED: {
+    exit: 'refused',
+    meaning:
+      'Replay broke off in the damaged part of the log: the image holds some blocks from it, and is no state ' +
+      'that the disk ever had, wherever the log is cut.',
+    remedy:
+      'A backup, or the logfile in good order, is better. Where there is neither: the same with --force, then a check of ' +
+      'the file system or database on the disk before anything is written to it.',
   },
   LOG_MENDED: {
     exit: 'damage',

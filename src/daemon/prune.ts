@@ -137,6 +137,7 @@ function planPurge({home, file}: PruneSubject, {purge}: PruneRequest): PlannedFi
   const {directory, logDirectory} = resourcePaths(home, file.name);
   const bad = namesIn(logDirectory).filter((name) => name.startsWith('bad-'));
   const forks = namesIn(join(directory, 'forks')).filter((name) => !name.endsWith('.tmp'));
+  const cuts = namesIn(join(directory, 'cuts'));
   const action = purge ? 'delete' : 'keep';
   const entry = (path: string, why: string): PlannedFile => ({
     ...{file: path.slice(directory.length + 1), kind: 'aside', path, bytes: bytesOf(path)},
@@ -158,6 +159,7 @@ function planPurge({home, file}: PruneSubject, {purge}: PruneRequest): PlannedFi
       ),
     ),
     ...forks.map((name) => entry(join(directory, 'forks', name), 'a branch that was given up')),
+    ...cuts.map((name) => entry(join(directory, 'cuts', name), 'mars log cut has taken it out')),
   ];
 }
 

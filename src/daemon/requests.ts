@@ -4,6 +4,7 @@ import {check} from '../core/check.js';
 import {DiskError} from '../core/errors.js';
 import {isObject} from '../core/json-file.js';
 import {SYNC_LIMIT_MAX} from '../core/limits.js';
+import {positionSchema} from '../log/lineage.js';
 
 const TIMEOUT_SECONDS_DEFAULT = 60;
 const TIMEOUT_SECONDS_MAX = 86_400;
@@ -105,6 +106,13 @@ export const PRUNE = v.strictObject({
   dryRun: v.optional(v.boolean(), false),
   purge: v.optional(v.boolean(), false),
   confirmed: v.optional(v.boolean(), false),
+});
+
+export const CUT = v.strictObject({
+  at: v.exactOptional(positionSchema),
+  dryRun: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+  force: v.optional(v.boolean(), false),
 });
 
 export const METRICS_LISTEN = v.strictObject({listen: v.nullable(v.string())});

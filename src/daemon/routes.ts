@@ -31,6 +31,8 @@ import type {Peers} from './peers.js';
 import {toRemote} from './remote.js';
 import {renewDisk} from './renew.js';
 import type {Resource} from './resource.js';
+import {cutLog} from './replication/cut-log.js';
+import {undoCut} from './replication/cut-undo.js';
 import {forkDiff} from './replication/fork-diff.js';
 import {extractFork, forgetFork, undoFork} from './replication/fork-undo.js';
 import {exportFolder} from './replication/export.js';
@@ -43,6 +45,7 @@ import {followFolder, importFiles} from './replication/take-files.js';
 import {
   CARE,
   CREATE,
+  CUT,
   DELETE,
   EXPORT,
   FOLLOW_FOLDER,
@@ -313,6 +316,10 @@ async function answerFlows(
       return invalidate(node.context, replicaOf(node, resource), wish);
     }
 
+    case 'POST log/cut':
+      return cutLog(node.context, resource, parseBody(CUT, request.body));
+    case 'POST log/cut/undo':
+      return undoCut(node.context, resource, parseBody(DELETE, request.body));
     case 'POST log/export': {
       const wish = parseBody(EXPORT, request.body);
       return exportFolder(node.context, replicaOf(node, resource), wish);

@@ -106,7 +106,7 @@ export async function readChanges(
 }
 
 /** Bytes of the disk that a record changes, from its `diskOffset` on. */
-function rangeOf({
+export function rangeOf({
   type,
   storedLength,
   logicalLength,

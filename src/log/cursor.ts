@@ -156,13 +156,9 @@ export function findRemains(
   header: SegmentHeader,
   position: number,
 ): Remains {
-  const [epoch0, epoch1] = epochWords(header.epoch);
-  const shift = SEGMENT_HEADER_BYTES - header.start;
   let [count, durable] = [0, 0];
   let first: Remains['first'];
-  scan(files, fd, position + shift, header.capacityBytes + SEGMENT_HEADER_BYTES, (record, at) => {
-    if (record.position + shift !== at) return;
-    if (record.epochLow0 !== epoch0 || record.epochLow1 !== epoch1) return;
+  visitRemains(files, fd, header, position, (record) => {
     // Where only its payload is bad the record at `position` itself is found: it is no place to go on from.
     if (record.position > position) {
       first ??= {
@@ -190,6 +186,25 @@ export function findStrayRecords(files: Files, fd: number, end: number): Remains
     remains.durable = Math.max(remains.durable, record.durable);
   });
   return remains;
+}
+
+/**
+ * Visits the headers of records in a segment at and behind a position that belong there by their own
+ * checksum, epoch and position, whatever lies between them, and whether or not their content is good.
+ */
+export function visitRemains(
+  files: Files,
+  fd: number,
+  header: SegmentHeader,
+  position: number,
+  visit: (record: Readonly<RecordFields>) => void,
+): void {
+  const [epoch0, epoch1] = epochWords(header.epoch);
+  const shift = SEGMENT_HEADER_BYTES - header.start;
+  scan(files, fd, position + shift, header.capacityBytes + SEGMENT_HEADER_BYTES, (record, at) => {
+    if (record.position + shift !== at) return;
+    if (record.epochLow0 === epoch0 && record.epochLow1 === epoch1) visit(record);
+  });
 }
 
 /** Calls `take` for each valid record header at a multiple of 8 in [from, to) of the file. */

@@ -239,6 +239,48 @@ test('fork diff names who wrote what; undo, forget and extract send the branch',
   );
 });
 
+test('log cut says what is lost in words and sends where; --undo puts it back', async ({node}) => {
+  const {answers} = node.daemon;
+  const position = '0000000000003180';
+  const lost = {bytes: 8448, records: 2, unreadableBytes: 128, changedBytes: 8192};
+  const ranges = Array.from({length: 10}, (_, at) => ({offset: at * 8192, length: 4096}));
+  const said = {
+    ...{schema: 1, name: 'web', dryRun: true, damaged: true, position, end: 'q', begin: 'b'},
+    ...{anew: true, mixed: true, sizeBytes: {before: 8192, after: 4096}, files: [], kept: null},
+    lost: {...lost, ranges, firstTime: 'one', lastTime: 'two'},
+  };
+  answers.set('POST /v1/resources/web/log/cut', said);
+  const {stdout} = await node.run('log cut', 'web', '--dry-run', '--at', '3180');
+  assert.match(stdout, /^web: the log would be cut at 0000000000003180;/u);
+  assert.match(stdout, /2 records that can be told, written from one to two\n/u);
+  assert.match(stdout, /in 128 B of that no record can be told/u);
+  assert.match(stdout, /and 2 more places/u);
+  assert.match(stdout, /The log begins anew there/u);
+  assert.match(stdout, /no state that the disk ever had/u);
+  assert.match(stdout, /mars resource resize web 8192/u);
+  assert.match(stdout, /next: mars log cut web --at 0000000000003180 --yes --force\n$/u);
+  const nothing = {...said, damaged: false, position: null};
+  answers.set('POST /v1/resources/web/log/cut', nothing);
+  assert.is(
+    (await node.run('log cut', 'web')).stdout,
+    'web: the log is in order, nothing to cut\n',
+  );
+  const undone = {schema: 1, name: 'web', dryRun: false, position, end: 'q', files: ['log-1']};
+  answers.set('POST /v1/resources/web/log/cut/undo', undone);
+  assert.equal((await node.json('log cut', 'web', '--undo', '--yes')).document, undone);
+  assert.is((await node.run('log cut', 'web', '--at', 'nowhere')).exit, 2);
+  assert.is((await node.run('log cut', 'web', '--undo', '--at', position)).exit, 2);
+  assert.is((await node.run('log cut', 'all')).exit, 2);
+  assert.equal(
+    node.daemon.requests.map(({body}) => body),
+    [
+      {at: position, dryRun: true, confirmed: false, force: false},
+      {dryRun: false, confirmed: false, force: false},
+      {dryRun: false, confirmed: true},
+    ],
+  );
+});
+
 test('invalidate wants to be confirmed, and names where the copy comes from', async ({node}) => {
   node.daemon.answers.set('POST /v1/resources/web/invalidate', ({body}: {body: unknown}) => {
     const {dryRun, confirmed} = body as {dryRun: boolean; confirmed: boolean};

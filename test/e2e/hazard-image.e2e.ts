@@ -4,6 +4,7 @@ import net from 'node:net';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
+import type {CutResult} from '../../src/control/cut-api.js';
 import {resourcePaths, homePaths} from '../../src/core/home.js';
 import {bareDisk, hashOf, imageBehind, randomFile, writeDisk} from '../helpers/disk-io.js';
 import {killAll} from '../helpers/chaos.js';
@@ -149,6 +150,44 @@ test('H1: rot in the last flushed record of a process that was killed is never c
     'with the right byte all that was flushed is there',
   );
   await node.mars('secondary', 'rot');
+});
+
+test('log cut: a damaged log that nobody else has: what it says is lost is missing, all else is there', async () => {
+  const disk = await bareDisk(node, 'cut', '16M');
+  await node.mars('replay', 'pause', 'cut');
+  await writeDisk(source, disk, ['conv=notrunc,fsync']);
+  await killAll(node, 'cut');
+  const {file, offset} = lastRecord('cut');
+  flip(file, offset);
+  await node.startDaemon();
+  assert.is((await node.tryMars('primary', 'cut')).status, 6);
+  await node.mars('secondary', 'cut', '--timeout', '40');
+  const said = await node.json<CutResult>('log', 'cut', 'cut', '--dry-run');
+  assert.ok(said.damaged && !said.mixed && said.lost.records > 0);
+  assert.is((await node.tryMars('log', 'cut', 'cut')).status, 3, 'it wants --yes');
+  await node.mars('log', 'cut', 'cut', '--at', said.position ?? '', '--yes');
+  await node.mars('log', 'cut', 'cut', '--undo', '--yes');
+  assert.is((await node.tryMars('log', 'verify', 'cut')).status, 6, 'as damaged as before');
+  const done = await node.json<CutResult>(
+    'log',
+    'cut',
+    'cut',
+    '--at',
+    said.position ?? '',
+    '--yes',
+  );
+  assert.ok(fs.existsSync(done.kept ?? ''));
+  await node.mars('primary', 'cut');
+  const expected = fs.readFileSync(source);
+  for (const range of done.lost.ranges) {
+    expected.fill(0, range.offset, range.offset + range.length);
+  }
+
+  const model = path.join(node.directory, 'cut.model');
+  fs.writeFileSync(model, expected);
+  assert.is(await hashOf(disk, DATA_MIB), await hashOf(model, DATA_MIB));
+  assert.match(await node.mars('events'), /LOG_CUT/u);
+  await node.mars('secondary', 'cut');
 });
 
 test('a disk that cannot start again says why at once, and is secondary when that is asked for', async () => {

@@ -6,7 +6,7 @@ import type {CrashPoint} from '../../../src/core/crash-points.js';
  * simulator: test/sim/crash-points.test.ts, with power loss as well; the others: the file of the
  * name in this directory.
  */
-export type Area = 'simulator' | 'fork' | 'roles' | 'resource';
+export type Area = 'simulator' | 'fork' | 'roles' | 'resource' | 'cut';
 
 const AREA_OF: Readonly<Record<CrashPoint, Area>> = {
   'file-written': 'simulator',
@@ -68,6 +68,14 @@ const AREA_OF: Readonly<Record<CrashPoint, Area>> = {
   'switch-image': 'fork',
   'switch-log': 'fork',
   'switch-lineage': 'fork',
+  'log-cut-staged': 'cut',
+  'log-cut-kept': 'cut',
+  'log-cut-begin': 'cut',
+  'log-cut-lineage': 'cut',
+  'log-cut-segments': 'cut',
+  'log-cut-done': 'cut',
+  'log-cut-undo-replay': 'cut',
+  'log-cut-undo-file': 'cut',
   'undo-marked': 'fork',
   'undo-log-removed': 'fork',
   'undo-log-copied': 'fork',

@@ -238,11 +238,15 @@ export class ForkNode {
     replaceReplayState(files, directory, replayFile, state);
   }
 
-  /** Damages the first record behind a position. */
-  damage(position: number): void {
+  /**
+   * Damages the first record behind a position.
+   *
+   * @param offset in the record; below 128 its header is gone
+   */
+  damage(position: number, offset = 200): void {
     const segment = this.segments.findLast(({header}) => header.start <= position);
     assert.ok(segment, 'there is a segment');
-    const at = SEGMENT_HEADER_BYTES + position - segment.header.start + 200;
+    const at = SEGMENT_HEADER_BYTES + position - segment.header.start + offset;
     const fd = fs.openSync(segment.path, 'r+');
     const byte = Buffer.alloc(1);
     fs.readSync(fd, byte, 0, 1, at);

@@ -26,7 +26,8 @@ export default class LogPrune extends MarsCommand {
       default: false,
     }),
     purge: Flags.boolean({
-      description: 'also branches that were given up (forks/) and files whose device failed',
+      description:
+        'also branches that were given up (forks/), what was cut (cuts/) and files whose device failed',
       default: false,
     }),
     yes: Flags.boolean({description: 'with --purge: they are not wanted any more', default: false}),
