@@ -5,6 +5,7 @@
 import {Errors} from '@oclif/core';
 import {CODES, EXIT, type CodeEntry, type ErrorCode} from '../core/codes.js';
 import {DiskError, isDiskError, storeError, type ErrorDetails} from '../core/errors.js';
+import {whatReplacesOption} from './old-names.js';
 import {wrapText} from './wrap-text.js';
 
 /** The JSON document of a failure. */
@@ -45,13 +46,20 @@ export function toDiskError(error: unknown): DiskError {
   }
 
   if (error instanceof Errors.CLIError) {
-    return new DiskError('USAGE', cleanMessage(error.message), {}, {cause: error});
+    return new DiskError('USAGE', withHint(cleanMessage(error.message)), {}, {cause: error});
   }
 
   const stored = storeError(error, 'do this');
   if (isDiskError(stored)) return stored;
   const message = error instanceof Error ? error.message : String(error);
   return new DiskError('BUG', message, {}, {cause: error});
+}
+
+/** An option of MARS that is none here is answered with what does the same. */
+function withHint(message: string): string {
+  const option = /^Nonexistent flags?: (--[\w-]+)/u.exec(message)?.[1];
+  const hint = option === undefined ? undefined : whatReplacesOption(option);
+  return hint === undefined ? message : `${message}: ${hint}`;
 }
 
 /** Takes off what oclif's parser puts around every message. */

@@ -2,11 +2,13 @@
 import {flush, handle, run, type Config} from '@oclif/core';
 import {CommandFailure, failureDocument, renderFailure} from './failure.js';
 import {nearMatches} from './near-matches.js';
+import {whatReplaces} from './old-names.js';
 import {DiskError} from '../core/errors.js';
 
 /** Runs one command line to its end, and sets the exit status. */
 export async function runCli(typed: readonly string[], config: Config): Promise<void> {
-  const words = translateView(moveGlobalFlags(translateHelp(typed)), config.commandIDs);
+  const asked = translateGlobal(moveGlobalFlags(translateHelp(typed)));
+  const words = translateView(asked, config.commandIDs);
   // `mars events | head` ends when head does.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
@@ -24,6 +26,14 @@ export async function runCli(typed: readonly string[], config: Config): Promise<
 function translateHelp(words: readonly string[]): readonly string[] {
   if (words[0] === 'help') return [...words.slice(1), '--help'];
   return words[0] === 'version' && words.length === 1 ? ['--version'] : words;
+}
+
+/** `mars pause-fetch-global web01` is the switch on every node with a replica. */
+export function translateGlobal(words: readonly string[]): readonly string[] {
+  const isGlobal =
+    /^(?:(?:dis)?connect|(?:pause|resume)-(?:fetch|sync|replay))-global$/u.test(words[0] ?? '') &&
+    !words.includes('--everywhere');
+  return isGlobal ? [...words.slice(0, 1), '--everywhere', ...words.slice(1)] : words;
 }
 
 /** `mars view-is-primary web01` is `mars view-value is-primary web01`: there are many of them. */
@@ -61,12 +71,14 @@ function refineError(error: Error, words: readonly string[], config: Config): Er
     .filter((id) => typed.startsWith(`${id} `))
     .sort((a, b) => b.length - a.length)[0];
   const near = nearMatches(typed, known);
+  const replaced = whatReplaces(words[0] ?? '');
   const message =
-    command === undefined
+    replaced ??
+    (command === undefined
       ? `there is no command 'mars ${typed}': ${
           near.length > 0 ? `did you mean ${near.join(', ')}?` : 'mars --help lists them'
         }`
-      : `mars ${command} takes no argument, got '${typed.slice(command.length + 1)}'`;
+      : `mars ${command} takes no argument, got '${typed.slice(command.length + 1)}'`);
   const failure = new DiskError('USAGE', message);
   if (words.includes('--json'))
     process.stdout.write(`${asJson(failureDocument(failure, command ?? ''))}\n`);

@@ -32,6 +32,7 @@
  *   GET    /v1/resources/NAME/fetch | sync            -> FlowView
  *   POST   /v1/resources/NAME/fetch/pause | resume    -> FlowView
  *   POST   /v1/resources/NAME/sync/pause | resume     -> FlowView
+ *   POST   /v1/resources/NAME/sync/fake  DeleteRequest -> FakeSyncResult
  *   GET    /v1/sync-limit                             -> SyncLimitView
  *   POST   /v1/sync-limit           SyncLimitRequest  -> SyncLimitView
  *   GET    /v1/resources/NAME/fork                    -> ForkView
@@ -102,6 +103,20 @@ export interface DeleteResult {
   /** Paths that are, or would be, removed, with their bytes. */
   readonly removes: readonly {readonly path: string; readonly bytes: number}[];
   readonly keeps: readonly string[];
+}
+
+/** `sync fake`: the image here is taken for that of another node, unseen. */
+export interface FakeSyncResult {
+  readonly schema: 1;
+  readonly name: string;
+  readonly dryRun: boolean;
+  /** false: no image is to be copied here, nothing is done. */
+  readonly needed: boolean;
+  /** The node whose image is taken to be the same; null where nothing is done. */
+  readonly source: string | null;
+  /** Up to here its log is in its image; what comes behind is fetched as ever. */
+  readonly position: string | null;
+  readonly sizeBytes: number;
 }
 
 export interface SetRequest {

@@ -15,6 +15,7 @@ export const EVENT_CODES = {
   REPLICA_LEFT: 'A replica of the resource is gone, by wish.',
   EXPORT_BEGUN: 'The log is exported to a folder from now on, and kept for it.',
   SYNC_BEGUN: 'The image is being copied, or compared, from another replica.',
+  SYNC_FAKED: 'By wish an image was taken for a copy of another one, without a comparison.',
   SYNC_DONE: 'The image was copied; the log goes on from there.',
   VERIFY_EQUAL: 'A replica was compared with another one, and holds the same.',
   VERIFY_REPAIRED: 'What differed was copied to the replica, and compared again.',

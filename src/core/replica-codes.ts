@@ -52,6 +52,15 @@ export const REPLICA_CODES = {
     remedy:
       'Check the disk of the primary and its write cache: it acknowledged a sync that it did not do.',
   },
+  SOURCE_MOVES: {
+    exit: 'refused',
+    meaning:
+      'An image can only be taken for that of another node at a position, and the other node has log that is not in ' +
+      'its image yet.',
+    remedy:
+      'Stop what writes there, or mars secondary NAME, and wait: mars wait NAME replayed. Then the same again. Without ' +
+      'that the image is compared by digests, and only what differs is moved.',
+  },
   SYNC_MISMATCH: {
     exit: 'damage',
     meaning:

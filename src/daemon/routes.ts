@@ -34,6 +34,7 @@ import type {Resource} from './resource.js';
 import {cutLog} from './replication/cut-log.js';
 import {undoCut} from './replication/cut-undo.js';
 import {forkDiff} from './replication/fork-diff.js';
+import {fakeSync} from './replication/fake-sync.js';
 import {extractFork, forgetFork, undoFork} from './replication/fork-undo.js';
 import {exportFolder} from './replication/export.js';
 import {forkView, invalidate, resolveFork} from './replication/fork.js';
@@ -320,6 +321,11 @@ async function answerFlows(
       return cutLog(node.context, resource, parseBody(CUT, request.body));
     case 'POST log/cut/undo':
       return undoCut(node.context, resource, parseBody(DELETE, request.body));
+    case 'POST sync/fake': {
+      const wish = parseBody(DELETE, request.body);
+      return fakeSync(node.context, replicaOf(node, resource), wish);
+    }
+
     case 'POST log/export': {
       const wish = parseBody(EXPORT, request.body);
       return exportFolder(node.context, replicaOf(node, resource), wish);

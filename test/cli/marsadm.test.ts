@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
-import {translateView} from '../../src/cli/run-cli.js';
+import {REPLACED_COMMANDS} from '../../src/cli/old-names.js';
+import {translateGlobal, translateView} from '../../src/cli/run-cli.js';
 import {VIEW_VALUES, viewValue} from '../../src/cli/view-values.js';
 import type {ResourceStatus} from '../../src/control/api.js';
 import {DiskError} from '../../src/core/errors.js';
@@ -50,6 +51,98 @@ test('each old name that the page maps is in the manifest', () => {
   assert.equal(
     names.filter((name) => !known.has(name)),
     [],
+  );
+});
+
+test('each old name without a counterpart is on the page, and is no command', () => {
+  const [, table = ''] = page.split('## Without a counterpart');
+  const known = manifestNames();
+  const inTable = REPLACED_COMMANDS.filter((name) => table.includes(`\`${name}\``));
+  assert.ok(inTable.length >= 8, inTable.join());
+  assert.equal(
+    REPLACED_COMMANDS.filter((name) => known.has(name)),
+    [],
+  );
+});
+
+test('...-global is the switch with --everywhere', () => {
+  assert.equal(translateGlobal(['pause-fetch-global', 'web', '--timeout', '9']), [
+    ...['pause-fetch-global', '--everywhere', 'web', '--timeout', '9'],
+  ]);
+  for (const words of [['pause-fetch', 'web'], ['attach-global', 'web'], []]) {
+    assert.equal(translateGlobal(words), words);
+  }
+});
+
+test('--everywhere asks each node with a replica, and one that is not reached stops no other', async ({
+  node,
+}) => {
+  const {answers} = node.daemon;
+  const status = fakeStatus('web', {replicas: [fakeReplica('beta'), fakeReplica('gamma')]});
+  const view = fakeView('web');
+  answers.set('GET /v1/status?resource=web', fakeStatusDocument(status));
+  answers.set('POST /v1/resources/web/disconnect', view);
+  answers.set('POST /v1/hosts/beta/resources/web/disconnect', () => {
+    throw new DiskError('PEER_UNREACHABLE', 'beta does not answer');
+  });
+  answers.set('POST /v1/hosts/gamma/resources/web/disconnect', view);
+  const {document, exit} = await node.json('disconnect', 'web', '--everywhere');
+  assert.is(exit, 4);
+  const said = await node.run('disconnect', 'web', '--everywhere');
+  assert.match(said.stderr, /beta:\nmars: beta does not answer/u);
+  assert.is(said.stdout, 'alpha: web: disconnected\ngamma: web: disconnected\n');
+  const {nodes, errors} = document as {nodes: {node: string}[]; errors: {node: string}[]};
+  assert.equal(
+    nodes.map((each) => each.node),
+    ['alpha', 'gamma'],
+  );
+  assert.equal(
+    errors.map((each) => each.node),
+    ['beta'],
+  );
+  assert.is((await node.run('disconnect', 'web', '--everywhere', '--host', 'beta')).exit, 2);
+});
+
+test('view-NAME prints a macro of the user for each resource, and names the line of what is wrong in one', async ({
+  node,
+}) => {
+  const macros = path.join(node.home, 'macros');
+  fs.mkdirSync(macros);
+  const text =
+    '%{res}@%{host}: %if{%{is-primary}}{up, %{health} 100%%}{%state{}}\\\n\\n%and{1}{%not{-}}';
+  fs.writeFileSync(path.join(macros, 'mine.tpl'), `${text}\n`);
+  const document = fakeStatusDocument(primary, {...secondary, name: 'db'});
+  node.daemon.answers.set('GET /v1/status', document);
+  const {stdout} = await node.run('view-value', 'mine', 'all');
+  assert.is(stdout, 'web@alpha: up, ok 100%\n1\ndb@alpha: UpToDate\n1\n');
+  for (const [wrong, words] of [
+    ['a\n%{nothing}', /line 2 of the macro: '%\{nothing\}' names 'nothing'/u],
+    ['%if{1}{x', /line 1 .* is not closed/u],
+    ['50 % of', /is %%/u],
+    ['%not{'.repeat(40) + '}'.repeat(40), /nested deeper/u],
+  ] as const) {
+    fs.writeFileSync(path.join(macros, 'mine.tpl'), wrong);
+    const refused = await node.run('view-value', 'mine', 'all');
+    assert.is(refused.exit, 2, wrong);
+    assert.match(refused.stderr.replace(/\s+/gu, ' '), words);
+  }
+
+  const none = await node.run('view-value', 'nowhere');
+  assert.match(none.stderr.replace(/\s+/gu, ' '), 'HOME/macros/nowhere.tpl');
+});
+
+test('sync fake wants --yes, and names whose image it would be taken for', async ({node}) => {
+  const done = {schema: 1, name: 'web', dryRun: true, needed: true, source: 'beta', position: 'p'};
+  node.daemon.answers.set('POST /v1/resources/web/sync/fake', {...done, sizeBytes: 4096});
+  const {stdout} = await node.run('sync fake', 'web', '--dry-run');
+  assert.match(stdout, /would be taken for that of beta at p\nnext: mars sync fake web --yes/u);
+  await node.json('sync fake', 'web', '--yes');
+  assert.equal(
+    node.daemon.requests.map(({body}) => body),
+    [
+      {dryRun: true, confirmed: false},
+      {dryRun: false, confirmed: true},
+    ],
   );
 });
 

@@ -30,6 +30,19 @@ test('a word that is no command is 2, with the nearest ones', async () => {
   assert.match(stderr, /no command 'mars statsu': did you mean state, status\?[\s\S]*code: USAGE/u);
 });
 
+test('a word of MARS that has no counterpart is answered with what to type', async () => {
+  for (const [words, answer] of [
+    [['migrate', 'web'], /mars resource move NAME --to NODE/u],
+    [['merge-cluster', 'other'], /mars peer leave/u],
+    [['shrink', 'web', '1G'], /a disk does not shrink/u],
+    [['status', '--window', '30'], /not heard of for 15 s/u],
+  ] as const) {
+    const {status, stderr} = await mars(...words);
+    assert.is(status, 2, words.join(' '));
+    assert.match(stderr.replace(/\s+/gu, ' '), answer);
+  }
+});
+
 test('a stray word after a command without arguments is 2, as JSON too', async () => {
   const {status, stdout, stderr} = await mars('--json', 'resource', 'list', 'stray');
   assert.is(status, 2);

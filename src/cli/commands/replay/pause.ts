@@ -1,28 +1,20 @@
 import type {ReplayView} from '../../../control/api.js';
-import {MarsCommand} from '../../base-command.js';
-import {connectDaemon, resourcePath} from '../../daemon.js';
-import {hostFlag, parallelFlag, targetArgument, timeoutFlag} from '../../options.js';
 import {renderReplay} from '../../render-resource.js';
-import type {TargetsDocument} from '../../targets.js';
+import {SwitchCommand} from '../../switch-command.js';
 
-export default class ReplayPause extends MarsCommand {
-  static override aliases = ['pause-replay', 'pause-replay-local'];
-  static override args = {name: targetArgument};
+export default class ReplayPause extends SwitchCommand<ReplayView> {
+  static override aliases = ['pause-replay', 'pause-replay-local', 'pause-replay-global'];
   static override description =
     'The log grows until mars replay resume NAME. The wish is kept over restarts.';
-  static override examples = ['<%= config.bin %> <%= command.id %> web01'];
-  static override flags = {host: hostFlag, parallel: parallelFlag, timeout: timeoutFlag(60)};
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> web01',
+    '<%= config.bin %> <%= command.id %> web01 --everywhere',
+  ];
   static override summary = 'keep the log from being written to the image';
 
-  async run(): Promise<ReplayView | TargetsDocument<ReplayView>> {
-    const {args, flags} = await this.parse(ReplayPause);
-    const daemon = connectDaemon(flags.home, flags.host);
-    return this.forTargets(
-      {daemon, target: args.name, parallel: flags.parallel},
-      (name) => daemon.post<ReplayView>(resourcePath(name, '/replay/pause'), {}, flags.timeout),
-      (view) => {
-        this.log(renderReplay(view));
-      },
-    );
+  protected readonly path = '/replay/pause';
+
+  protected render(view: ReplayView): string {
+    return renderReplay(view);
   }
 }
