@@ -46,7 +46,7 @@ import {deactivate, findDisk} from '../activate.js';
 import type {Context} from '../context.js';
 import {tryLock} from '../file-lock.js';
 import type {Resource} from '../resource.js';
-import {keepCut} from './kept-cut.js';
+import {keepCut, noteCutDone} from './kept-cut.js';
 import {refuseSwitching} from './next-view.js';
 import type {KnownReplica} from './role-services.js';
 
@@ -257,7 +257,7 @@ function carryOut(context: Context, resource: Resource, loss: LogLoss): string {
   const {paths} = resource.places;
   const files = createNodeFiles();
   const epoch = loss.chain === undefined ? randomBytes(16).toString('hex') : null;
-  const {directory} = keepCut(
+  const kept = keepCut(
     paths,
     touched(loss).map(({path}) => path),
     {
@@ -270,8 +270,9 @@ function carryOut(context: Context, resource: Resource, loss: LogLoss): string {
   if (epoch === null) cutTail(context, resource, files, loss);
   else beginAnew(context, resource, files, {loss, epoch});
   if (loss.isMixed) acceptMixture(files, paths.replayFile, loss);
+  noteCutDone(kept);
   passCrashPoint('log-cut-done');
-  return directory;
+  return kept.directory;
 }
 
 /** Steps 4 and 5. */

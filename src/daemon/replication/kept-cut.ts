@@ -27,6 +27,8 @@ const CUT = v.looseObject({
   /** Epoch of a log that begins anew since; null: its history goes on. */
   epoch: v.nullable(idSchema),
   cutAt: v.string(),
+  /** The cut was done to its end: what is cut at the same place later is another one. */
+  isDone: v.optional(v.boolean()),
 });
 
 /** cut.json */
@@ -77,7 +79,7 @@ export function keepCut(paths: ResourcePaths, logFiles: readonly string[], file:
   let directory = join(cuts, file.position);
   for (let count = 2; fs.existsSync(directory); count += 1) {
     const kept = logFilesOf(directory);
-    if (names.every((name) => kept.includes(name))) break;
+    if (!isDone(directory) && names.every((name) => kept.includes(name))) break;
     directory = join(cuts, `${file.position}-${count}`);
   }
 
@@ -107,6 +109,16 @@ export function keepCut(paths: ResourcePaths, logFiles: readonly string[], file:
   syncPath(paths.directory);
   passCrashPoint('log-cut-kept');
   return {directory, file, logFiles: names};
+}
+
+/** The log is cut, durably. */
+export function noteCutDone({directory, file}: KeptCut): void {
+  writeJsonFile(join(directory, 'cut.json'), {...file, isDone: true});
+}
+
+function isDone(directory: string): boolean {
+  const file = readJsonFile(join(directory, 'cut.json'), (value) => check(CUT, value));
+  return file?.isDone === true;
 }
 
 /** Removes what is kept, its name first. */

@@ -9,7 +9,7 @@ import {BLOCK_BYTES} from '../../../src/core/limits.js';
 import {formatPosition} from '../../../src/core/position.js';
 import {cutLog} from '../../../src/daemon/replication/cut-log.js';
 import {undoCut} from '../../../src/daemon/replication/cut-undo.js';
-import {listCuts} from '../../../src/daemon/replication/kept-cut.js';
+import {keepCut, listCuts, noteCutDone} from '../../../src/daemon/replication/kept-cut.js';
 import {readChanges} from '../../../src/log/changes.js';
 import {SEGMENT_HEADER_BYTES} from '../../../src/log/segment.js';
 import {createNodeFiles} from '../../../src/core/files.js';
@@ -156,6 +156,29 @@ test('undo: every byte of the log is as before, and so is the refusal to start',
   }, /the log is damaged/u);
   alpha.damage(at(state, 4).position);
   await startsAs(state, 9);
+});
+
+test('what is cut at the same place again later is kept beside; a cut that was not done is not', ({
+  alpha,
+}) => {
+  const {paths} = alpha;
+  const [first] = alpha.segments;
+  assert.ok(first);
+  const file = {
+    ...{schema: 1 as const, position: formatPosition(0), end: formatPosition(RECORD_BYTES)},
+    ...{epoch: null, cutAt: '2026-11-28T10:00:00.000Z'},
+  };
+  const keptBytes = (): Buffer[] =>
+    listCuts(paths).map(({directory}) => fs.readFileSync(join(directory, first.name)));
+  const before = fs.readFileSync(first.path);
+  keepCut(paths, [first.path], file);
+  fs.writeFileSync(first.path, 'half cut');
+  const again = keepCut(paths, [first.path], file);
+  assert.equal(keptBytes(), [before], 'what the log was before anything was cut');
+  noteCutDone(again);
+  fs.writeFileSync(first.path, 'written since, under the same name');
+  keepCut(paths, [first.path], {...file, cutAt: '2026-11-28T11:00:00.000Z'});
+  assert.equal(keptBytes(), [before, Buffer.from('written since, under the same name')]);
 });
 
 test('undo is refused once the disk was served: what was written since would be lost', async (state) => {
