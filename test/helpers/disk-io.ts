@@ -69,7 +69,8 @@ export async function writeDisk(
 
 /** SHA-256 of the first bytes of a disk or file, read past the page cache; sha256sum takes seven times as long. */
 export async function hashOf(file: string, sizeMib: number, skipMib = 0): Promise<string> {
-  const script = 'dd if="$1" bs=1M count="$2" skip="$3" iflag=direct status=none | openssl dgst -sha256 -r';
+  const script =
+    'dd if="$1" bs=1M count="$2" skip="$3" iflag=direct status=none | openssl dgst -sha256 -r';
   const args = ['-o', 'pipefail', '-c', script, 'bash', file, String(sizeMib), String(skipMib)];
   return (await run('bash', args, {timeoutMs: 60_000})).split(' ')[0] ?? '';
 }
