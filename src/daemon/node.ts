@@ -37,6 +37,7 @@ import {readExportFile} from '../replica/folder-file.js';
 import {folderOf} from './replication/export.js';
 import type {Replication} from './replication/replication.js';
 import {Resource, unknownResource} from './resource.js';
+import {restoreOfRole} from './role-messages.js';
 import {resolveSafely} from './safe-path.js';
 import {readClusterId, readResource} from './state.js';
 import {SUPERVISE_INTERVAL_MS, Supervision} from './supervise.js';
@@ -76,7 +77,8 @@ export class MarsNode {
 
     for (const entry of fs.readdirSync(resourcesDirectory, {withFileTypes: true})) {
       if (entry.isDirectory() && !entry.name.startsWith('.')) {
-        this.#add(entry.name, this.readFile(entry.name));
+        const {resource} = this.#add(entry.name, this.readFile(entry.name));
+        restoreOfRole(this.context, resource);
       }
     }
   }

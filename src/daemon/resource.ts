@@ -155,10 +155,12 @@ export class Resource {
     else this.#file = loaded;
   }
 
-  /** Shows a message until it is cleared; its `since` stays while it is shown. */
-  say(code: ErrorCode, severity: Severity, text: string): void {
-    const since = this.#messages.get(code)?.since ?? this.#now();
-    this.#messages.set(code, {code, severity, text, since});
+  /** Shows a message until it is cleared; its `since`, by default now, stays while it is shown. */
+  say(code: ErrorCode, severity: Severity, text: string, since = this.#now()): void {
+    this.#messages.set(code, {
+      ...{code, severity, text},
+      since: this.#messages.get(code)?.since ?? since,
+    });
   }
 
   /** Shows what an operation waits for, and until when at most: RFC 3339. */

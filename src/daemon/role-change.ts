@@ -11,15 +11,17 @@
  *   the unit does not start         shown as SERVICE_FAILED; the role stays
  *   after-* fails                   shown as HOOK_FAILED; the role stays
  *
+ * What is shown is shown by the next daemon as well (role-messages.ts).
+ *
  * A disk whose processes died and were brought back is no change of the role, but its device was gone
  * for a moment: the unit is started where it does not run.
  */
-import type {ErrorCode} from '../core/codes.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {Context} from './context.js';
 import {deviceOf} from './device.js';
 import {HOOK_MS_MAX, runHook, type Hook} from './hooks.js';
 import type {Resource} from './resource.js';
+import {hushOfRole, sayOfRole} from './role-messages.js';
 import {programWords, runProgram} from '../core/run-program.js';
 
 /** systemd's own limit for a start or stop is 90 s; it is asked a little longer. */
@@ -44,7 +46,7 @@ export async function afterPrimary(context: Context, resource: Resource): Promis
 export async function startUnit(context: Context, resource: Resource): Promise<void> {
   const unit = resource.file.systemdUnit;
   if (unit == null) {
-    resource.hush('SERVICE_FAILED');
+    hushOfRole(context, resource, 'SERVICE_FAILED');
     return;
   }
 
@@ -55,7 +57,7 @@ export async function startUnit(context: Context, resource: Resource): Promise<v
     }
 
     await systemctl(resource, 'start', unit, SYSTEMCTL_MS_MAX);
-    resource.hush('SERVICE_FAILED');
+    hushOfRole(context, resource, 'SERVICE_FAILED');
   } catch (error) {
     note(context, resource, error);
   }
@@ -90,14 +92,14 @@ export async function beforeSecondary(
 
 /** What fails is shown, and changes nothing. */
 export async function afterSecondary(context: Context, resource: Resource): Promise<void> {
-  resource.hush('SERVICE_FAILED');
+  hushOfRole(context, resource, 'SERVICE_FAILED');
   await runAfter(context, resource, 'after-secondary');
 }
 
 async function runAfter(context: Context, resource: Resource, hook: Hook): Promise<void> {
   try {
     await runHook(context, resource, hook, HOOK_MS_MAX);
-    resource.hush('HOOK_FAILED');
+    hushOfRole(context, resource, 'HOOK_FAILED');
   } catch (error) {
     note(context, resource, error);
   }
@@ -105,9 +107,8 @@ async function runAfter(context: Context, resource: Resource, hook: Hook): Promi
 
 function note(context: Context, resource: Resource, error: unknown): void {
   if (!isDiskError(error)) throw error;
-  const code: ErrorCode = error.code === 'HOOK_FAILED' ? 'HOOK_FAILED' : 'SERVICE_FAILED';
-  resource.say(code, 'warning', error.message);
-  context.tell(code, 'warning', resource.name, error.message);
+  const code = error.code === 'HOOK_FAILED' ? 'HOOK_FAILED' : 'SERVICE_FAILED';
+  sayOfRole(context, resource, code, error.message);
 }
 
 async function systemctl(

@@ -64,6 +64,11 @@ async function status(node: FakeNode) {
   return {role: web.role, codes: web.messages.map(({code}) => code)};
 }
 
+async function messages(node: FakeNode) {
+  const {resources} = await node.call<StatusDocument>('GET', 'status');
+  return resources.flatMap((resource) => resource.messages);
+}
+
 test('all four hooks run, each at its time, and know what for', async ({node}) => {
   for (const when of ['before', 'after']) {
     for (const role of ['primary', 'secondary']) {
@@ -195,6 +200,25 @@ test('a unit that does not start is shown, and mars primary again tries again', 
   const view = await change(node, 'secondary');
   assert.is(view.settings['systemd-unit'], 'none');
   assert.ok(fs.existsSync(join(node.home, 'active')), 'what is not bound is not stopped');
+});
+
+test('what failed is shown by the next daemon too, with its time, until it is well again', async (context) => {
+  const {node} = context;
+  await create(node, {'systemd-unit': 'web.target'});
+  node.steer('start-fails', '1');
+  hook(node, 'after-primary', 'exit 1');
+  await change(node, 'primary');
+  const before = await messages(node);
+  assert.equal(before.map(({code}) => code).sort(), ['HOOK_FAILED', 'SERVICE_FAILED']);
+  context.node = await node.restart();
+  assert.equal(await messages(context.node), before);
+  context.node.steer('start-fails', undefined);
+  hook(context.node, 'after-primary', 'exit 0');
+  await change(context.node, 'secondary');
+  await change(context.node, 'primary');
+  assert.equal(await messages(context.node), []);
+  context.node = await context.node.restart();
+  assert.equal(await messages(context.node), []);
 });
 
 test('names that are no units are refused', async ({node}) => {
