@@ -161,9 +161,15 @@ export class FactStore {
   readonly #selfId: string;
   readonly #known = new Map<string, Known>();
   #ownVersion = 0;
+  #revision = 0;
 
   constructor(selfId: string) {
     this.#selfId = selfId;
+  }
+
+  /** Grows with all that other nodes tell anew; a word that nothing has changed does not count. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /**
@@ -211,6 +217,8 @@ export class FactStore {
     const known = this.#known.get(facts.nodeId);
     if (known !== undefined && known.facts.version >= facts.version) return false;
     this.#known.set(facts.nodeId, {facts, heardMs: nowMs});
+    const isNew = known === undefined || contentOf(known.facts) !== contentOf(facts);
+    if (isNew && facts.nodeId !== this.#selfId) this.#revision += 1;
     return true;
   }
 
@@ -266,7 +274,9 @@ export class FactStore {
   /** Forgets nodes that are no members any more. */
   keep(isMember: (nodeId: string) => boolean): void {
     for (const id of this.#known.keys()) {
-      if (id !== this.#selfId && !isMember(id)) this.#known.delete(id);
+      if (id === this.#selfId || isMember(id)) continue;
+      this.#known.delete(id);
+      this.#revision += 1;
     }
   }
 }

@@ -104,14 +104,14 @@ async function openDaemon(
   peers.serveControl((request) => answer(node, facts, request));
   const server = await serveControl(node, facts, log);
   context.tell('DAEMON_STARTED', 'info', null, `the daemon ${version} started`, {pid: process.pid});
-  const watch = await watchFiles(node);
+  const watch = watchFiles(node);
   await peers.start();
   node.supervise();
   care.start();
   space.start();
   metricsPort.start();
   const ended = stopped.then(async () => {
-    await watch.close();
+    watch.close();
     // First: what ssh brought hangs on the control socket, which waits for its connections.
     await peers.close();
     await server.close();

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import {dirname} from 'node:path';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
-import {attachLoop, detachLoop, loopOf} from './loop-devices.js';
+import {attachLoop, detachLoop, isLoopOn, loopOf} from './loop-devices.js';
 import {removeDeviceLink} from './leftovers.js';
 import {findOpeners, OpenersCache, type Opener} from './openers.js';
 import type {Places} from './places.js';
@@ -55,6 +55,16 @@ export function deviceOf(places: Places): string | null {
     return fs.readlinkSync(places.link) === path ? places.link : path;
   } catch {
     return path;
+  }
+}
+
+/** Whether the link names the loop device on the image, without a look at all the others. */
+export function hasDevice({link, image}: Places): boolean {
+  try {
+    const device = fs.readlinkSync(link);
+    return isLoopOn(device, image);
+  } catch {
+    return false;
   }
 }
 

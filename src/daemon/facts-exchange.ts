@@ -97,6 +97,8 @@ export class FactsExchange {
   #wake: () => void = () => undefined;
   #touched = false;
   #ownText = '';
+  /** What #ownText was made of: the same again makes the same. */
+  #ownFrom: readonly unknown[] = [];
   #ownMs = -Infinity;
   #loop: Promise<void> | undefined;
   readonly #calls = new Set<Promise<void>>();
@@ -212,18 +214,26 @@ export class FactsExchange {
   async #renewOwn(): Promise<void> {
     const {context, store, address, ownResources, unreadable} = this.#options;
     const {node, clock} = context;
-    const resources = (await ownResources()).map((each) => ({
+    const own = await ownResources();
+    const names = unreadable();
+    const from = [node, address(), names.join(), ...own];
+    const now = clock.monotonicMs();
+    const before = store.get(node.id);
+    const isKept = from.length === this.#ownFrom.length;
+    if (isKept && from.every((each, at) => each === this.#ownFrom[at]) && before !== undefined) {
+      if (now - this.#ownMs < QUIET_MS / 2) return;
+    }
+
+    this.#ownFrom = from;
+    const resources = own.map((each) => ({
       ...each,
       lineage: each.lineage.slice(-FACTS_LINEAGE_MAX),
     }));
-    const names = unreadable();
     const facts = {
-      ...{nodeId: node.id, name: node.name, address: address(), resources},
+      ...{nodeId: node.id, name: node.name, address: from[1] as string, resources},
       ...(names.length === 0 ? {} : {unreadable: [...names]}),
     };
     const text = JSON.stringify(facts);
-    const now = clock.monotonicMs();
-    const before = store.get(node.id);
     const newest = store.nextVersion(0) === (before?.version ?? -1) + 1;
     const isSame = text === this.#ownText && newest && before !== undefined;
     if (isSame && now - this.#ownMs < QUIET_MS / 2) return;

@@ -4,6 +4,7 @@
  * What changes them is a program with a time limit.
  */
 import fs from 'node:fs';
+import {basename} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {DiskError} from '../core/errors.js';
 import {inOneMoment} from '../core/moment.js';
@@ -49,6 +50,14 @@ const loopDevicesNow = inOneMoment(listLoopDevices);
 /** The loop device on `file`; one that is about to go by itself does not count. */
 export function loopOf(file: string): LoopDevice | undefined {
   return loopDevicesNow().find((device) => device.backingFile === file && !device.autoclear);
+}
+
+/** Whether the device is one on `file`; one that is about to go by itself is none. */
+export function isLoopOn(device: string, file: string): boolean {
+  const root = `/sys/block/${basename(device)}/loop`;
+  return (
+    readAttribute(`${root}/backing_file`) === file && readAttribute(`${root}/autoclear`) !== '1'
+  );
 }
 
 /**

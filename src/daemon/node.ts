@@ -139,6 +139,8 @@ export class MarsNode {
         first = false;
         await sleep(SUPERVISE_INTERVAL_MS, undefined, {signal}).catch(() => undefined);
       }
+
+      entry.supervision.close();
     };
     this.#loops.push(loop());
   }

@@ -54,6 +54,11 @@ export class Resource {
   #turn = 0;
   #outputSeen = 0;
   #renewals = 0;
+  #places: Places;
+  #placesOf: Context['node'];
+  #revision = 0;
+  /** Called when a wish has changed. */
+  onWish: () => void = () => undefined;
   /** The holder of the write-back that was started last; its end with 0 means that all is done. */
   writeBack: StartedHolder | undefined;
   /** How it follows other replicas; set where the node has a cluster. */
@@ -64,13 +69,23 @@ export class Resource {
   constructor(context: Context, name: string, loaded: ResourceFile | DiskError) {
     this.#context = context;
     this.name = name;
+    this.#placesOf = context.node;
+    this.#places = placesOf(context, name);
     if (loaded instanceof DiskError) this.#fault = loaded;
     else this.#file = loaded;
     this.#last = readEnd(this.places.paths);
   }
 
   get places(): Places {
-    return placesOf(this.#context, this.name);
+    const {node} = this.#context;
+    if (node !== this.#placesOf) this.#places = placesOf(this.#context, this.name);
+    this.#placesOf = node;
+    return this.#places;
+  }
+
+  /** Grows with all that changes here, but for what the disk process says. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** The settings in force. @throws DiskError STATE_UNREADABLE where resource.json is not valid */
@@ -118,6 +133,7 @@ export class Resource {
       } finally {
         this.#operation = undefined;
         this.#waiting = undefined;
+        this.#revision += 1;
       }
     });
     this.#queue = result.catch(() => undefined);
@@ -146,6 +162,7 @@ export class Resource {
     };
     writeResource(this.#context.paths.home, saved);
     this.#file = saved;
+    this.#noteWish();
     return saved;
   }
 
@@ -153,14 +170,19 @@ export class Resource {
   replace(loaded: ResourceFile | DiskError): void {
     if (loaded instanceof DiskError) this.#fault = loaded;
     else this.#file = loaded;
+    this.#noteWish();
+  }
+
+  #noteWish(): void {
+    this.#revision += 1;
+    this.onWish();
   }
 
   /** Shows a message until it is cleared; its `since`, by default now, stays while it is shown. */
   say(code: ErrorCode, severity: Severity, text: string, since = this.#now()): void {
-    this.#messages.set(code, {
-      ...{code, severity, text},
-      since: this.#messages.get(code)?.since ?? since,
-    });
+    const before = this.#messages.get(code);
+    if (before?.text !== text || before.severity !== severity) this.#revision += 1;
+    this.#messages.set(code, {code, severity, text, since: before?.since ?? since});
   }
 
   /** Shows what an operation waits for, and until when at most: RFC 3339. */
@@ -179,7 +201,7 @@ export class Resource {
   }
 
   hush(code: ErrorCode): void {
-    this.#messages.delete(code);
+    if (this.#messages.delete(code)) this.#revision += 1;
   }
 
   /** Asks the disk process how it is. Cheap: one request on a local socket. */
@@ -229,6 +251,7 @@ export class Resource {
   /** The disk process has ended in order; `last` is its last word, also for the next daemon. */
   noteEnd(last: DiskStatus | undefined): void {
     this.#turn += 1;
+    this.#revision += 1;
     this.#disk = undefined;
     if (last !== undefined && knowsPositions(last)) this.#last = last;
     this.#silentSince = undefined;

@@ -1,5 +1,6 @@
 /**
- * Keeps facts in line with wishes, once every two seconds per resource.
+ * Keeps facts in line with wishes, once every two seconds per resource; but a disk that serves and says
+ * that nothing has changed (disk-watch.ts) is only looked at twice a minute.
  *
  *   wish                fact                                  done
  *   primary, attached   disk answers                          missing device made again
@@ -12,9 +13,12 @@
  *   any                 its log is damaged                    mended from a replica (mend-log)
  */
 import {DiskError, isDiskError} from '../core/errors.js';
+import {WATCH_PROTOCOL} from '../core/watch-lines.js';
 import type {Context} from './context.js';
-import {deviceOf} from './device.js';
+import {hasDevice} from './device.js';
+import {DiskWatch} from './disk-watch.js';
 import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
+import {openDiskStream} from './replication/disk-stream.js';
 import {mendLog, noteDamagedFiles} from './replication/mend-log.js';
 import {noteForks, noteGrant} from './replication/role-notes.js';
 import {ASK_PEERS_MS, mayServeAgain} from './replication/roles.js';
@@ -31,6 +35,9 @@ const RESTARTS_MANY = 3;
 const RESTARTS_WINDOW_MS = 600_000;
 /** A loop device that cannot be had is asked for again after this long. */
 const DEVICE_PAUSE_MS = 30_000;
+/** However calm a disk is, all is looked at so often. */
+const LOOK_MS_MAX = 30_000;
+const WATCH_TIMEOUT_MS = 2000;
 /** A log that nobody can mend now is looked at again after this long: peers may come back. */
 const MEND_PAUSE_MS = 30_000;
 
@@ -46,17 +53,38 @@ export class Supervision {
   #nextTryMs = 0;
   #nextDeviceMs = 0;
   #nextMendMs = 0;
+  readonly #watch: DiskWatch;
+  /** What a look was made with; the same again would come to the same. */
+  #seen = {revision: -1, factsRevision: -1, atMs: -Infinity};
 
   constructor(context: Context, resource: Resource) {
     this.#context = context;
     this.#resource = resource;
+    this.#watch = new DiskWatch({
+      clock: context.clock,
+      open: () => openDiskStream(resource.places.paths.socket, WATCH_PROTOCOL, WATCH_TIMEOUT_MS),
+    });
+  }
+
+  /** Nobody looks any more. */
+  close(): void {
+    this.#watch.close();
   }
 
   /** Looks once. Never throws: what goes wrong becomes a message. */
   async tick(): Promise<void> {
     if (this.#isBusy()) return;
+    if (this.#isCalm()) {
+      if (this.#needsDevice()) await this.#repairDevice();
+      return;
+    }
+
     const hadDisk = this.#resource.disk !== undefined;
+    this.#seen = this.#standing();
+    this.#watch.beginLook();
     await this.#resource.poll();
+    const {disk} = this.#resource;
+    if (disk?.mode === 'serve') void this.#watch.connect(disk.pid);
     this.#noteRestarts();
     if (this.#resource.fault !== undefined) return;
     this.#noteSilence();
@@ -90,6 +118,23 @@ export class Supervision {
     }
 
     await this.tick();
+  }
+
+  /** What a look depends on, beside the disk process. */
+  #standing(): {revision: number; factsRevision: number; atMs: number} {
+    const {clock, roles} = this.#context;
+    const factsRevision = roles?.factsRevision() ?? 0;
+    return {revision: this.#resource.revision, factsRevision, atMs: clock.monotonicMs()};
+  }
+
+  /** A disk that serves, without a word to say, where nothing has changed since the last look. */
+  #isCalm(): boolean {
+    const {disk} = this.#resource;
+    if (disk?.mode !== 'serve' || disk.phase !== 'serving' || disk.messages.length > 0)
+      return false;
+    const {revision, factsRevision, atMs} = this.#standing();
+    const isSame = revision === this.#seen.revision && factsRevision === this.#seen.factsRevision;
+    return isSame && atMs - this.#seen.atMs < LOOK_MS_MAX && this.#watch.isCalm;
   }
 
   #isBusy(): boolean {
@@ -236,9 +281,7 @@ export class Supervision {
       return false;
     // To set one up flushes the image: losetup would wait as well, and cannot be ended then.
     if ((disk.synchronous?.flushesWaiting ?? 0) > 0) return false;
-    return (
-      deviceOf(places) !== places.link && this.#context.clock.monotonicMs() >= this.#nextDeviceMs
-    );
+    return !hasDevice(places) && this.#context.clock.monotonicMs() >= this.#nextDeviceMs;
   }
 
   async #repairDevice(): Promise<void> {

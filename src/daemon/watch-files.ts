@@ -3,8 +3,8 @@
  * else is refused with file and fault, and the old value stays in force. Identity, size, role and
  * image are no settings: there are commands for them.
  */
-import {watch} from 'chokidar';
-import {basename, dirname, join} from 'node:path';
+import fs from 'node:fs';
+import {join} from 'node:path';
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {ResourceFile} from '../core/home.js';
 import {applyDevice} from './operations.js';
@@ -21,53 +21,61 @@ const QUIET_MS = 100;
 const POLL_MS = 500;
 
 export interface FileWatch {
-  close(): Promise<void>;
+  close(): void;
 }
 
-/** Watches node.json and each resource.json until closed. */
-export async function watchFiles(node: MarsNode): Promise<FileWatch> {
-  const {nodeFile, resourcesDirectory} = node.context.paths;
+/**
+ * Watches node.json and each resource.json until closed.
+ *
+ * Not by inotify: a watched directory reports every write to any file in it, and the image and the
+ * replay state lie beside resource.json; a watched file is lost with the rename that replaces it. And
+ * not by chokidar, which asks a thread for each file: a stat of a local file costs 3 us.
+ */
+export function watchFiles(node: MarsNode): FileWatch {
+  const {nodeFile} = node.context.paths;
   const timers = new Map<string, NodeJS.Timeout>();
-  const watcher = watch([nodeFile, resourcesDirectory], {
-    ignoreInitial: true,
-    depth: 1,
-    // Not by inotify: a watched directory reports every write to any file in it, and the image and
-    // the replay state lie beside resource.json. It took half a core under load.
-    usePolling: true,
-    interval: POLL_MS,
-    // The image may be a link to anywhere: never looked at. Logs change all the time.
-    followSymlinks: false,
-    ignored: (path) => !isWatched(path, nodeFile, resourcesDirectory),
-  });
-  const look = (path: string): void => {
+  let stamps = new Map<string, string>();
+  const take = (path: string, name: string | undefined): void => {
     clearTimeout(timers.get(path));
     const timer = setTimeout(() => {
       timers.delete(path);
-      if (path === nodeFile) takeNode(node);
-      else void takeResource(node, basename(dirname(path)));
+      if (name === undefined) takeNode(node);
+      else void takeResource(node, name);
     }, QUIET_MS);
     timers.set(path, timer);
   };
-  watcher.on('change', look).on('add', look);
-  watcher.on('error', (error) => {
-    node.context.log.warn({err: error}, 'state files cannot be watched');
-  });
-  await new Promise<void>((resolve) => {
-    watcher.once('ready', resolve);
-  });
+  const look = (isFirst: boolean): void => {
+    const now = new Map<string, string>();
+    const lookAt = (path: string, name?: string): void => {
+      const stamp = stampOf(path);
+      if (stamp === undefined) return;
+      now.set(path, stamp);
+      if (!isFirst && stamps.get(path) !== stamp) take(path, name);
+    };
+    lookAt(nodeFile);
+    for (const {name, places} of node.resources()) lookAt(places.paths.resourceFile, name);
+    stamps = now;
+  };
+  look(true);
+  const poll = setInterval(() => {
+    look(false);
+  }, POLL_MS);
   return {
-    close: async () => {
+    close: () => {
+      clearInterval(poll);
       for (const timer of timers.values()) clearTimeout(timer);
-      await watcher.close();
     },
   };
 }
 
-function isWatched(path: string, nodeFile: string, resourcesDirectory: string): boolean {
-  if (path === nodeFile || path === resourcesDirectory) return true;
-  const name = basename(path);
-  if (dirname(path) === resourcesDirectory) return !name.startsWith('.');
-  return name === 'resource.json' && dirname(dirname(path)) === resourcesDirectory;
+/** Another one after each change; undefined where the file cannot be looked at. */
+function stampOf(path: string): string | undefined {
+  try {
+    const {ino, size, mtimeMs, ctimeMs} = fs.statSync(path);
+    return [ino, size, mtimeMs, ctimeMs].join();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The keys that a person may change in the file. */

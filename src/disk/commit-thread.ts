@@ -23,10 +23,23 @@ const committer = new Committer({
   },
 });
 
+/** Where the log ended when the last look found nothing to do. */
+let idleAt = -1;
 while (shared.get(WORD.stopping) === 0) {
   const signal = shared.get(WORD.commitSignal);
   const wait = committer.step();
-  if (wait > 0) Atomics.wait(shared.words, WORD.commitSignal, signal, wait);
+  if (wait <= 0) continue;
+  const end = shared.appended.get();
+  const isIdle = end === shared.durable.get() && shared.waitingCount === 0;
+  if (isIdle && end === idleAt && wait !== Infinity) {
+    shared.sleepUntilWoken(WORD.commitAsleep, WORD.commitSignal, signal, () => {
+      return shared.appended.get() === end;
+    });
+  } else {
+    Atomics.wait(shared.words, WORD.commitSignal, signal, wait);
+  }
+
+  idleAt = isIdle ? end : -1;
 }
 
 // Nobody writes any more: make the rest durable, so that the next start has nothing in doubt.

@@ -24,9 +24,10 @@ export type CommitResult = 'done' | 'failed' | 'busy';
 
 /**
  * How often a thread with nothing to do looks. Being signalled by the first write after each commit
- * would wake it once for every fsync of the application, which costs more than the fsync.
+ * would wake it once for every fsync of the application, which costs more than the fsync; only one
+ * that has seen no write for two looks sleeps until the next one (commit-thread).
  */
-const POLL_MS = COMMIT_INTERVAL_MS / 2;
+export const POLL_MS = COMMIT_INTERVAL_MS / 2;
 const BUSY_MS = 1;
 
 export interface CommitterOptions {
@@ -143,7 +144,11 @@ export class Committer {
     if (target > durable && !this.#sync(durable, target)) return false;
     // The word first: nobody may know of what a recovery would not know.
     if (target > durable) this.#word.say(target);
-    if (target > durable) shared.durable.set(target);
+    if (target > durable) {
+      shared.durable.set(target);
+      shared.wakeIfAsleep(WORD.replayAsleep, WORD.replaySignal);
+    }
+
     this.#dirtySince = -1;
     this.#answer();
     shared.counters[COUNTER.commits] = (shared.counters[COUNTER.commits] ?? 0) + 1;

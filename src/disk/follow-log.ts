@@ -190,7 +190,9 @@ export class FollowLog {
   /** The origin has everything below `position` on stable storage. */
   noteOriginDurable(position: number): void {
     const {originDurable} = this.#shared;
-    if (position > originDurable.get()) originDurable.set(position);
+    if (position <= originDurable.get()) return;
+    originDurable.set(position);
+    this.#shared.wakeIfAsleep(WORD.replayAsleep, WORD.replaySignal);
   }
 
   /**
@@ -298,6 +300,7 @@ export class FollowLog {
     this.#position = position;
     this.#chain = chain;
     this.#shared.appended.set(position);
+    this.#shared.wakeIfAsleep(WORD.commitAsleep, WORD.commitSignal);
     if (position - this.#committedBytes < COMMIT_BYTES_MAX) return;
     this.#committedBytes = position;
     this.#shared.signal(WORD.commitSignal);

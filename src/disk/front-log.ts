@@ -272,6 +272,7 @@ export class FrontLog implements LogReader {
     const shared = this.#shared;
     const position = this.#writer.position;
     shared.appended.set(position);
+    shared.wakeIfAsleep(WORD.commitAsleep, WORD.commitSignal);
     if (position - this.#committedBytes >= COMMIT_BYTES_MAX) {
       this.#committedBytes = position;
       shared.signal(WORD.commitSignal);

@@ -6,7 +6,7 @@ import type {DiskProcess} from './process.js';
 
 /** Descriptor of the resource's lock, from the holder to every generation and back to a new holder. */
 const LOCK_FD = 9;
-const POLL_MS = 500;
+const RETRY_MS = 500;
 
 let fifoFd = -1;
 
@@ -18,17 +18,18 @@ export function tellHolderOfEnd(): void {
 /**
  * Starts a new holder when the old one dies. It inherits the FUSE descriptors and the lock, and
  * learns of our own end from the FIFO, which nobody but us holds open for writing.
+ *
+ * @returns looks once; to be called at least once a second
  */
-export function watchHolder(disk: DiskProcess): void {
+export function watchHolder(disk: DiskProcess): () => void {
   const {options} = disk;
   const {fifo} = resourcePaths(options.home, options.name);
-  if (options.holderScript === undefined || !fs.existsSync(fifo)) return;
+  if (options.holderScript === undefined || !fs.existsSync(fifo)) return () => undefined;
   // Read and write: opening a FIFO so never blocks, and the kernel closes it when we die.
   fifoFd = fs.openSync(fifo, 'r+');
-  const timer = setInterval(() => {
+  return () => {
     if (process.ppid !== options.holderPid && disk.holderPid === options.holderPid) replace(disk);
-  }, POLL_MS);
-  timer.unref();
+  };
 }
 
 function replace(disk: DiskProcess): void {
@@ -60,7 +61,7 @@ function replace(disk: DiskProcess): void {
     disk.holderPid = null;
     setTimeout(() => {
       if (disk.phase !== 'stopping') replace(disk);
-    }, POLL_MS);
+    }, RETRY_MS);
   });
   child.unref();
 }

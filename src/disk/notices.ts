@@ -17,6 +17,7 @@ const PARKED_GRACE_MS = 1000;
 export class Notices {
   readonly #clock: Clock;
   readonly #messages = new Map<ErrorCode, Message>();
+  #revision = 0;
   #parkedSince: number | undefined;
   #confirmWaiting: Waiting | undefined;
   #logErrno: string | undefined;
@@ -30,13 +31,20 @@ export class Notices {
     this.#clock = clock;
   }
 
+  /** Grows with each change of what is said. */
+  get revision(): number {
+    return this.#revision;
+  }
+
   put(code: ErrorCode, severity: Severity, text: string): void {
-    const since = this.#messages.get(code)?.since ?? this.#now();
+    const before = this.#messages.get(code);
+    const since = before?.since ?? this.#now();
+    if (before?.text !== text || before.severity !== severity) this.#revision += 1;
     this.#messages.set(code, {code, severity, text, since});
   }
 
   drop(code: ErrorCode): void {
-    this.#messages.delete(code);
+    if (this.#messages.delete(code)) this.#revision += 1;
   }
 
   parked(): void {

@@ -1,4 +1,5 @@
 /** The main thread: starts the threads, keeps the log supplied, answers for all of them. */
+import {setTimeout as sleep} from 'node:timers/promises';
 import {MessageChannel, type Worker} from 'node:worker_threads';
 import {assert} from '../core/assert.js';
 import type {Clock} from '../core/clock.js';
@@ -17,14 +18,16 @@ import {growImage} from './grow-image.js';
 import {Keeper} from './keeper.js';
 import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
 import {Notices} from './notices.js';
+import {startPulse} from './pulse.js';
 import {Renewal} from './renewal.js';
 import {readRetain, type RetainedSegment} from './retained.js';
 import {serveSocket} from './server.js';
 import {COMMAND, Shared, WORD} from './shared.js';
 import {SpaceRun} from './space-run.js';
 import {startThread, type ThreadRole} from './start-thread.js';
-import {buildStatus} from './status.js';
+import {buildStatus, isBusy, statusMark} from './status.js';
 import {Synchronous} from './synchronous.js';
+import {WatchPort} from './watch-port.js';
 
 export interface DiskProcessOptions {
   readonly home: string;
@@ -51,7 +54,8 @@ export interface DiskProcessOptions {
 export const EXIT_FATAL = 70;
 const KEEPER_POLL_MS = 250;
 const COMMAND_MS = 20_000;
-const NUDGE_MS = 500;
+/** ... and so often once the log is at rest: only time can bring the keeper work then. */
+const KEEPER_REST_MS = 5000;
 
 /** The disk process as its main thread sees it; one for the life of the process. */
 export class DiskProcess {
@@ -70,12 +74,15 @@ export class DiskProcess {
   synchronous: Synchronous | undefined;
   /** In mode `serve`, from the activation on. */
   space: SpaceRun | undefined;
+  /** Tells a daemon when it is worth asking for the status. */
+  readonly watch: WatchPort;
   /** Makes the front look at commands and parked writes. */
   #wake: () => void;
   #keeper: Keeper | undefined;
   #keeperTimer: NodeJS.Timeout | undefined;
   #replay: Worker | undefined;
   #committed = false;
+  #suppliedAt = {replayed: -1, durable: -1};
   #commands: Promise<unknown> = Promise.resolve();
 
   constructor(options: DiskProcessOptions) {
@@ -84,6 +91,12 @@ export class DiskProcess {
     this.notices = new Notices(options.clock);
     this.startedAt = new Date(options.clock.wallMs()).toISOString();
     this.holderPid = options.holderPid;
+    this.watch = new WatchPort({
+      clock: options.clock,
+      shared: this.shared,
+      mark: () => statusMark(this),
+      isBusy: () => isBusy(this),
+    });
     const bell = new Bell(options.mount);
     if (options.mode === 'serve') bell.prepare();
     this.#wake = () => {
@@ -121,10 +134,7 @@ export class DiskProcess {
       this.#startNative(input);
     }
 
-    setInterval(() => {
-      this.#nudge();
-    }, NUDGE_MS).unref();
-    watchHolder(this);
+    startPulse(this, watchHolder(this));
     serveSocket(this)
       .then(() => {
         if (this.follower === undefined) return;
@@ -407,16 +417,25 @@ export class DiskProcess {
         () => {
           this.#runKeeper();
         },
-        Math.min(wait, KEEPER_POLL_MS),
+        Math.min(wait, this.shared.isAtRest ? KEEPER_REST_MS : KEEPER_POLL_MS),
       );
     }
+  }
+
+  /** What replay has passed since the last call may be used again. */
+  supplyAfterReplay(): void {
+    const replayed = this.shared.replayed.get();
+    const durable = this.shared.durable.get();
+    if (replayed === this.#suppliedAt.replayed && durable === this.#suppliedAt.durable) return;
+    this.#suppliedAt = {replayed, durable};
+    this.#runKeeper();
   }
 
   /**
    * Lets the front try again what it waits with: nobody may tell it that replay made room in the
    * index, that the file system has space, or that another file takes the tail.
    */
-  #nudge(): void {
+  nudge(): void {
     const {shared} = this;
     if (this.phase !== 'serving') return;
     if (shared.get(WORD.parked) !== 0 || shared.get(WORD.commitFailed) !== 0) this.#wake();
@@ -474,10 +493,4 @@ export class DiskProcess {
     if (this.phase === 'serving') this.#wake();
     process.exit(EXIT_FATAL);
   }
-}
-
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds);
-  });
 }

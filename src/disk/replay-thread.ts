@@ -67,7 +67,14 @@ function run(activated: Activated): void {
     const wait = replayer.step();
     shared.unlock(WORD.replayLock);
     if (!input.serve && !input.follow && replayer.position >= shared.durable.get()) break;
-    if (wait > 0) Atomics.wait(shared.words, WORD.replaySignal, signal, wait);
+    if (wait <= 0) continue;
+    if (shared.replayLimit > replayer.position) {
+      Atomics.wait(shared.words, WORD.replaySignal, signal, wait);
+    } else {
+      shared.sleepUntilWoken(WORD.replayAsleep, WORD.replaySignal, signal, () => {
+        return shared.replayLimit <= replayer.position;
+      });
+    }
   }
 
   send({kind: 'drained'});

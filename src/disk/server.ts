@@ -10,6 +10,7 @@ import {isObject} from '../core/json-file.js';
 import {REPLICATION_MODES, type ModeSettings} from '../core/mode.js';
 import {formatPosition, parsePosition} from '../core/position.js';
 import {WHEN_FULL} from '../core/space.js';
+import {WATCH_PROTOCOL} from '../core/watch-lines.js';
 import {segmentName} from '../log/segment.js';
 import type {DiskProcess} from './process.js';
 import {COMMAND, WORD} from './shared.js';
@@ -59,7 +60,13 @@ function streamsOf(disk: DiskProcess): Readonly<Record<string, StreamRoute>> {
   const open = (socket: Duplex): void => {
     synchronous.port.open(socket);
   };
-  return {'POST /confirm': {protocol: CONFIRM_PROTOCOL, open: () => open}};
+  const watch = (socket: Duplex): void => {
+    disk.watch.open(socket);
+  };
+  return {
+    'POST /confirm': {protocol: CONFIRM_PROTOCOL, open: () => open},
+    'POST /watch': {protocol: WATCH_PROTOCOL, open: () => watch},
+  };
 }
 
 function refuse(response: http.ServerResponse, error: unknown): void {
@@ -74,6 +81,7 @@ function refuse(response: http.ServerResponse, error: unknown): void {
 async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise<unknown> {
   const route = `${request.method ?? ''} ${request.url ?? ''}`;
   const body = await readBody(request);
+  if (request.method === 'POST') disk.watch.note();
   switch (route) {
     case 'GET /status': {
       disk.space?.noteHeard();

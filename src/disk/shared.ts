@@ -88,6 +88,10 @@ export const WORD = {
   spaceShort: 60,
   /** Descriptor of the file that says how far the log is durable (disk/durable-word); 0: none. */
   durableFile: 61,
+  /** 1: the commit thread sleeps without a limit, as nothing was written for a while. */
+  commitAsleep: 62,
+  /** 1: the replay thread does, as all that is durable is in the image. */
+  replayAsleep: 63,
 } as const;
 
 /** `keeperTroubled`: others' space, or log that is let go, would help; or it would not. */
@@ -237,6 +241,11 @@ export class Shared {
     return this.get(WORD.synchronous) === 0 ? durable : Math.min(durable, this.confirmed.get());
   }
 
+  /** Everything is in the image, and the next file is ready: the keeper waits for neither. */
+  get isAtRest(): boolean {
+    return this.replayed.get() === this.appended.get() && this.get(WORD.keeperTroubled) === 0;
+  }
+
   /** @returns false where another thread has it; never waits */
   tryLock(word: number): boolean {
     return Atomics.compareExchange(this.words, word, 0, 1) === 0;
@@ -277,6 +286,32 @@ export class Shared {
   signal(word: number): void {
     Atomics.add(this.words, word, 1);
     Atomics.notify(this.words, word);
+  }
+
+  /**
+   * For whoever has brought work: wakes a thread that sleeps without a limit, and costs no system call
+   * where it does not.
+   */
+  wakeIfAsleep(asleepWord: number, signalWord: number): void {
+    if (this.get(asleepWord) === 0) return;
+    if (Atomics.exchange(this.words, asleepWord, 0) !== 0) this.signal(signalWord);
+  }
+
+  /**
+   * For a thread that found nothing to do: sleeps until it is signalled or woken.
+   *
+   * @param signal of `signalWord`, as it was before the thread looked for work
+   * @param isIdle whether there is still nothing to do: whoever brings work after this look wakes it
+   */
+  sleepUntilWoken(
+    asleepWord: number,
+    signalWord: number,
+    signal: number,
+    isIdle: () => boolean,
+  ): void {
+    this.set(asleepWord, 1);
+    if (isIdle()) Atomics.wait(this.words, signalWord, signal);
+    this.set(asleepWord, 0);
   }
 
   /** Front only: publishes a segment as the one that is appended to. */

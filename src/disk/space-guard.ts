@@ -20,7 +20,7 @@ import {KEEPER_NO_ROOM, WORD, type Shared} from './shared.js';
 import {fillOf, isReplayForced, isThrottled, Speed, writeRate, type Drain} from './space-plan.js';
 
 /** Between looks while there is nothing to be done. */
-const CALM_MS = 1000;
+export const SPACE_CALM_MS = 1000;
 const BUSY_MS = 100;
 /** What the daemon told is no news any more: it is dead, and nobody fetches without it. */
 const TOLD_MS = 5000;
@@ -114,9 +114,15 @@ export class SpaceGuard {
     this.#force(ways);
     this.#throttle(ways);
     this.#letGo(now);
-    if (this.#slowed === undefined) return shared.get(WORD.spaceShort) === 0 ? CALM_MS : BUSY_MS;
+    if (this.#slowed === undefined)
+      return shared.get(WORD.spaceShort) === 0 ? SPACE_CALM_MS : BUSY_MS;
     if (shared.get(WORD.parked) !== 0) wake();
     return BUSY_MS;
+  }
+
+  /** Nothing was written or replayed since the last look: that is no speed that anything has. */
+  skip(): void {
+    this.#lookedMs = this.#options.clock.monotonicMs();
   }
 
   #ways(now: number): Way[] {

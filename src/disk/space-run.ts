@@ -2,7 +2,11 @@
 import {spacePolicyOf, type Slowed} from '../core/space.js';
 import {segmentPlan, type DiskConfig} from './config.js';
 import type {DiskProcess} from './process.js';
-import {SpaceGuard} from './space-guard.js';
+import {WORD} from './shared.js';
+import {SPACE_CALM_MS, SpaceGuard} from './space-guard.js';
+
+/** A pulse that comes a little early is that of its second all the same. */
+const PULSE_SLACK_MS = 100;
 
 /** The guard and its timer; from the activation of a disk that serves to its end. */
 export class SpaceRun {
@@ -10,6 +14,8 @@ export class SpaceRun {
   readonly #disk: DiskProcess;
   #heardMs: number;
   #timer: NodeJS.Timeout | undefined;
+  #seen = {appended: -1, replayed: -1};
+  #lookedMs = -Infinity;
 
   /** @param wake lets the front look at parked writes */
   constructor(disk: DiskProcess, config: DiskConfig, wake: () => void) {
@@ -40,10 +46,29 @@ export class SpaceRun {
   /** Looks now, and again when the guard wants to. */
   run(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (this.#disk.phase === 'stopping') return;
+    const {shared, options} = this.#disk;
+    this.#seen = {appended: shared.appended.get(), replayed: shared.replayed.get()};
+    this.#lookedMs = options.clock.monotonicMs();
+    const waitMs = this.guard.step();
+    if (waitMs >= SPACE_CALM_MS) return;
     this.#timer = setTimeout(() => {
       this.run();
-    }, this.guard.step());
+    }, waitMs);
+  }
+
+  /** Twice a second: looks where the guard is calm, but the log goes on. */
+  pulse(): void {
+    const {shared, options} = this.#disk;
+    if (this.#timer !== undefined) return;
+    const sinceMs = options.clock.monotonicMs() - this.#lookedMs;
+    if (sinceMs < SPACE_CALM_MS - PULSE_SLACK_MS) return;
+    const {appended, replayed} = this.#seen;
+    const isStill = shared.appended.get() === appended && shared.replayed.get() === replayed;
+    // Where nothing is written, nothing needs room.
+    if (isStill && shared.get(WORD.parked) === 0) this.guard.skip();
+    else this.run();
   }
 }
 

@@ -67,6 +67,22 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
   };
 }
 
+/** What the status says beside the shared memory; two that are equal mean the same. */
+export function statusMark(disk: DiskProcess): string {
+  const {phase, holderPid, spareCount, retained, notices} = disk;
+  return `${phase} ${holderPid} ${spareCount} ${retained.length} ${notices.revision}`;
+}
+
+/** Others wait for something, or it is in no state that lasts: its status changes by itself. */
+export function isBusy({options, phase, shared, space, synchronous}: DiskProcess): boolean {
+  const {parked, commitFailed, logDefective, keeperTroubled} = WORD;
+  if (options.mode !== 'serve' || phase !== 'serving') return true;
+  if (space?.guard.slowed !== undefined || synchronous?.isAsynchronous === false) return true;
+  return [parked, commitFailed, logDefective, keeperTroubled].some(
+    (word) => shared.get(word) !== 0,
+  );
+}
+
 /** What the threads have counted, by kind. */
 export function latenciesOf(shared: Shared): Latencies {
   const {frontWrite, frontFlush, commitWrite, commitFlush, replay} = LATENCY_ROW;

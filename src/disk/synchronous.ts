@@ -51,6 +51,11 @@ export class Synchronous {
     this.#schedule();
   }
 
+  /** Flushes wait for nobody else. */
+  get isAsynchronous(): boolean {
+    return this.#mode.settings.mode === 'async';
+  }
+
   configure(settings: ModeSettings): void {
     this.#mode.configure(settings);
     this.#schedule();

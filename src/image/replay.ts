@@ -92,7 +92,7 @@ export const PACING_DEFAULT: ReplayPacing = {
   retryMs: 1000,
 };
 
-/** How often it looks for something to do: a signal with every commit would cost more. */
+/** How often it is to look for something to do, where nobody wakes it (disk/replay-thread). */
 const IDLE_MS = 250;
 /** Failures of a punch that do not mean that the image cannot be punched. */
 const PUNCH_AGAIN = new Set(['EAGAIN', 'ENOMEM', 'EIO', 'EROFS']);

@@ -153,4 +153,39 @@ test('a segment ends where the next one begins, the last one nowhere', () => {
   assert.throws(() => shared.segment(2), /segment exists/u);
 });
 
+test('a thread that sleeps for want of work never misses what comes around its last look', () => {
+  const shared = new Shared(new SharedArrayBuffer(SHARED_BYTES));
+  const bring = (): void => {
+    shared.appended.set(shared.appended.get() + 8);
+    shared.wakeIfAsleep(WORD.commitAsleep, WORD.commitSignal);
+  };
+  const sleep = (isIdle: () => boolean): void => {
+    const signal = shared.get(WORD.commitSignal);
+    shared.sleepUntilWoken(WORD.commitAsleep, WORD.commitSignal, signal, isIdle);
+    assert.is(shared.get(WORD.commitAsleep), 0);
+  };
+  // Each of them would hang where the thread slept all the same.
+  bring();
+  sleep(() => shared.appended.get() === 0);
+  sleep(() => {
+    bring();
+    return true;
+  });
+  const signal = shared.get(WORD.commitSignal);
+  shared.signal(WORD.commitSignal);
+  shared.sleepUntilWoken(WORD.commitAsleep, WORD.commitSignal, signal, () => true);
+});
+
+test('a thread that is awake is not signalled for work, whatever comes', () => {
+  const shared = new Shared(new SharedArrayBuffer(SHARED_BYTES));
+  shared.wakeIfAsleep(WORD.replayAsleep, WORD.replaySignal);
+  assert.is(shared.get(WORD.replaySignal), 0);
+  shared.set(WORD.replayAsleep, 1);
+  for (let count = 0; count < 3; count += 1) {
+    shared.wakeIfAsleep(WORD.replayAsleep, WORD.replaySignal);
+  }
+
+  assert.is(shared.get(WORD.replaySignal), 1, 'one signal is enough');
+});
+
 test.run();

@@ -3,7 +3,6 @@
  * while the wish is primary and the mode synchronous, and opened again when the disk process was
  * started again. Nothing is kept here that matters: followers say how far they are every second.
  */
-import {setTimeout as sleep} from 'node:timers/promises';
 import type {Duplex} from 'node:stream';
 import {
   CONFIRM_ALIVE_MS,
@@ -12,9 +11,12 @@ import {
   type ConfirmedLine,
   type WantLine,
 } from '../../core/confirm-lines.js';
+import {Wakeup} from './wakeup.js';
 
 /** A disk process that is not there yet is looked for so often. */
 const RETRY_MS = 250;
+/** Where it is not wanted whoever wants it says so (`poke`). */
+const UNWANTED_MS = 30_000;
 /** A disk process that reads nothing is told no more meanwhile. */
 const BACKLOG_BYTES_MAX = 64 * 1024;
 
@@ -27,6 +29,7 @@ export interface ConfirmLinkOptions {
 /** One per resource, for the life of the daemon. */
 export class ConfirmLink {
   readonly #options: ConfirmLinkOptions;
+  readonly #wakeup = new Wakeup();
   #socket: Duplex | undefined;
 
   constructor(options: ConfirmLinkOptions) {
@@ -40,6 +43,11 @@ export class ConfirmLink {
     socket.write(encodeConfirmLine({kind: 'confirmed', ...line}));
   }
 
+  /** A wish has changed. */
+  poke(): void {
+    this.#wakeup.wake();
+  }
+
   /** Keeps the stream open as long as it is wanted. Never throws. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -47,7 +55,7 @@ export class ConfirmLink {
         ? await this.#options.open().catch(() => undefined)
         : undefined;
       if (socket !== undefined) await this.#talk(socket, signal);
-      await sleep(RETRY_MS, undefined, {signal, ref: false}).catch(() => undefined);
+      await this.#wakeup.wait(this.#options.isWanted() ? RETRY_MS : UNWANTED_MS, signal);
     }
   }
 

@@ -4,20 +4,22 @@ import type {Duplex} from 'node:stream';
 import {errorFromAnswer} from '../../control/client.js';
 import {CONFIRM_PROTOCOL} from '../../core/confirm-lines.js';
 import {DiskError} from '../../core/errors.js';
+import {WATCH_PROTOCOL} from '../../core/watch-lines.js';
 import {socketAddress, type SocketAddress} from '../../core/socket-path.js';
 
 export type StreamProtocol = 'mars-log/1' | 'mars-sync/1';
-export type DiskProtocol = StreamProtocol | typeof CONFIRM_PROTOCOL;
+export type DiskProtocol = StreamProtocol | typeof CONFIRM_PROTOCOL | typeof WATCH_PROTOCOL;
 
 const PATHS: Readonly<Record<DiskProtocol, string>> = {
   'mars-log/1': '/follow',
   'mars-sync/1': '/sync',
   [CONFIRM_PROTOCOL]: '/confirm',
+  [WATCH_PROTOCOL]: '/watch',
 };
 const ANSWER_BYTES_MAX = 64 * 1024;
 
 /**
- * Opens a stream to a disk process; from then on it carries frames, or lines (core/confirm-lines).
+ * Opens a stream to a disk process; from then on it carries frames, or lines (core/confirm-lines, core/watch-lines).
  *
  * @throws DiskError DISK_UNREACHABLE, TIMEOUT, or the code that the disk process answered
  */

@@ -8,8 +8,7 @@
  *   waiting      with a reason, since when, and until when where it is a pause
  *   open         a stream runs; it is ended when a wish, the source or the phase changes
  *
- * A source that is alive but slow gives way to another one (source-rates.ts).
- * Where a folder is to be followed (folder-source.ts), it is the only source; the rest is the same.
+ * A slow source gives way to another one (source-rates.ts); a folder (folder-source.ts) is the only one.
  *
  * Pauses grow from 0.2 s to 5 s and are short again after a stream that brought something.
  */
@@ -31,8 +30,8 @@ import {Wakeup} from './wakeup.js';
 
 export const PAUSE_MS_FIRST = 200;
 export const PAUSE_MS_MAX = 5000;
-/** While a stream runs, and while there is nothing to do, things are looked at so often. */
-const LOOK_MS = 500;
+/** While a stream runs, and while there is nothing to do, it looks so often; a primary is woken by its wishes. */
+const [LOOK_MS, PRIMARY_MS] = [500, 30_000] as const;
 /** A folder that tells nothing of its changes is looked at so often. */
 const FOLDER_LOOK_MS = 3000;
 /** A source that refused is not the first choice for so long. */
@@ -41,7 +40,6 @@ const AVOID_MS = 15_000;
 const GOOD_MS = 10_000;
 const SILENCE_MS = {'mars-log/1': 9_000, 'mars-sync/1': 30_000} as const;
 const LINGER_MS = 5000;
-
 /** What a Follow needs of the daemon; fakes in tests. */
 export interface FollowPorts {
   readonly clock: Clock;
@@ -156,7 +154,8 @@ export class Follow {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const pauseMs = await this.#step(signal);
-      if (pauseMs > 0) await this.#wakeup.wait(pauseMs, signal);
+      const isPrimary = this.#ports.file()?.designatedRole === 'primary';
+      if (pauseMs > 0) await this.#wakeup.wait(isPrimary ? PRIMARY_MS : pauseMs, signal);
     }
   }
 

@@ -174,6 +174,10 @@ export class Replica {
       },
     });
     resource.follow = this.follow;
+    resource.onWish = () => {
+      this.follow.poke();
+      this.synchronous.poke();
+    };
     this.verify = new ReplicaVerify(context, this);
     this.folders = createFolderChoice(context, cluster.selfId, resource, () => {
       this.follow.poke();

@@ -14,6 +14,7 @@ import {
   resourcesElsewhere,
   type ClusterPort,
 } from './cluster-port.js';
+import {KeptFacts} from './kept-facts.js';
 import {Replica} from './replica.js';
 import {createRoleServices} from './role-services.js';
 import {SyncTurns} from './sync-turns.js';
@@ -29,6 +30,7 @@ export class Replication {
   /** Whose image is copied now, and who waits for that. */
   readonly turns: SyncTurns;
   readonly #context: Context;
+  readonly #kept: KeptFacts;
   readonly #replicas = new Map<string, Replica>();
   /** Resources without a replica: its slots cannot be read. */
   readonly #failed = new Set<string>();
@@ -39,6 +41,7 @@ export class Replication {
   constructor(context: Context, cluster: ClusterPort) {
     this.#context = context;
     this.cluster = cluster;
+    this.#kept = new KeptFacts(context.clock, cluster.facts);
     this.turns = new SyncTurns(
       () => context.node.syncLimit ?? SYNC_LIMIT_DEFAULT,
       () => new Date(context.clock.wallMs()).toISOString(),
@@ -134,7 +137,7 @@ export class Replication {
 
   /** What this node tells of its replicas. */
   facts(): ResourceFacts[] {
-    return [...this.#replicas.values()].flatMap((replica) => replica.facts() ?? []);
+    return [...this.#replicas.values()].flatMap((replica) => this.#kept.of(replica) ?? []);
   }
 
   /** Names of the resources of which it can only be told that they are here. */

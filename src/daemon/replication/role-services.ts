@@ -18,6 +18,8 @@ export interface RoleServices {
   readonly nodeId: string;
   /** Other nodes with a replica, from the facts. */
   readonly replicas: (resourceId: string) => readonly KnownReplica[];
+  /** Grows with all that other nodes tell anew. */
+  readonly factsRevision: () => number;
   /** Id of another member; undefined where none has this name. */
   readonly memberId: (name: string) => string | undefined;
   /** true where there are other members, whether they were heard of or not. */
@@ -75,6 +77,7 @@ export function createRoleServices(
           heardAt: heard ? new Date(clock.wallMs() - ageMs).toISOString() : null,
         };
       }),
+    factsRevision: () => facts.revision,
     memberId: (name) => cluster.members().find((member) => member.name === name)?.id,
     hasPeers: () => cluster.members().length > 0,
     call: async (nodeId, path, body, timeoutMs) =>

@@ -44,6 +44,11 @@ export class SynchronousServing {
     return this.#link.run(signal);
   }
 
+  /** A wish has changed. */
+  poke(): void {
+    this.#link.poke();
+  }
+
   /** @returns to be called when the stream has ended */
   add(stream: ServedStream): () => void {
     this.#streams.add(stream);

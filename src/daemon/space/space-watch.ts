@@ -20,6 +20,8 @@ import {findReserve, reserveBytesFor, type Reserve} from './reserve.js';
 import {Volume, type Member} from './volume.js';
 
 const LOOK_MS = 2000;
+/** A log is not brought to another file system every other second. */
+const PLACES_KEPT_MS = 10_000;
 /** A disk that slows its writes for a replica wants to know more often how far that is. */
 const TELL_MS = 500;
 const DISK_TIMEOUT_MS = 2000;
@@ -44,10 +46,13 @@ export class SpaceWatch implements SpaceServices {
   readonly #node: MarsNode;
   readonly #context: Context;
   readonly #volumes = new Map<number, Volume>();
+  /** For which places a volume was found. */
+  readonly #volumesSeen = new Map<number, {volume: Volume; places: readonly Place[]}>();
   readonly #low = new Set<string>();
   readonly #troubled = new Set<string>();
   readonly #abort = new AbortController();
   #places: Place[] = [];
+  #placedMs = -Infinity;
   #loop: Promise<void> | undefined;
 
   constructor(node: MarsNode) {
@@ -84,13 +89,22 @@ export class SpaceWatch implements SpaceServices {
   /** Looks once at everything. */
   async look(): Promise<void> {
     const resources = this.#node.resources().filter(({fault}) => fault === undefined);
-    const places = await Promise.all(resources.map((resource) => placeOf(resource)));
     const before = this.#places;
-    this.#places = places.filter((place) => place !== undefined);
+    const nowMs = this.#context.clock.monotonicMs();
+    const isSame =
+      before.length === resources.length &&
+      before.every(({resource}, index) => resource === resources[index]);
+    if (!isSame || nowMs - this.#placedMs >= PLACES_KEPT_MS) {
+      const places = await Promise.all(resources.map((resource) => placeOf(resource)));
+      this.#places = places.filter((place) => place !== undefined);
+      this.#placedMs = nowMs;
+    }
+
     const devices = new Set(this.#places.map(({device}) => device));
     for (const [device, {reserve}] of this.#volumes) {
       if (devices.has(device)) continue;
       this.#volumes.delete(device);
+      this.#volumesSeen.delete(device);
       const last = before.filter((place) => place.device === device);
       const isGone = last.every(({resource}) => !this.#node.resources().includes(resource));
       // One that only does not answer is found again, as it was.
@@ -150,6 +164,18 @@ export class SpaceWatch implements SpaceServices {
 
   /** With its reserve in the home where that is the same file system, else beside a log. */
   async #volumeOf(device: number, places: readonly Place[]): Promise<Volume> {
+    const before = this.#volumes.get(device);
+    const usual = this.#volumesSeen.get(device);
+    if (before !== undefined && usual?.volume === before && usual.places === this.#places) {
+      return before;
+    }
+
+    const volume = await this.#findVolume(device, places);
+    this.#volumesSeen.set(device, {volume, places: this.#places});
+    return volume;
+  }
+
+  async #findVolume(device: number, places: readonly Place[]): Promise<Volume> {
     const {home} = this.#context.paths;
     const {dev} = await fs.stat(home);
     const logs = await Promise.all(places.map(({directory}) => fs.realpath(directory)));

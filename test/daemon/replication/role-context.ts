@@ -28,6 +28,7 @@ export function roleContext({home, told, roles}: RoleContextInput): Context {
     },
     roles: {
       nodeId: node.id,
+      factsRevision: () => 0,
       memberId: () => undefined,
       hasPeers: () => true,
       call: () => Promise.reject(new Error('nobody is called')),
