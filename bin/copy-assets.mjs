@@ -28,6 +28,7 @@ function removeOrphans() {
   for (const entry of fs.readdirSync(target, {recursive: true, withFileTypes: true})) {
     if (!entry.isFile() || !/\.js(\.map)?$/u.test(entry.name)) continue;
     const file = path.join(entry.parentPath, entry.name);
+    if (file.startsWith(path.join(target, 'bundle'))) continue;
     const origin = path.relative(target, file).replace(/\.js(\.map)?$/u, '.ts');
     if (!fs.existsSync(path.join(source, origin))) fs.rmSync(file);
   }

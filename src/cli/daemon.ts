@@ -2,7 +2,8 @@
 import {existsSync} from 'node:fs';
 import type {Readable} from 'node:stream';
 import {callSocket, errorFromAnswer, openSocket, type Call} from '../control/client.js';
-import type {ResourceStatus, StatusDocument} from '../control/api.js';
+import {readEventPages} from './event-pages.js';
+import type {EventsPage, ResourceStatus, StatusDocument} from '../control/api.js';
 import {DiskError, errnoOf, isDiskError} from '../core/errors.js';
 import {homePaths} from '../core/home.js';
 import type {EventLine} from '../core/disk-status.js';
@@ -37,17 +38,21 @@ export function connectDaemon(home: string, host?: string): Daemon {
     }).catch((error: unknown) => {
       throw explainUnreachable(error, home);
     });
+  const get = <T>(path: string, timeoutSeconds?: number): Promise<T> => {
+    const timeoutMs = timeoutSeconds === undefined ? ANSWER_TIMEOUT_MS : timeoutSeconds * 1000;
+    return call<T>({method: 'GET', path, timeoutMs});
+  };
   return {
     home,
-    get: (path, timeoutSeconds) => {
-      const timeoutMs = timeoutSeconds === undefined ? ANSWER_TIMEOUT_MS : timeoutSeconds * 1000;
-      return call({method: 'GET', path, timeoutMs});
-    },
+    get,
     post: (path, body, timeoutSeconds) =>
       call({method: 'POST', path, body, timeoutMs: timeoutSeconds * 1000 + GRACE_MS}),
     remove: (path, body, timeoutSeconds) =>
       call({method: 'DELETE', path, body, timeoutMs: timeoutSeconds * 1000 + GRACE_MS}),
-    lines: (path) => readLines(socket, path, home),
+    lines: (path) =>
+      host === undefined
+        ? readLines(socket, path, home)
+        : readEventPages((page) => get<EventsPage>(page), path),
   };
 }
 

@@ -51,7 +51,9 @@ export async function waitFor(options: WaitForOptions): Promise<WaitDocument> {
         const {role, state} = status;
         if (seen.met) return {schema: 1, name, condition, waitedSeconds, role, state};
       } catch (error) {
-        if (first || !isDiskError(error, 'DAEMON_UNREACHABLE')) throw error;
+        const isAway =
+          isDiskError(error, 'DAEMON_UNREACHABLE') || isDiskError(error, 'PEER_UNREACHABLE');
+        if (first || !isAway) throw error;
         seen = {met: false, missing: 'the daemon does not answer'};
       }
 

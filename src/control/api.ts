@@ -39,6 +39,7 @@
  *   POST   /v1/resources/NAME/fork/resolve ForkRequest -> ForkResult; on the node that gives way
  *   POST   /v1/resources/NAME/invalidate DeleteRequest -> InvalidateResult
  *   GET    /v1/events[?follow=1][&resource=NAME]      -> one EventLine a line (NDJSON)
+ *   GET    /v1/events/page[?after=NEXT][&resource=NAME] -> EventsPage
  *
  * Housekeeping, `log/prune` and `/v1/care`: control/care-api.ts.
  * Branches of a fork: control/fork-api.ts. Restarts and the port for metrics: control/daemon-api.ts.
@@ -48,7 +49,7 @@
  */
 import type {FuseDriverWish} from '../core/home.js';
 import type {ForkBranch, ForkLoss} from './fork-api.js';
-import type {DiskStatus, Message, Waiting} from '../core/disk-status.js';
+import type {EventLine, DiskStatus, Message, Waiting} from '../core/disk-status.js';
 import type {ModeSettings, ReplicationMode} from '../core/mode.js';
 import type {LogStatus} from './space-api.js';
 import type {VerifyReport, VerifySummary} from './verify-api.js';
@@ -336,6 +337,14 @@ export interface SyncProgress {
 export interface SyncLimitRequest {
   /** 0: any number at once. */
   readonly limit: number;
+}
+
+/** Events for who asks from afar: some of them, and what is to be asked for then. */
+export interface EventsPage {
+  readonly schema: 1;
+  readonly events: readonly EventLine[];
+  /** The same as `after` where there was nothing new. */
+  readonly next: string;
 }
 
 /** `sync limit`: how many images this node copies at once, and who is in line. */

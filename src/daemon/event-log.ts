@@ -5,11 +5,15 @@
 import fs from 'node:fs';
 import {appendEvent, type EventInput} from '../core/events.js';
 import {MIB} from '../core/units.js';
+import type {EventLine} from '../core/disk-status.js';
+import {errnoOf, storeError} from '../core/errors.js';
+import type {EventsPage} from '../control/api.js';
 
 export const EVENTS_BYTES_MAX = 4 * MIB;
 /** A follower sees a line after at most this time; a stat of a local file costs 2 us. */
 const FOLLOW_INTERVAL_MS = 200;
 const CHUNK_BYTES = 64 * 1024;
+const PAGE_BYTES = 256 * 1024;
 
 /** The file with the older lines. */
 export function oldEventsFile(file: string): string {
@@ -61,6 +65,59 @@ export async function readEvents(
   }
 
   reader.close();
+}
+
+/**
+ * Some of the lines behind those of another page, oldest first; for who can only ask and be answered.
+ *
+ * @param after `next` of the page before; undefined, or of a file that is gone: from the oldest line on
+ * @returns `next` as it was given where there is nothing new
+ */
+export function readEventsPage(
+  file: string,
+  {resource, after}: {readonly resource?: string | undefined; readonly after?: string | undefined},
+): EventsPage {
+  const parts = openParts(file);
+  try {
+    const [inode, place] = (after ?? '').split('-');
+    const known = parts.findIndex((part) => String(part.inode) === inode);
+    let offset = known < 0 ? 0 : Number(place) || 0;
+    let next = after ?? '';
+    for (const part of parts.slice(Math.max(0, known))) {
+      const chunk = Buffer.alloc(PAGE_BYTES);
+      const length = fs.readSync(part.fd, chunk, 0, PAGE_BYTES, offset);
+      const end = chunk.subarray(0, length).lastIndexOf(0x0a) + 1;
+      next = `${part.inode}-${offset + end}`;
+      if (end > 0) {
+        const lines = chunk.toString('utf8', 0, end).split('\n');
+        const wanted = lines.filter((line) => isWanted(line, resource));
+        return {schema: 1, events: wanted.map((line) => JSON.parse(line) as EventLine), next};
+      }
+
+      offset = 0;
+    }
+
+    return {schema: 1, events: [], next};
+  } finally {
+    for (const {fd} of parts) fs.closeSync(fd);
+  }
+}
+
+/** The older file first; the newer one is opened first, as it becomes the older one. */
+function openParts(file: string): {readonly fd: number; readonly inode: number}[] {
+  const parts: {fd: number; inode: number}[] = [];
+  for (const path of [file, oldEventsFile(file)]) {
+    try {
+      const fd = fs.openSync(path, 'r');
+      const {ino: inode} = fs.fstatSync(fd);
+      if (parts.some((part) => part.inode === inode)) fs.closeSync(fd);
+      else parts.unshift({fd, inode});
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw storeError(error, `read ${path}`);
+    }
+  }
+
+  return parts;
 }
 
 function drain(

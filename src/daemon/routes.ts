@@ -6,6 +6,7 @@ import type {
   ForkView,
   LogList,
   ResourceList,
+  EventsPage,
   SyncLimitView,
 } from '../control/api.js';
 import {memberByName} from '../cluster/members.js';
@@ -26,6 +27,7 @@ import {
   setAttached,
   setReplayPaused,
 } from './operations.js';
+import {readEventsPage} from './event-log.js';
 import {answerPeers} from './peer-control.js';
 import type {Peers} from './peers.js';
 import {toRemote} from './remote.js';
@@ -142,6 +144,7 @@ export async function answer(
 
   if (key === 'POST care') return facts.care.care(parseBody(CARE, request.body));
   if (key === 'GET status') return node.status(request.query.get('resource') ?? undefined);
+  if (key === 'GET events' && name === 'page') return answerEventsPage(node, request);
   if (key === 'GET resources') return listResources(node);
   if (key === 'POST resources') return node.create(parseBody(CREATE, request.body));
   throw noRoute(request);
@@ -161,6 +164,11 @@ function answerHost(
   const member = memberByName(cluster, host);
   const {caller} = peers;
   return caller.call(member, 'POST', 'control', toRemote(request), HOST_TIMEOUT_MS);
+}
+
+function answerEventsPage({context}: MarsNode, {query}: Request): EventsPage {
+  const [resource, after] = [query.get('resource') ?? undefined, query.get('after') ?? undefined];
+  return readEventsPage(context.paths.eventsFile, {resource, after});
 }
 
 function answerSyncLimit({context, replication}: MarsNode, request: Request): SyncLimitView {

@@ -114,7 +114,7 @@ async function handle(
     const words = url.pathname.split('/').filter(Boolean).map(decodeWord);
     if (words.shift() !== 'v1') throw new DiskError('USAGE', `there is no ${url.pathname}`);
     const method = request.method ?? 'GET';
-    if (method === 'GET' && words[0] === 'events') {
+    if (method === 'GET' && words[0] === 'events' && words.length === 1) {
       await sendEvents(node, url.searchParams, signal, response);
       return;
     }

@@ -6,6 +6,7 @@ import {
   EVENTS_BYTES_MAX,
   oldEventsFile,
   readEvents,
+  readEventsPage,
   tellEvent,
 } from '../../src/daemon/event-log.js';
 import {until} from './fake-node.js';
@@ -68,6 +69,35 @@ test('a follower sees what is written behind a rename', async ({file}) => {
   assert.match(all, 'second');
   abort.abort();
   await done;
+});
+
+test('pages bring every line once, over the change of the file, and nothing where nothing is new', ({
+  file,
+}) => {
+  const seen: string[] = [];
+  let after: string | undefined;
+  const read = (resource?: string): number => {
+    let count = 0;
+    for (;;) {
+      const {events, next} = readEventsPage(file, {after, resource});
+      seen.push(...events.map(({text}) => text));
+      count += events.length;
+      if (next === (after ?? '')) return count;
+      after = next;
+    }
+  };
+  assert.is(read(), 0, 'there is no file yet');
+  const texts = Array.from({length: 3000}, (_, index) => `line ${index} ${'x'.repeat(300)}`);
+  for (const text of texts.slice(0, 2000)) tell(file, text);
+  assert.is(read(), 2000, 'in several pages');
+  fs.renameSync(file, oldEventsFile(file));
+  for (const text of texts.slice(2000)) tell(file, text);
+  fs.appendFileSync(file, '{"half of a li');
+  assert.is(read(), 1000);
+  assert.is(read(), 0);
+  assert.equal(seen, texts);
+  after = undefined;
+  assert.is(read('web'), 0);
 });
 
 test.run();

@@ -11,6 +11,7 @@ test.after.each(removeNodes);
 const READS = [
   'GET daemon',
   'GET status',
+  'GET events/page',
   'GET peers',
   'GET sync-limit',
   'GET resources',

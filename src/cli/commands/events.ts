@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon} from '../daemon.js';
-import {optionalTargetArgument} from '../options.js';
+import {hostFlag, optionalTargetArgument} from '../options.js';
 import {choosePaint} from '../paint.js';
 import {renderEvent} from '../render-event.js';
 
@@ -12,15 +12,17 @@ export default class Events extends MarsCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> web01 --follow --json',
+    '<%= config.bin %> <%= command.id %> --host beta',
   ];
   static override flags = {
+    host: hostFlag,
     follow: Flags.boolean({
       char: 'f',
       description: 'go on with new events, until Ctrl-C',
       default: false,
     }),
   };
-  static override summary = 'show what happened on this node';
+  static override summary = 'show what happened on a node';
 
   /** An error is one more line. */
   override logJson(json: unknown): void {
@@ -34,7 +36,7 @@ export default class Events extends MarsCommand {
     if (args.name !== undefined && args.name !== 'all') query.set('resource', args.name);
     const suffix = query.size === 0 ? '' : `?${query.toString()}`;
     const paint = choosePaint(process.stdout);
-    for await (const event of connectDaemon(flags.home).lines(`/v1/events${suffix}`)) {
+    for await (const event of connectDaemon(flags.home, flags.host).lines(`/v1/events${suffix}`)) {
       process.stdout.write(
         this.jsonEnabled() ? `${JSON.stringify(event)}\n` : `${renderEvent(event, paint)}\n`,
       );

@@ -5,6 +5,7 @@ import {MarsCommand} from '../base-command.js';
 import {connectDaemon, type Daemon} from '../daemon.js';
 import {renderFailure, toDiskError} from '../failure.js';
 import {openFullScreen, type FullScreen} from '../full-screen.js';
+import {hostFlag} from '../options.js';
 import {choosePaint} from '../paint.js';
 import {renderTop, SORTS, WIDE_COLUMNS, type Sort, type TopView} from '../render-top.js';
 import {compareSamples, takeSample, type TopDocument, type TopSample} from '../top-sample.js';
@@ -12,6 +13,8 @@ import {WIDTH} from '../wrap-text.js';
 
 /** A terminal that does not say how large it is. */
 const LINES = 24;
+/** Who is away for a while is asked again. */
+const AWAY: readonly string[] = ['DAEMON_UNREACHABLE', 'PEER_UNREACHABLE', 'TIMEOUT'];
 
 export default class Top extends MarsCommand {
   static override description =
@@ -25,6 +28,7 @@ export default class Top extends MarsCommand {
     '<%= config.bin %> <%= command.id %> --interval 5 --json',
   ];
   static override flags = {
+    host: hostFlag,
     interval: Flags.integer({
       char: 'd',
       description: 'seconds between two looks',
@@ -44,7 +48,7 @@ export default class Top extends MarsCommand {
 
   async run(): Promise<TopDocument | undefined> {
     const {flags} = await this.parse(Top);
-    const daemon = connectDaemon(flags.home);
+    const daemon = connectDaemon(flags.home, flags.host);
     const intervalMs = flags.interval * 1000;
     const isInteractive = process.stdout.isTTY && process.stdin.isTTY && !this.jsonEnabled();
     if (isInteractive && !flags.batch) {
@@ -107,8 +111,7 @@ async function watchTop(daemon: Daemon, intervalMs: number, sort: Sort): Promise
         if (!view.paused) document = compareSamples(before ?? after, after);
         before = after;
       } catch (error) {
-        if (!isDiskError(error, 'DAEMON_UNREACHABLE') && !isDiskError(error, 'TIMEOUT'))
-          throw error;
+        if (!isDiskError(error) || !AWAY.includes(error.code)) throw error;
         text = renderFailure(toDiskError(error));
         document = undefined;
         before = undefined;

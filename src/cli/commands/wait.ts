@@ -1,7 +1,7 @@
 import {Args} from '@oclif/core';
 import {MarsCommand} from '../base-command.js';
 import {connectDaemon} from '../daemon.js';
-import {parallelFlag, targetArgument, timeoutFlag} from '../options.js';
+import {hostFlag, parallelFlag, targetArgument, timeoutFlag} from '../options.js';
 import type {TargetsDocument} from '../targets.js';
 import {formatSeconds} from '../times.js';
 import {parseCondition} from '../wait-condition.js';
@@ -23,14 +23,14 @@ export default class Wait extends MarsCommand {
     '<%= config.bin %> <%= command.id %> web01 synced --timeout 3600',
     "<%= config.bin %> <%= command.id %> web01 'lag<5'",
   ];
-  static override flags = {parallel: parallelFlag, timeout: timeoutFlag(60)};
+  static override flags = {host: hostFlag, parallel: parallelFlag, timeout: timeoutFlag(60)};
   static override summary = 'wait until a resource is as wished, for scripts';
 
   async run(): Promise<WaitDocument | TargetsDocument<WaitDocument>> {
     const {args, flags} = await this.parse(Wait);
     const {condition} = args;
     parseCondition(condition);
-    const daemon = connectDaemon(flags.home);
+    const daemon = connectDaemon(flags.home, flags.host);
     const deadlineMs = performance.now() + flags.timeout * 1000;
     return this.forTargets(
       {daemon, target: args.name, parallel: flags.parallel},
