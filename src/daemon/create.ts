@@ -213,7 +213,9 @@ export async function removeResource(
 /** Removes what a disk process left in run/disks. */
 export function removeRunFiles(paths: ResourcePaths): void {
   const {socket, output, fuseFile, fifo} = paths;
-  const besides = ['env', 'last', 'program', 'role'].map((suffix) => socket.replace(/sock$/u, suffix));
+  const besides = ['env', 'last', 'program', 'role'].map((suffix) =>
+    socket.replace(/sock$/u, suffix),
+  );
   for (const path of [socket, output, `${output}.1`, fuseFile, fifo, ...besides]) {
     fs.rmSync(path, {force: true});
   }
