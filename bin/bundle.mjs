@@ -46,9 +46,10 @@ const distDirectory = import.meta.url.slice(0, import.meta.url.lastIndexOf('/bun
   legalComments: 'none',
   logLevel: 'warning',
 });
-const inputs = Object.keys(metafile.inputs)
-  .filter((file) => !file.startsWith('../'))
-  .sort();
+// With the mark of a build: there may be commands that are not in here.
+const inputs = ['.built', ...Object.keys(metafile.inputs)].filter(
+  (file) => !file.startsWith('../'),
+);
 fs.writeFileSync(path.join(made, 'inputs.json'), JSON.stringify(inputs));
 // A command that starts just now finds the one or the other.
 if (fs.existsSync(target)) fs.renameSync(target, former);

@@ -168,4 +168,20 @@ test('facts that cannot be are refused with the place of the fault', () => {
   }
 });
 
+test('the revision grows with what others tell anew, not with a word that nothing has changed', () => {
+  const store = new FactStore(SELF);
+  const revisions = [store.revision];
+  const note = (): number => revisions.push(store.revision);
+  store.merge([facts(BETA, 2)], 100);
+  note();
+  store.own(facts(SELF, 3), 100);
+  store.merge([facts(BETA, 3, {content: 2})], 200);
+  note();
+  store.merge([facts(BETA, 4)], 300);
+  note();
+  store.keep((id) => id !== BETA);
+  note();
+  assert.equal(revisions, [0, 1, 1, 2, 3]);
+});
+
 test.run();
