@@ -93,6 +93,17 @@ const resourceSchema = v.looseObject({
   logBytes: count,
 });
 
+/** A resource that was deleted, by its id; the name may be another one's since. */
+export const deletedSchema = v.looseObject({
+  id: idSchema,
+  name: nameSchema,
+  at: text,
+  /** Its last epoch there: a replica that has later ones lives on. null: it had none. */
+  epoch: v.nullable(idSchema),
+});
+
+export type DeletedResource = v.InferOutput<typeof deletedSchema>;
+
 const nodeSchema = v.looseObject({
   nodeId: idSchema,
   name: nameSchema,
@@ -104,6 +115,8 @@ const nodeSchema = v.looseObject({
   resources: v.pipe(v.array(resourceSchema), v.maxLength(RESOURCES_MAX)),
   /** Names of resources of which nothing else can be told: their files cannot be read. */
   unreadable: v.exactOptional(v.pipe(v.array(nameSchema), v.maxLength(RESOURCES_MAX))),
+  /** Resources that were deleted there as the last node that had them. */
+  deleted: v.exactOptional(v.pipe(v.array(deletedSchema), v.maxLength(RESOURCES_MAX))),
 });
 
 /** Of a node whose facts of version `content` are known over there: the same still at `version`. */

@@ -148,6 +148,11 @@ export interface JoinRequest {
   readonly preallocate?: boolean;
   /** Absolute path of a folder with exported files: they are the source, no other node is needed. */
   readonly from?: string;
+  /** The replica here is of a resource that is no more: it goes, and this one takes its place. */
+  readonly replace?: boolean;
+  /** With `replace`: as in DeleteRequest, whose answer a dry run has. */
+  readonly dryRun?: boolean;
+  readonly confirmed?: boolean;
 }
 
 export interface ExportRequest {

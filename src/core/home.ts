@@ -32,6 +32,8 @@ export interface HomePaths {
   readonly home: string;
   readonly nodeFile: string;
   readonly clusterFile: string;
+  /** Resources that were deleted here for good (daemon/deleted-resources). */
+  readonly deletedFile: string;
   readonly daemonLock: string;
   /** Held by `mars cron` where it works without a daemon. */
   readonly careLock: string;
@@ -47,6 +49,7 @@ export function homePaths(home: string): HomePaths {
     home,
     nodeFile: join(home, 'node.json'),
     clusterFile: join(home, 'cluster.json'),
+    deletedFile: join(home, 'deleted.json'),
     daemonLock: join(home, 'daemon.lock'),
     careLock: join(home, 'care.lock'),
     daemonSocket: join(home, 'run', 'daemon.sock'),

@@ -32,6 +32,15 @@ export const REPLICA_CODES = {
     meaning: 'What would be replaced here is the only copy that is known of some records.',
     remedy: 'Wait until another node has caught up: mars wait NAME synced on it. Then once more.',
   },
+  RESOURCE_REPLACED: {
+    exit: 'refused',
+    meaning:
+      'The resource of this replica was deleted on another node while this one was away, or another resource has its name ' +
+      'there since. They have nothing in common, whatever the name: this replica follows nobody, and is kept as it is.',
+    remedy:
+      'Is anything on it still wanted? mars primary NAME --force serves it here. Else: mars resource join NAME --replace ' +
+      '--dry-run, and then --yes, has the new one in its place; mars resource delete NAME --yes where there is none.',
+  },
   HISTORY_UNKNOWN: {
     exit: 'refused',
     meaning: 'Two replicas have no epoch in common: they cannot tell how they belong together.',

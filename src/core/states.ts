@@ -57,7 +57,8 @@ const STATES = {
   },
   Orphan: {
     kind: 'state',
-    meaning: 'The log that this replica needs next is on no node any more.',
+    meaning:
+      'The log that this replica needs next is on no node any more, or its resource is another one there (RESOURCE_REPLACED).',
     action:
       'Nothing, where mars status shows a progress: a new image is made beside this one, which mars ' +
       'primary NAME --force still takes. Else mars invalidate NAME --yes copies the image again.',

@@ -135,5 +135,6 @@ function joinReplication(context: Context, node: MarsNode, peers: Peers): void {
   peers.setOwnFacts(
     () => Promise.resolve(replication.facts()),
     () => replication.unreadable(),
+    () => replication.deleted(),
   );
 }

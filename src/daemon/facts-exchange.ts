@@ -12,6 +12,7 @@ import {
   checkNews,
   contentOf,
   FACTS_LINEAGE_MAX,
+  type DeletedResource,
   type FactStore,
   type ResourceFacts,
   type Versions,
@@ -87,6 +88,8 @@ export interface ExchangeOptions {
   readonly ownResources: () => Promise<readonly ResourceFacts[]>;
   /** Names of those of which nothing else can be told. */
   readonly unreadable: () => readonly string[];
+  /** Resources that were deleted here for good. */
+  readonly deleted: () => readonly DeletedResource[];
 }
 
 /** The loop that exchanges facts. */
@@ -212,11 +215,13 @@ export class FactsExchange {
 
   /** New facts of this node, with a new version where something changed or time has passed. */
   async #renewOwn(): Promise<void> {
-    const {context, store, address, ownResources, unreadable} = this.#options;
+    const {context, store, address, ownResources, unreadable, deleted} = this.#options;
     const {node, clock} = context;
     const own = await ownResources();
     const names = unreadable();
-    const from = [node, address(), names.join(), ...own];
+    const gone = deleted();
+    const goneIds = gone.map(({id}) => id).join();
+    const from = [node, address(), names.join(), goneIds, ...own];
     const now = clock.monotonicMs();
     const before = store.get(node.id);
     const isKept = from.length === this.#ownFrom.length;
@@ -232,6 +237,7 @@ export class FactsExchange {
     const facts = {
       ...{nodeId: node.id, name: node.name, address: from[1] as string, resources},
       ...(names.length === 0 ? {} : {unreadable: [...names]}),
+      ...(gone.length === 0 ? {} : {deleted: [...gone]}),
     };
     const text = JSON.stringify(facts);
     const newest = store.nextVersion(0) === (before?.version ?? -1) + 1;

@@ -221,7 +221,11 @@ export class MarsNode {
         throw new DiskError('NO_SOURCE', 'this node belongs to no cluster: mars peer join TOKEN');
       }
 
-      const {from, ...image} = request;
+      const {from, image: path, force, preallocate} = request;
+      const image = {
+        ...(path === undefined ? {} : {image: path}),
+        ...{force: force ?? false, preallocate: preallocate ?? false},
+      };
       const origin =
         from === undefined
           ? originOf(await replication.findElsewhere(name))
@@ -239,6 +243,34 @@ export class MarsNode {
     });
     this.#creations = result.catch(() => undefined);
     return result;
+  }
+
+  /**
+   * Takes the replica of a resource that is no more away, and joins the one that has its name on other nodes
+   * since. Died between the two: it is not joined, and can be joined as any other.
+   *
+   * @throws DiskError RESOURCE_UNKNOWN, RESOURCE_EXISTS where it is the same one, NO_SOURCE, CONFIRM_NEEDED, and as join
+   */
+  async replace(name: string, request: JoinRequest): Promise<ResourceView | DeleteResult> {
+    const resource = this.resource(name);
+    const successor = this.#replication?.replica(name)?.successor();
+    if (successor === undefined) {
+      const text = `the resource ${name} here is not known to be replaced by another one: nothing to replace`;
+      throw new DiskError('RESOURCE_EXISTS', text, {resource: name});
+    }
+
+    if (successor.facts === undefined) {
+      const text = `${name} was deleted, and no other node has one of the name: mars resource delete ${name}`;
+      throw new DiskError('NO_SOURCE', text, {resource: name});
+    }
+
+    const {dryRun = false, confirmed = false, ...join} = request;
+    const {imagePath, imageOwned} = resource.file;
+    const described = await this.delete(name, {dryRun, confirmed});
+    if (dryRun) return described;
+    // What the user gave once is compared, and only what differs is overwritten.
+    const image = imageOwned || join.image !== undefined ? {} : {image: imagePath, force: true};
+    return this.join(name, {...join, ...image});
   }
 
   #refuseKnown(name: string): void {
@@ -317,15 +349,16 @@ export class MarsNode {
       throw new DiskError('REPLICAS_REMAIN', text, {resource: name, nodes: names});
     }
 
-    return this.delete(name, request);
+    return this.delete(name, request, true);
   }
 
   /**
    * Deletes a resource, or says what that would remove.
    *
+   * @param isLeave the replicas of the other nodes go on
    * @throws DiskError CONFIRM_NEEDED, RESOURCE_PRIMARY, STORE_*
    */
-  async delete(name: string, request: DeleteRequest): Promise<DeleteResult> {
+  async delete(name: string, request: DeleteRequest, isLeave = false): Promise<DeleteResult> {
     const resource = this.resource(name);
     return resource.run('delete', async () => {
       const described = describeDelete(this.context, resource.file);
@@ -339,8 +372,9 @@ export class MarsNode {
 
       await leave(resource, performance.now() + CREATE_TIMEOUT_MS);
       const {id} = resource.file;
-      resource.markDeleted();
       const replication = this.#replication;
+      if (!isLeave) replication?.noteDeleted(resource.file);
+      resource.markDeleted();
       // It must not wait for the queue, in which this runs.
       const removed = replication?.remove(name);
       await removeResource(this.context, resource.file, resource.places.link);

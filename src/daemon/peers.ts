@@ -6,7 +6,7 @@
 import type {Duplex} from 'node:stream';
 import {parseListen} from '../cluster/address.js';
 import {ensureIdentity, type Identity} from '../cluster/certificates.js';
-import {FactStore, type ResourceFacts} from '../cluster/facts.js';
+import {FactStore, type ResourceFacts, type DeletedResource} from '../cluster/facts.js';
 import {
   memberByName,
   mergeMembers,
@@ -66,6 +66,7 @@ export class Peers {
   #control: ((request: Request) => Promise<unknown>) | undefined;
   #ownResources: () => Promise<readonly ResourceFacts[]> = () => Promise.resolve([]);
   #unreadable: () => readonly string[] = () => [];
+  #deleted: () => readonly DeletedResource[] = () => [];
   #listening: string | undefined;
   #listenFault = '';
   #timer: NodeJS.Timeout | undefined;
@@ -103,6 +104,7 @@ export class Peers {
       address: () => context.node.listen ?? '',
       ownResources: () => this.#ownResources(),
       unreadable: () => this.#unreadable(),
+      deleted: () => this.#deleted(),
     });
     this.#wasRevoked = state.isRevoked();
     state.onChange(() => {
@@ -180,9 +182,11 @@ export class Peers {
   setOwnFacts(
     ownResources: () => Promise<readonly ResourceFacts[]>,
     unreadable: () => readonly string[] = () => [],
+    deleted: () => readonly DeletedResource[] = () => [],
   ): void {
     this.#ownResources = ownResources;
     this.#unreadable = unreadable;
+    this.#deleted = deleted;
     this.touch();
   }
 

@@ -32,6 +32,9 @@ export const JOIN = v.strictObject({
   force: v.exactOptional(v.boolean()),
   preallocate: v.exactOptional(v.boolean()),
   from: v.exactOptional(v.string()),
+  replace: v.exactOptional(v.boolean()),
+  dryRun: v.exactOptional(v.boolean()),
+  confirmed: v.exactOptional(v.boolean()),
 });
 
 export const EXPORT = v.strictObject({

@@ -116,7 +116,8 @@ export async function answer(
   const key = `${method} ${noun ?? ''}`;
   if (noun === 'resources' && name !== undefined) {
     if (method === 'POST' && verb.join('/') === 'join') {
-      return node.join(name, parseBody(JOIN, request.body));
+      const {replace = false, ...wish} = parseBody(JOIN, request.body);
+      return replace ? node.replace(name, wish) : node.join(name, wish);
     }
 
     const route = `${method} ${verb.join('/')}`.trim();

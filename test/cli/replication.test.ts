@@ -239,6 +239,27 @@ test('fork diff names who wrote what; undo, forget and extract send the branch',
   );
 });
 
+test('resource join --replace shows what goes, and wants --yes', async ({node}) => {
+  const removal = {schema: 1, name: 'web', dryRun: true, removes: [{path: '/r', bytes: 4096}]};
+  const {answers, requests} = node.daemon;
+  answers.set('POST /v1/resources/web/join', {...removal, keeps: ['/dev/sdx']});
+  const {stdout} = await node.run('resource join', 'web', '--replace', '--dry-run');
+  assert.is(stdout, 'would remove /r (4 KiB)\nwould keep /dev/sdx\n');
+  answers.set('POST /v1/resources/web/join', fakeView('web', {role: 'secondary'}));
+  assert.is((await node.run('resource join', 'web', '--replace', '--yes')).exit, 0);
+  const wish = {force: false, preallocate: false, replace: true};
+  assert.equal(
+    requests.map(({body}) => body),
+    [
+      {...wish, dryRun: true, confirmed: false},
+      {...wish, dryRun: false, confirmed: true},
+    ],
+  );
+  for (const words of [['--yes'], ['--dry-run'], ['--replace', '--from', '/mnt']]) {
+    assert.is((await node.run('resource join', 'web', ...words)).exit, 2, words.join(' '));
+  }
+});
+
 test('log cut says what is lost in words and sends where; --undo puts it back', async ({node}) => {
   const {answers} = node.daemon;
   const position = '0000000000003180';

@@ -132,4 +132,34 @@ test('a replica that leaves takes its slot with it, and can join again', async (
   await cluster.equalImages(NAME);
 });
 
+test('F25: deleted and made anew while beta was away: beta says so, keeps what it has, and one command takes the new one', async () => {
+  const [alpha, beta] = cluster.nodes;
+  assert.ok(alpha !== undefined && beta !== undefined);
+  await cluster.equalImages(NAME);
+  await beta.killDaemon();
+  await alpha.mars('secondary', NAME);
+  await alpha.mars('resource', 'delete', NAME, '--yes');
+  device = await cluster.createResource('alpha', NAME, '64M');
+  await load(1);
+  const {image, lineageFile} = resourcePaths(beta.home, NAME);
+  const before = fs.readFileSync(lineageFile, 'utf8');
+  await beta.startDaemon();
+  await cluster.wait('beta to know that it has another resource', 30_000, async () => {
+    const {messages} = await cluster.status('beta', NAME);
+    return messages.some(({code}) => code === 'RESOURCE_REPLACED');
+  });
+  const status = await cluster.status('beta', NAME);
+  assert.is(status.state, 'Orphan');
+  assert.is(status.health, 'critical');
+  assert.is(fs.readFileSync(lineageFile, 'utf8'), before, 'nothing of the new one came here');
+  const looked = await beta.mars('resource', 'join', NAME, '--replace', '--dry-run');
+  assert.match(looked, 'would remove');
+  assert.is((await beta.tryMars('resource', 'join', NAME, '--replace')).status, 3);
+  assert.ok(fs.existsSync(image));
+  await beta.mars('resource', 'join', NAME, '--replace', '--yes');
+  await cluster.equalImages(NAME);
+  const {messages} = await cluster.status('beta', NAME);
+  assert.not(messages.some(({code}) => code === 'RESOURCE_REPLACED'));
+});
+
 test.run();

@@ -6,6 +6,7 @@ import type {StreamProtocol} from '../../cluster/peer-routes.js';
 import type {Clock} from '../../core/clock.js';
 import {DiskError} from '../../core/errors.js';
 import type {Candidate} from './choose-source.js';
+import {deletedBy} from './incarnation.js';
 import {isExportSlot} from './slots.js';
 
 /** Facts older than this are no proof that anything is well. */
@@ -90,7 +91,10 @@ export function isLinkUp(cluster: ClusterPort, clock: Clock, nodeId: string): bo
   return cluster.facts.ageMs(nodeId, clock.monotonicMs()) < FACTS_FRESH_MS;
 }
 
-/** Resources of other members that are not in `ownIds`, each once, the primary's word first. */
+/**
+ * Resources of other members that are not in `ownIds`, each once, the primary's word first; without those
+ * that were deleted and have replicas left only: the name may be another one's now.
+ */
 export function resourcesElsewhere(
   cluster: ClusterPort,
   ownIds: ReadonlySet<string>,
@@ -105,5 +109,8 @@ export function resourcesElsewhere(
     }
   }
 
-  return [...found.values()];
+  return [...found.values()].filter(
+    ({facts}) =>
+      facts.role === 'primary' || deletedBy(cluster, facts.id, () => facts.lineage) === undefined,
+  );
 }

@@ -7,6 +7,7 @@ import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import type {Candidate} from './choose-source.js';
 import type {FolderSource, FolderStep} from './folder-source.js';
+import {describeSuccessor, type Successor} from './incarnation.js';
 import {verifyOf} from './verify-facts.js';
 
 /** It is being started again, or was told to stop: nothing to be shown. */
@@ -59,6 +60,26 @@ export function noteFailure(context: Context, resource: Resource, error: unknown
 
   context.log.info({...fields, code: error.code}, 'not followed');
   if (!PASSING.has(error.code)) resource.sayFailure(error.code, error.message);
+}
+
+/** Shows that the resource of this replica is no more, or is another one on the other nodes. */
+export function noteSuccessor(
+  context: Context,
+  resource: Resource,
+  successor: Successor | undefined,
+): void {
+  if (successor === undefined) {
+    resource.hush('RESOURCE_REPLACED');
+    return;
+  }
+
+  const {name, messages} = resource;
+  const text = describeSuccessor(name, successor);
+  if (!messages.some(({code}) => code === 'RESOURCE_REPLACED')) {
+    context.tell('RESOURCE_REPLACED', 'critical', name, text);
+  }
+
+  resource.say('RESOURCE_REPLACED', 'critical', text);
 }
 
 const FOLDER_CODES = ['FOLDER_DAMAGED', 'FOLDER_FOREIGN'] as const;

@@ -13,10 +13,8 @@ import type {ResourceFacts} from '../../cluster/facts.js';
 import type {DiskStatus, SpaceWish} from '../../core/disk-status.js';
 import {CONFIRM_PROTOCOL} from '../../core/confirm-lines.js';
 import {DiskError} from '../../core/errors.js';
-import {createNodeFiles} from '../../core/files.js';
 import {modeOf} from '../../core/mode.js';
-import {formatPosition} from '../../core/position.js';
-import {readLineage, type LineageEntry} from '../../log/lineage.js';
+import type {LineageEntry} from '../../log/lineage.js';
 import {givenUpHere, isSwitching, nextLineage} from './next-view.js';
 import {diskStatus} from '../../control/disk-client.js';
 import type {Context} from '../context.js';
@@ -40,7 +38,8 @@ import {Follow} from './follow.js';
 import {findGrant} from './grant.js';
 import {EpochClock, LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
-import {noteAnswer, noteFailure, noteFolder, noteOthers} from './notes.js';
+import {successorOf, type Successor} from './incarnation.js';
+import {noteAnswer, noteFailure, noteFolder, noteOthers, noteSuccessor} from './notes.js';
 import {completedStatus} from './completed-status.js';
 import {
   followStatus,
@@ -54,8 +53,9 @@ import {
 } from './replica-state.js';
 import {Retention} from './retention.js';
 import {adoptMode, tellMode} from './shared-mode.js';
-import {partingPoint, type Standing} from './right.js';
+import {partingPoint} from './right.js';
 import {Slots} from './slots.js';
+import {lastStanding, peekLineage} from './standing.js';
 import {startDisk} from './start-disk.js';
 import {SynchronousServing} from './synchronous.js';
 import type {SyncTurns} from './sync-turns.js';
@@ -115,7 +115,7 @@ export class Replica {
       logDirectory: paths.logDirectory,
       file: () => this.#file(),
       replicas: () => (this.#isKnown ? this.candidates() : []),
-      partsAt: (replica) => partingPoint(this.#standing(), replica),
+      partsAt: (replica) => partingPoint(lastStanding(context, resource), replica),
       isMember: (nodeId) =>
         mayNeedLog(cluster, context.clock, nodeId, this.candidates(), resource.name),
       isRemoved: (nodeId) => cluster.isRemoved(nodeId),
@@ -204,6 +204,11 @@ export class Replica {
     }
   }
 
+  /** What has taken the place of the resource on other nodes; undefined: it is what they have. */
+  successor(): Successor | undefined {
+    return successorOf(this.#cluster, this.resource, () => this.lineage());
+  }
+
   /** The other members' replicas. */
   candidates(): Candidate[] {
     const file = this.#file();
@@ -233,6 +238,7 @@ export class Replica {
       this.#context.clock.monotonicMs(),
     );
     noteOthers(resource, this.verify.told, others, unreadableAt(this.#cluster, resource.name));
+    noteSuccessor(this.#context, resource, this.successor());
     if (resource.file.connected === false) this.synchronous.stopStreams();
     this.#takeMode();
     // Before recovery is done, all positions are 0.
@@ -313,6 +319,7 @@ export class Replica {
       'Recovery',
     ];
     if (file.designatedRole === 'primary' || overrides.includes(general)) return general;
+    if (this.successor() !== undefined) return 'Orphan';
     const own = followerState(this.#followerInput());
     if (own !== undefined) return own;
     // No disk process of a follower answers: what it would say is not known.
@@ -325,7 +332,8 @@ export class Replica {
   /** What replication adds to the status of a resource. */
   completed(status: ResourceStatus): ResourceStatus {
     const {resource} = this;
-    if (resource.fault !== undefined || !this.isReplicated) return status;
+    const isAlone = !this.isReplicated && this.successor() === undefined;
+    if (resource.fault !== undefined || isAlone) return status;
     const {file, disk} = resource;
     const primary = this.candidates().find(({facts}) => facts.designatedRole === 'primary');
     return completedStatus(status, {
@@ -399,12 +407,7 @@ export class Replica {
 
   /** The epochs of this replica; empty where the file cannot be read. */
   lineage(): LineageEntry[] {
-    try {
-      return readLineage(createNodeFiles(), this.resource.places.paths.lineageFile);
-    } catch (error) {
-      this.#context.log.warn({resource: this.resource.name, err: error}, 'lineage not read');
-      return [];
-    }
+    return peekLineage(this.#context, this.resource);
   }
 
   /** What is asked for: of a replica that is made beside the one here, its own. */
@@ -462,14 +465,6 @@ export class Replica {
   get #isKnown(): boolean {
     const phase = this.resource.lastDisk?.phase;
     return phase !== undefined && phase !== 'starting' && phase !== 'recovering';
-  }
-
-  /** What is here, without a look into the log. */
-  #standing(): Standing {
-    const {lastDisk} = this.resource;
-    const lineage = this.lineage();
-    const position = lastDisk?.position ?? lineage.at(-1)?.start ?? formatPosition(0);
-    return {nodeId: this.#context.node.id, lineage, position};
   }
 
   async #disk(isFresh = false): Promise<DiskStatus> {

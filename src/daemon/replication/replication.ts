@@ -1,12 +1,14 @@
 /** All replicas of this node: one per daemon. The node adds and removes resources. */
 import {setTimeout as sleep} from 'node:timers/promises';
-import {checkFacts, type ResourceFacts} from '../../cluster/facts.js';
+import {checkFacts, type DeletedResource, type ResourceFacts} from '../../cluster/facts.js';
 import type {Member} from '../../cluster/members.js';
 import type {ResourceStatus} from '../../control/api.js';
 import {DiskError, isDiskError} from '../../core/errors.js';
 import {SYNC_LIMIT_DEFAULT} from '../../core/limits.js';
 import {spacePolicyOf} from '../../core/space.js';
+import type {ResourceFile} from '../../core/home.js';
 import type {Context} from '../context.js';
+import {noteDeleted, readDeleted} from '../deleted-resources.js';
 import type {Resource} from '../resource.js';
 import {
   FACTS_FRESH_MS,
@@ -15,6 +17,7 @@ import {
   type ClusterPort,
 } from './cluster-port.js';
 import {KeptFacts} from './kept-facts.js';
+import type {Candidate} from './choose-source.js';
 import {Replica} from './replica.js';
 import {createRoleServices} from './role-services.js';
 import {SyncTurns} from './sync-turns.js';
@@ -36,12 +39,14 @@ export class Replication {
   readonly #failed = new Set<string>();
   readonly #abort = new AbortController();
   #held = false;
+  #deleted: readonly DeletedResource[];
   #loop: Promise<void> | undefined;
 
   constructor(context: Context, cluster: ClusterPort) {
     this.#context = context;
     this.cluster = cluster;
     this.#kept = new KeptFacts(context.clock, cluster.facts);
+    this.#deleted = this.#readDeleted();
     this.turns = new SyncTurns(
       () => context.node.syncLimit ?? SYNC_LIMIT_DEFAULT,
       () => new Date(context.clock.wallMs()).toISOString(),
@@ -50,6 +55,17 @@ export class Replication {
       },
     );
     context.roles = createRoleServices(cluster, context.clock, (timeoutMs) => this.ask(timeoutMs));
+  }
+
+  /** A hint for others: where it cannot be read, nothing is told. */
+  #readDeleted(): readonly DeletedResource[] {
+    try {
+      return readDeleted(this.#context.paths.home);
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      this.#context.log.error({err: error}, 'deleted.json not read');
+      return [];
+    }
   }
 
   /** A resource of this node, as it was loaded or made; it follows from `start` on. */
@@ -148,6 +164,30 @@ export class Replication {
     return [...this.#failed, ...faulty.map(({resource}) => resource.name)].sort();
   }
 
+  /** What was deleted here for good, and is not here again. */
+  deleted(): readonly DeletedResource[] {
+    return this.#deleted.filter(({id}) => this.byId(id) === undefined);
+  }
+
+  /**
+   * Notes, before it goes, that a resource is deleted here for good: nobody else is its primary, and this node
+   * was it last, or nobody else has it.
+   *
+   * @throws DiskError STATE_UNREADABLE, STORE_*
+   */
+  noteDeleted({id, name}: Pick<ResourceFile, 'id' | 'name'>): void {
+    const {clock, paths} = this.#context;
+    const others = replicasElsewhere(this.cluster, clock, id);
+    const isPrimary = ({facts}: Candidate): boolean =>
+      facts.role === 'primary' || facts.designatedRole === 'primary';
+    const last = this.byId(id)?.lineage().at(-1);
+    const wasPrimary = last?.node === this.cluster.selfId;
+    if (others.some(isPrimary) || (others.length > 0 && !wasPrimary)) return;
+    const at = new Date(clock.wallMs()).toISOString();
+    noteDeleted(paths.home, {id, name, at, epoch: last?.epoch ?? null});
+    this.#deleted = readDeleted(paths.home);
+  }
+
   /** Other nodes have told something new, or a wish of this node has changed. */
   factsChanged(): void {
     for (const {follow} of this.#replicas.values()) follow.poke();
@@ -173,7 +213,7 @@ export class Replication {
    */
   async findElsewhere(name: string): Promise<ResourceFacts> {
     const find = (): ResourceFacts | undefined =>
-      this.#strangers().find(({facts}) => facts.name === name)?.facts;
+      this.#strangers(name).find(({facts}) => facts.name === name)?.facts;
     const known = find();
     if (known !== undefined) return known;
     await this.ask();
@@ -225,11 +265,12 @@ export class Replication {
     });
   }
 
-  #strangers(): {readonly member: Member; readonly facts: ResourceFacts}[] {
+  /** @param wanted a name that counts although there is a resource of it here: another one */
+  #strangers(wanted?: string): {readonly member: Member; readonly facts: ResourceFacts}[] {
     const names = new Set<string>();
     const ids = new Set<string>();
     for (const {resource} of this.#replicas.values()) {
-      names.add(resource.name);
+      if (resource.name !== wanted) names.add(resource.name);
       if (resource.fault === undefined) ids.add(resource.file.id);
     }
 

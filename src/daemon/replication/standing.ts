@@ -21,6 +21,23 @@ export function lineageOf(resource: Resource): LineageEntry[] {
   return readLineage(createNodeFiles(), resource.places.paths.lineageFile);
 }
 
+/** The same; empty where the file cannot be read. */
+export function peekLineage({log}: Context, resource: Resource): LineageEntry[] {
+  try {
+    return lineageOf(resource);
+  } catch (error) {
+    log.warn({resource: resource.name, err: error}, 'lineage not read');
+    return [];
+  }
+}
+
+/** What this node has of a resource by the last word of its disk process, without a look into the log. */
+export function lastStanding(context: Context, resource: Resource): Standing {
+  const lineage = peekLineage(context, resource);
+  const position = resource.lastDisk?.position ?? lineage.at(-1)?.start ?? formatPosition(0);
+  return {nodeId: context.node.id, lineage, position};
+}
+
 /** What is known of the replicas of other nodes. */
 export function replicasOf(context: Context, resource: Resource): readonly KnownReplica[] {
   return context.roles?.replicas(resource.file.id) ?? [];
