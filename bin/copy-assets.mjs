@@ -7,7 +7,7 @@ const source = path.join(root, 'src');
 const target = path.join(root, 'dist');
 
 /** Files that are run as they are: path below src/ and dist/. */
-const EXECUTABLES = ['disk/holder.sh'];
+const EXECUTABLES = ['disk/holder.sh', 'disk/moment/moment.sh'];
 
 for (const file of EXECUTABLES) {
   if (!fs.existsSync(path.join(source, file))) continue;

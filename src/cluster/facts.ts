@@ -57,6 +57,8 @@ const resourceSchema = v.looseObject({
   durable: nullable(position),
   replayed: nullable(position),
   replayTo: nullable(position),
+  /** Its image trails behind by so much on purpose; absent: it does not. */
+  historySeconds: v.optional(count),
   lineage: v.pipe(v.array(lineageEntry), v.maxLength(FACTS_LINEAGE_MAX)),
   openCount: nullable(count),
   granted: nullable(

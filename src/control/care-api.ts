@@ -17,7 +17,7 @@ export interface PruneRequest {
 
 /** Who needs a file. Positions are fixed-width hex. */
 export interface FileNeed {
-  readonly by: 'replay' | 'slot' | 'copy';
+  readonly by: 'replay' | 'slot' | 'copy' | 'history';
   readonly node: string | null;
   readonly position: string;
   readonly text: string;

@@ -2,6 +2,7 @@
  * Every error and warning code: a stable interface of scripts, `mars explain` and the exit status.
  * A code is never renamed; a new one gets its entry here or the build fails.
  */
+import {HISTORY_CODES} from './history-codes.js';
 import {PEER_CODES} from './peer-codes.js';
 import {REPLICA_CODES} from './replica-codes.js';
 import {ROLE_CODES} from './role-codes.js';
@@ -353,6 +354,7 @@ export const CODES = {
   ...REPLICA_CODES,
   ...ROLE_CODES,
   ...SPACE_CODES,
+  ...HISTORY_CODES,
   LOG_GONE: {
     exit: 'refused',
     meaning: 'The log from the wanted position on is not kept any more.',

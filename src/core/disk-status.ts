@@ -90,6 +90,16 @@ export interface FollowAnswer {
   readonly text?: string;
 }
 
+/** From when on the disk can be mounted as it was. */
+export interface DiskHistory {
+  /** Replay trails behind by so much; 0: it does not. */
+  readonly windowSeconds: number;
+  /** No position below can be mounted. */
+  readonly oldest: string;
+  /** RFC 3339: any moment since can be; null: not known. */
+  readonly restorableFrom: string | null;
+}
+
 /** `GET /status`. Positions are fixed-width hex (core/position). */
 export interface DiskStatus {
   readonly schema: 1;
@@ -134,6 +144,8 @@ export interface DiskStatus {
   readonly synchronous?: DiskSynchronous | null;
   /** Of a disk that serves: what it does when the log runs out of room, and whether it does. */
   readonly space?: {readonly whenFull: WhenFull; readonly slowed: Slowed | null} | undefined;
+  /** Absent where an older version runs. */
+  readonly history?: DiskHistory;
   /** Chain value at `position`. */
   readonly chain?: string;
   readonly waiting: Waiting | null;
@@ -166,6 +178,9 @@ export type DiskCounter = (typeof DISK_COUNTERS)[number];
  *   POST /resize {"sizeBytes"}  -> {"sizeBytes": number}; the image has grown and the record is durable
  *   POST /retain {"position"}    -> {}; null: nothing is kept for others any more
  *   POST /space SpaceWish        -> {}; good for 5 s, see below
+ *   POST /history                -> {"oldest": string}; settings and mounted moments are read again, and hold
+ *                                  from the answer on: no position below `oldest` can be mounted
+ *   POST /mark {"label"}         -> {"position": string}; a MARK record, durable; in mode serve
  *   POST /commit                -> {"durable": string}
  *   POST /mode ModeSettings     -> {}; counts for every flush from the answer on
  *   POST /renew {"timeoutMs"}    -> {}; in mode serve: it ends with nothing unanswered, and its holder

@@ -97,6 +97,8 @@ export interface ResourcePaths {
   readonly degradedFile: string;
   /** What the last comparison with another replica found; missing before the first one. */
   readonly verifyFile: string;
+  /** Moments that are mounted: one JSON file each (disk/history-pins). */
+  readonly historyDirectory: string;
 }
 
 /** Where the files of one resource are. */
@@ -125,6 +127,7 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     grantFile: join(directory, 'grant.json'),
     degradedFile: join(directory, 'degraded'),
     verifyFile: join(directory, 'verify.json'),
+    historyDirectory: join(directory, 'history'),
   };
 }
 
@@ -165,6 +168,8 @@ export interface ResourceFile {
   readonly logCapBytes?: number;
   /** So long log is kept for replicas which lag. Absent or 0: as long as log-cap allows. */
   readonly logAgeSeconds?: number;
+  /** So far the image trails behind the log on purpose: any moment since can be mounted. Absent or 0: not. */
+  readonly historySeconds?: number;
   /** systemd unit that runs where the resource is primary. Absent or null: none. */
   readonly systemdUnit?: string | null;
   /** What happens when the log runs out of room (core/space); absent: block. */

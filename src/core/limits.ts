@@ -23,6 +23,9 @@ export const SEGMENT_BYTES_MAX = 256 * MIB;
 /** Log that a node keeps for replicas which lag, before it lets go of the slowest. */
 export const LOG_CAP_BYTES_DEFAULT = 10 * GIB;
 export const LOG_CAP_BYTES_MIN = 64 * MIB;
+
+/** Longest history that replay trails behind by. */
+export const HISTORY_SECONDS_MAX = 90 * 86_400;
 /** A replica that restarts must not lose its slot by that. */
 export const LOG_AGE_SECONDS_MIN = 600;
 export const LOG_AGE_SECONDS_MAX = 10 * 365 * 86_400;

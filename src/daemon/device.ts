@@ -20,11 +20,11 @@ const OPENER_PAUSE_MS = 100;
 export async function ensureDevice(places: Places): Promise<boolean> {
   const found = loopOf(places.image)?.path;
   const path = found ?? (await attachLoop(places.image));
-  return setLink(places.link, path) || found === undefined;
+  return setDeviceLink(places.link, path) || found === undefined;
 }
 
-/** @returns true where the link was changed */
-function setLink(link: string, target: string): boolean {
+/** Makes a link to a device. @returns true where it was changed @throws DiskError STORE_* */
+export function setDeviceLink(link: string, target: string): boolean {
   try {
     if (readLink(link) === target) return false;
     fs.mkdirSync(dirname(link), {recursive: true, mode: 0o755});

@@ -204,6 +204,11 @@ export function fatalIn(text: string): DiskError | undefined {
   return undefined;
 }
 
+/** The last fatal error in an output file. */
+export function fatalInFile(path: string): DiskError | undefined {
+  return fatalIn(tailOf(path, 0));
+}
+
 /** The last fatal error in the output behind `start` bytes, for a disk that was found dead. */
 export function lastFatal(paths: ResourcePaths, start = 0): DiskError | undefined {
   return fatalIn(tailOf(paths.output, start));

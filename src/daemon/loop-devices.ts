@@ -63,10 +63,12 @@ export function isLoopOn(device: string, file: string): boolean {
 /**
  * Sets up a loop device with direct I/O.
  *
+ * @param readOnly true: nobody can write to it
+ *
  * @returns its path
  * @throws DiskError LOOP_MISSING where none is to be had, LOOP_FAILED with the words of losetup
  */
-export async function attachLoop(file: string): Promise<string> {
+export async function attachLoop(file: string, readOnly = false): Promise<string> {
   if (!fs.existsSync('/dev/loop-control')) {
     throw new DiskError('LOOP_MISSING', 'there is no /dev/loop-control: modprobe loop');
   }
@@ -74,7 +76,8 @@ export async function attachLoop(file: string): Promise<string> {
   let words = '';
   for (let attempt = 0; attempt < ATTACH_TRIES; attempt += 1) {
     // Between finding a free device and taking it another program may be quicker: try again.
-    const args = ['--direct-io=on', '--show', '-f', file];
+    const access = readOnly ? ['-r'] : [];
+    const args = [...access, '--direct-io=on', '--show', '-f', file];
     const result = await runProgram('losetup', args, PROGRAM_TIMEOUT_MS);
     const path = result.stdout.trim();
     if (result.status === 0 && path.startsWith('/dev/')) return path;

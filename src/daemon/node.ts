@@ -30,6 +30,7 @@ import {
 } from './create.js';
 import {requireUnused} from './device.js';
 import {spaceOf} from './file-system-space.js';
+import {refuseWhileMounted, unmountAll} from './history/care.js';
 import {bringUp, leave} from './operations.js';
 import {listMounts, mountAt} from '../core/mounts.js';
 import {forbiddenPlaces} from './places.js';
@@ -356,7 +357,7 @@ export class MarsNode {
    * Deletes a resource, or says what that would remove.
    *
    * @param isLeave the replicas of the other nodes go on
-   * @throws DiskError CONFIRM_NEEDED, RESOURCE_PRIMARY, STORE_*
+   * @throws DiskError CONFIRM_NEEDED, RESOURCE_PRIMARY, HISTORY_BUSY, STORE_*
    */
   async delete(name: string, request: DeleteRequest, isLeave = false): Promise<DeleteResult> {
     const resource = this.resource(name);
@@ -370,6 +371,7 @@ export class MarsNode {
         });
       }
 
+      refuseWhileMounted(resource);
       await leave(resource, performance.now() + CREATE_TIMEOUT_MS);
       const {id} = resource.file;
       const replication = this.#replication;
@@ -388,7 +390,7 @@ export class MarsNode {
   /**
    * Ends all disk processes in order; their roles stay, so that the next daemon brings them back.
    *
-   * @throws DiskError RESOURCE_BUSY before anything was ended, TIMEOUT
+   * @throws DiskError RESOURCE_BUSY, HISTORY_BUSY before any disk was ended, TIMEOUT
    */
   async stopDisks(request: StopRequest): Promise<void> {
     const deadlineMs = performance.now() + request.timeoutSeconds * 1000;
@@ -397,6 +399,7 @@ export class MarsNode {
       await resource.poll();
       const {name, places, disk} = resource;
       if (disk?.mode === 'serve') await requireUnused(name, places, ownPidsOf(disk));
+      await resource.run('history unmount', () => unmountAll(this.context, resource));
     }
 
     // Nobody starts them again from here on.

@@ -275,6 +275,7 @@ export async function changeSettings(
   try {
     if (file.device !== before.device) await applyDevice(resource);
     if (file.modeChange !== before.modeChange) await applyMode(context, resource);
+    if (file.historySeconds !== before.historySeconds) await applyHistory(resource);
     if (file.systemdUnit !== before.systemdUnit) await applyUnit(context, resource);
   } catch (error) {
     resource.save(before);
@@ -291,6 +292,15 @@ export async function changeSettings(
   const text = [`${file.name}: ${words.join(', ')}`, ...notes].join('; ');
   context.tell('RESOURCE_CHANGED', 'info', file.name, text);
   return resourceView(resource, notes);
+}
+
+/** Replay trails behind as the file says from here on; without a disk process from its start on. */
+async function applyHistory(resource: Resource): Promise<void> {
+  await resource.poll();
+  const {disk, places} = resource;
+  if (disk?.history === undefined) return;
+  await callDisk(places.paths.socket, '/history', COMMAND_TIMEOUT_MS);
+  await resource.poll();
 }
 
 /** From here on flushes wait as the file says, on the primary: here now, elsewhere soon. */

@@ -15,6 +15,7 @@ import {systemClock} from '../core/clock.js';
 import {DiskError, storeError} from '../core/errors.js';
 import type {DiskStatus} from '../core/disk-status.js';
 import {createNodeFiles} from '../core/files.js';
+import {positionOf, readHistoryMounts} from '../core/history-mounts.js';
 import {resourcePaths, type ResourceFile} from '../core/home.js';
 import {formatPosition} from '../core/position.js';
 import {TwoSlotFile} from '../core/two-slot.js';
@@ -80,7 +81,7 @@ export async function pruneLog(subject: PruneSubject, request: PruneRequest): Pr
 /** Who needs the log from where on, read now from the files. @throws DiskError STATE_UNREADABLE */
 export function readNeeds(home: string, file: ResourceFile): LogNeed[] {
   const files = createNodeFiles();
-  const {replayFile, slotsFile} = resourcePaths(home, file.name);
+  const {replayFile, slotsFile, historyDirectory} = resourcePaths(home, file.name);
   const needs: LogNeed[] = [];
   const sync = readSyncState(files, home, file.name);
   if (sync !== undefined) {
@@ -108,6 +109,12 @@ export function readNeeds(home: string, file: ResourceFile): LogNeed[] {
   for (const {name, position, at} of new Slots(slotsFile, systemClock).all.values()) {
     const text = `${name} has replayed up to ${formatPosition(position)}, as last heard at ${at}`;
     needs.push({by: 'slot', node: name, position, text});
+  }
+
+  for (const {mount, isLost} of readHistoryMounts(files, historyDirectory)) {
+    if (isLost) continue;
+    const text = `the moment ${mount.id} is mounted: mars history unmount ${file.name} ${mount.id}`;
+    needs.push({by: 'history', node: null, position: positionOf(mount.base), text});
   }
 
   return needs;

@@ -105,6 +105,31 @@ export const FORK = v.strictObject({
   confirmed: v.optional(v.boolean(), false),
 });
 
+const WHEN = v.variant('kind', [
+  v.strictObject({kind: v.literal('time'), timeMs: v.pipe(v.number(), v.finite())}),
+  v.strictObject({
+    kind: v.literal('position'),
+    position: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/u, 'not a position')),
+  }),
+  v.strictObject({kind: v.literal('mark'), label: v.string()}),
+]);
+
+export const HISTORY_MARK = v.strictObject({label: v.string()});
+
+export const HISTORY_MOUNT = v.strictObject({
+  at: WHEN,
+  asked: v.pipe(v.string(), v.maxLength(200)),
+  writable: v.optional(v.boolean(), false),
+  to: v.exactOptional(v.string()),
+  device: v.optional(v.boolean(), true),
+  timeoutSeconds: TIMEOUT,
+});
+
+export const HISTORY_UNMOUNT = v.strictObject({
+  moment: v.exactOptional(v.string()),
+  all: v.optional(v.boolean(), false),
+});
+
 export const PRUNE = v.strictObject({
   dryRun: v.optional(v.boolean(), false),
   purge: v.optional(v.boolean(), false),

@@ -16,6 +16,7 @@ import {DiskError} from '../core/errors.js';
 import type {Housekeeping} from './care.js';
 import {parseMetricsListen, type MetricsPort} from './metrics-port.js';
 import {SYNC_LIMIT_DEFAULT} from '../core/limits.js';
+import {answerHistory} from './history/routes.js';
 import {listLog} from './log-list.js';
 import type {MarsNode} from './node.js';
 import {
@@ -367,6 +368,11 @@ async function answerFlows(
       return askToJoin(node.context, resource, parseBody(MOVE_JOIN, request.body));
     case 'POST move/primary':
       return askToBecomePrimary(node.context, resource, parseBody(MOVE_PRIMARY, request.body));
+    case 'GET history':
+    case 'POST history/mark':
+    case 'POST history/mount':
+    case 'POST history/unmount':
+      return answerHistory(node.context, resource, route, request.body);
     default:
       return answerReplication(node, resource, request, route);
   }

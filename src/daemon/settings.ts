@@ -2,6 +2,7 @@
 import type {ResourceFile} from '../core/home.js';
 import {
   BLOCK_BYTES,
+  HISTORY_SECONDS_MAX,
   LOG_AGE_SECONDS_MAX,
   LOG_AGE_SECONDS_MIN,
   LOG_CAP_BYTES_DEFAULT,
@@ -29,6 +30,7 @@ type Settings = Pick<
   | 'device'
   | 'logCapBytes'
   | 'logAgeSeconds'
+  | 'historySeconds'
   | 'systemdUnit'
   | 'whenFull'
   | 'priority'
@@ -92,6 +94,12 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     effect: 'now',
     parse: parseLogAge,
     show: ({logAgeSeconds = 0}) => (logAgeSeconds === 0 ? 'off' : formatDuration(logAgeSeconds)),
+  },
+  history: {
+    takes: `off, or a time such as 24h, up to ${formatDuration(HISTORY_SECONDS_MAX)}: any moment since can be mounted`,
+    effect: 'now',
+    parse: parseHistory,
+    show: ({historySeconds = 0}) => (historySeconds === 0 ? 'off' : formatDuration(historySeconds)),
   },
   'systemd-unit': {
     takes:
@@ -179,6 +187,16 @@ function parseLogAge(text: string): Partial<Settings> | undefined {
   }
 }
 
+function parseHistory(text: string): Partial<Settings> | undefined {
+  if (text === 'off' || text === '0') return {historySeconds: 0};
+  try {
+    const seconds = parseDuration(text);
+    return seconds <= HISTORY_SECONDS_MAX ? {historySeconds: seconds} : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function parseSegmentBytes(text: string): Partial<Settings> | undefined {
   try {
     const bytes = parseSize(text);
@@ -241,6 +259,7 @@ export const resourceSettingsKeys = [
   'device',
   'logCapBytes',
   'logAgeSeconds',
+  'historySeconds',
   'systemdUnit',
   'whenFull',
   'priority',

@@ -7,6 +7,7 @@ import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import {
   BLOCK_BYTES,
   DISK_BYTES_MAX,
+  HISTORY_SECONDS_MAX,
   LOG_AGE_SECONDS_MAX,
   LOG_AGE_SECONDS_MIN,
   LOG_CAP_BYTES_MIN,
@@ -90,6 +91,9 @@ const RESOURCE_FILE = v.strictObject({
       v.maxValue(LOG_AGE_SECONDS_MAX),
       v.check((seconds) => seconds === 0 || seconds >= LOG_AGE_SECONDS_MIN, 'is too short'),
     ),
+  ),
+  historySeconds: v.exactOptional(
+    v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(HISTORY_SECONDS_MAX)),
   ),
   whenFull: v.exactOptional(v.picklist(WHEN_FULL)),
   priority: v.exactOptional(

@@ -17,6 +17,7 @@ import {WATCH_PROTOCOL} from '../core/watch-lines.js';
 import type {Context} from './context.js';
 import {hasDevice} from './device.js';
 import {DiskWatch} from './disk-watch.js';
+import {HistoryCare} from './history/care.js';
 import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
 import {openDiskStream} from './replication/disk-stream.js';
 import {mendLog, noteDamagedFiles} from './replication/mend-log.js';
@@ -56,10 +57,12 @@ export class Supervision {
   readonly #watch: DiskWatch;
   /** What a look was made with; the same again would come to the same. */
   #seen = {revision: -1, factsRevision: -1, atMs: -Infinity};
+  readonly #history: HistoryCare;
 
   constructor(context: Context, resource: Resource) {
     this.#context = context;
     this.#resource = resource;
+    this.#history = new HistoryCare(context, resource);
     this.#watch = new DiskWatch({
       clock: context.clock,
       open: () => openDiskStream(resource.places.paths.socket, WATCH_PROTOCOL, WATCH_TIMEOUT_MS),
@@ -75,6 +78,8 @@ export class Supervision {
   async tick(): Promise<void> {
     if (this.#isBusy()) return;
     if (this.#isCalm()) {
+      // Who serves a moment is another process: of its death the disk says nothing.
+      await this.#history.look();
       if (this.#needsDevice()) await this.#repairDevice();
       return;
     }
@@ -92,6 +97,7 @@ export class Supervision {
     noteGrant(this.#context, this.#resource);
     noteForks(this.#context, this.#resource);
     noteDamagedFiles(this.#resource);
+    await this.#history.look();
     if (this.#needsMending()) await this.#mend();
     else if (this.#needsActivation()) await this.#activateAgain(hadDisk);
     else if (this.#needsDevice()) await this.#repairDevice();

@@ -100,7 +100,7 @@ export function resourceStatus(
       ...spacePolicyOf(file),
       slowed: disk?.space?.slowed ?? null,
     },
-    restorableFrom: null,
+    restorableFrom: lastDisk?.history?.restorableFrom ?? null,
     replicas: [],
     wishes: {
       connected: file.connected ?? true,
@@ -189,6 +189,8 @@ export function stateOf(
   if (disk?.phase === 'starting' || disk?.phase === 'recovering') return 'Recovery';
   if (disk?.mode === 'serve') return 'UpToDate';
   if (file.designatedRole === 'primary') return 'Recovery';
+  // What waits for the history to be older is not to be written back now.
+  if ((file.historySeconds ?? 0) > 0) return 'UpToDate';
   return disk?.mode === 'replay' || backlogBytes(lastDisk) > 0 ? 'WriteBack' : 'UpToDate';
 }
 

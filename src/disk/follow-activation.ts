@@ -17,6 +17,7 @@
 import {passCrashPoint} from '../core/crash-points.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
+import {loseHistoryMounts} from '../core/history-mounts.js';
 import {formatPosition} from '../core/position.js';
 import {MIB} from '../core/units.js';
 import {DiskError, errnoOf} from '../core/errors.js';
@@ -143,6 +144,7 @@ export function activateFollow(input: FollowActivationInput): FollowedDisk {
 export function forgetLog(files: Files, config: DiskConfig): void {
   const paths = resourcePaths(config.home, config.resource.name);
   const {logDirectory} = paths;
+  loseHistoryMounts(files, paths.historyDirectory, 0);
   removeDurableWord(files, paths);
   files.makeDirectory(logDirectory);
   const named = files.list(logDirectory).filter((name) => /^(?:log|spare)-/u.test(name));

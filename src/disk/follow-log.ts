@@ -26,6 +26,7 @@ import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
+import {loseHistoryMounts} from '../core/history-mounts.js';
 import {COMMIT_BYTES_MAX, SEGMENT_BYTES_MAX} from '../core/limits.js';
 import {formatPosition} from '../core/position.js';
 import {RecordCursor} from '../log/cursor.js';
@@ -433,7 +434,9 @@ export class FollowLog {
     }
 
     const {home, resource} = this.#config;
-    removeDurableWord(this.#files, resourcePaths(home, resource.name));
+    const paths = resourcePaths(home, resource.name);
+    loseHistoryMounts(this.#files, paths.historyDirectory, to);
+    removeDurableWord(this.#files, paths);
     // Where nothing is left of all that are open, the one before them is the last of the log again.
     const retained = before < 0 ? this.#retainedBefore(to) : undefined;
     const last = retained ?? place;

@@ -350,6 +350,8 @@ export class Follower {
     if (sync !== undefined) {
       const {begin, end, sizeBytes} = sync;
       this.#syncEnd = end ?? begin;
+      // What was copied is no state of the disk before: replay does not trail behind that.
+      shared.historyFloor.set(this.#syncEnd);
       this.#progress = {
         begin,
         end,

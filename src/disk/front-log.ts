@@ -147,8 +147,10 @@ export class FrontLog implements LogReader {
   }
 
   /** @returns stream position behind the header, or NO_SEGMENT */
-  appendPlain(body: RecordBody): number {
-    return this.#append(0, () => this.#writer.appendPlain(body, this.#shared.durable.get()));
+  appendPlain(body: RecordBody, payload?: Buffer): number {
+    return this.#append(payload?.length ?? 0, () =>
+      this.#writer.appendPlain(body, this.#shared.durable.get(), payload),
+    );
   }
 
   readAt(position: number, target: Buffer, targetOffset: number, length: number): void {

@@ -28,6 +28,7 @@ import {
   type WriteBatch,
 } from '../fuse/handler.js';
 import {EXTENTS_MAX} from '../image/segment-index.js';
+import {encodeLabel} from '../log/mark-label.js';
 import {RECORD, RECORD_HEADER_BYTES} from '../log/record.js';
 import {LEAD_BYTES_MAX, TRAIL_BYTES_MAX} from '../log/writer.js';
 import type {ActiveDisk} from './activation.js';
@@ -435,8 +436,19 @@ export class Front implements DiskHandler {
 
   #carryOut(command: number, argument: number): boolean {
     if (command === COMMAND.rotate) return this.log.rotate();
+    if (command === COMMAND.mark) return this.#mark(this.#shared.label);
     if (command !== COMMAND.rest) return this.#resize(argument);
     this.#restWanted = argument !== 0;
+    return true;
+  }
+
+  /** Names the disk as it is: everything that was acknowledged before lies below the record. */
+  #mark(label: string): boolean {
+    const text = encodeLabel(label);
+    if (!this.#makeRoom(text.length)) return false;
+    const body = {type: RECORD.mark, logicalLength: 0, diskOffset: 0};
+    if (this.log.appendPlain(body, text) < 0) return false;
+    this.#shared.commandArgument.set(this.log.position);
     return true;
   }
 

@@ -18,6 +18,7 @@ import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
 import {resourcePaths} from '../core/home.js';
+import {loseHistoryMounts} from '../core/history-mounts.js';
 import {isSameImage} from '../image/image-file.js';
 import {openReplayState, replaceReplayState} from '../image/replay-state.js';
 import {removeDurableWord} from '../log/durable-word.js';
@@ -65,6 +66,7 @@ export function* switchToNext(files: Files, config: DiskConfig): Generator<void,
   if (next?.state !== 'switching') return;
   const paths = resourcePaths(home, name);
   const there = resourcePaths(paths.nextHome, name);
+  loseHistoryMounts(files, paths.historyDirectory, 0);
   // Whoever wrote it, or took step 2, may have died before that was durable.
   files.syncDirectory(paths.directory);
   const isBeside = next.image !== null && files.exists(next.image);

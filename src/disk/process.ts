@@ -15,6 +15,7 @@ import {dieOfCommit, makeFollower, startFollower} from './follow-start.js';
 import type {Follower} from './follower.js';
 import {tellHolderOfEnd, watchHolder} from './holder-watch.js';
 import {growImage} from './grow-image.js';
+import {History} from './history.js';
 import {Keeper} from './keeper.js';
 import type {Activated, ThreadInput, ThreadMessage} from './messages.js';
 import {Notices} from './notices.js';
@@ -64,6 +65,7 @@ export class DiskProcess {
   readonly notices: Notices;
   readonly startedAt: string;
   readonly renewal = new Renewal(this);
+  readonly history = new History(this);
   holderPid: number | null;
   phase: DiskStatus['phase'] = 'recovering';
   activated: Activated | undefined;
@@ -114,6 +116,7 @@ export class DiskProcess {
 
     this.shared.set(WORD.replayPaused, this.config.resource.replayPaused ? 1 : 0);
     this.#loadRetain();
+    this.history.start(this.config.resource);
     if (mode === 'serve') this.synchronous = new Synchronous(this, this.config);
     this.#replay = this.#startThread('replay', input);
     if (mode === 'follow') {
@@ -162,7 +165,7 @@ export class DiskProcess {
 
   /** Nothing at or above `position` is given up from now on; what lies below may be. */
   retain(position: number): void {
-    this.shared.retain(position);
+    this.history.retain(position);
     this.#runKeeper();
   }
 
@@ -178,8 +181,8 @@ export class DiskProcess {
   }
 
   /** Hands a command to the front thread, one at a time, and waits until it is done. */
-  command(command: number, argument = 0): Promise<boolean> {
-    const run = this.#commands.then(() => this.#runCommand(command, argument));
+  command(command: number, argument = 0, label = ''): Promise<boolean> {
+    const run = this.#commands.then(() => this.#runCommand(command, argument, label));
     this.#commands = run.catch(() => undefined);
     return run;
   }
@@ -228,12 +231,12 @@ export class DiskProcess {
   #loadRetain(): void {
     const {home, name} = this.options;
     try {
-      this.shared.retain(readRetain(home, name));
+      this.history.retain(readRetain(home, name));
     } catch (error) {
       const known = storeError(error, 'read the slots');
       if (!(known instanceof DiskError)) throw error;
       // Nobody knows who needs what: all is kept, until the daemon has a valid answer.
-      this.shared.retain(0);
+      this.history.retain(0);
       this.event({code: known.code, severity: 'warning', text: known.message});
     }
   }
@@ -313,6 +316,7 @@ export class DiskProcess {
 
       case 'parked': {
         this.notices.parked();
+        this.history.look();
         this.#runKeeper();
         this.space?.run();
         break;
@@ -441,13 +445,14 @@ export class DiskProcess {
     if (shared.get(WORD.parked) !== 0 || shared.get(WORD.commitFailed) !== 0) this.#wake();
   }
 
-  async #runCommand(command: number, argument: number): Promise<boolean> {
+  async #runCommand(command: number, argument: number, label: string): Promise<boolean> {
     const {shared} = this;
     if (this.phase !== 'serving') {
       throw new DiskError('DISK_UNREACHABLE', 'the disk is not ready yet: try again', {});
     }
 
     shared.commandArgument.set(argument);
+    shared.label = label;
     const before = shared.get(WORD.commandDone);
     shared.set(WORD.command, command);
     const deadline = this.options.clock.monotonicMs() + COMMAND_MS;

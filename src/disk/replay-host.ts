@@ -8,16 +8,21 @@ import {LATENCY_ROW, WORD, type Shared} from './shared.js';
 
 export const REPLAY_STATES: readonly ReplayRunState[] = ['idle', 'running', 'paused', 'failed'];
 
-/** Replay's view of the shared memory. */
+/**
+ * Replay's view of the shared memory.
+ *
+ * @param limit how far the history lets replay go (replay-limit)
+ */
 export function createReplayHost(
   files: Files,
   shared: Shared,
   report: (error: DiskError | undefined) => void,
+  limit: () => number = () => Infinity,
 ): ReplayHost {
   const headerBytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
   let failed = false;
   return {
-    durable: () => shared.replayLimit,
+    durable: () => Math.min(shared.replayLimit, shared.replayHold, limit()),
     appended: () => shared.appended.get(),
     segments: (from, to) => segmentsBetween(shared, from, to),
     readHeader: (segment) => {
@@ -40,6 +45,9 @@ export function createReplayHost(
       }
 
       shared.replayed.set(from);
+    },
+    noteTime: (timeMs) => {
+      shared.replayedTime.set(timeMs);
     },
     noteBatch: (milliseconds) => {
       shared.noteLatency(LATENCY_ROW.replay, milliseconds);

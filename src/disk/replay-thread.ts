@@ -2,13 +2,15 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import {parentPort} from 'node:worker_threads';
+import type {DiskError} from '../core/errors.js';
 import {systemClock} from '../core/clock.js';
 import {resourcePaths} from '../core/home.js';
 import {MIB} from '../core/units.js';
-import {Replayer} from '../image/replay.js';
+import {Replayer, type ReplayHost} from '../image/replay.js';
 import {openReplayState} from '../image/replay-state.js';
 import type {Activated} from './messages.js';
 import {createReplayHost} from './replay-host.js';
+import {ReplayLimit} from './replay-limit.js';
 import {WORD} from './shared.js';
 import {fatalMessage, HELPER, openThread} from './thread.js';
 
@@ -41,19 +43,25 @@ function stepBack(): void {
 
 function run(activated: Activated): void {
   if (input.serve) stepBack();
-  const {file} = openReplayState(files, resourcePaths(input.home, input.name).replayFile);
+  const {file, state} = openReplayState(files, resourcePaths(input.home, input.name).replayFile);
+  shared.replayedTime.set(state.timeMs ?? 0);
+  const limit = new ReplayLimit(shared, systemClock);
+  const report = (error: DiskError | undefined): void => {
+    send({kind: 'replay-error', code: error?.code, text: error?.message ?? ''});
+  };
+  const host = createReplayHost(files, shared, report, () => limit.position());
+  limit.seed(segmentsBegun(host));
   const replayer = new Replayer({
     files,
     clock: systemClock,
-    host: createReplayHost(files, shared, (error) => {
-      send({kind: 'replay-error', code: error?.code, text: error?.message ?? ''});
-    }),
+    host,
     imageFd: activated.imageFd,
     identity: activated.identity,
     stateFile: file,
     from: activated.from,
     to: activated.to,
     chain: activated.fromChain,
+    timeMs: state.timeMs,
     ...(input.serve ? {} : {pacing: input.follow ? FOLLOW_PACING : {quietMs: 0}}),
   });
   while (shared.get(WORD.stopping) === 0) {
@@ -78,4 +86,15 @@ function run(activated: Activated): void {
   }
 
   send({kind: 'drained'});
+}
+
+/** When the segments of the log were begun; a log that is received may have none yet. */
+function segmentsBegun(host: ReplayHost): {start: number; createdMs: number}[] {
+  const begun: {start: number; createdMs: number}[] = [];
+  for (let at = shared.segmentFirst; at < shared.segmentEnd; at += 1) {
+    const {createdMs, start} = host.readHeader(shared.segment(at));
+    begun.push({start, createdMs});
+  }
+
+  return begun;
 }

@@ -11,6 +11,7 @@ import {REPLICATION_MODES, type ModeSettings} from '../core/mode.js';
 import {formatPosition, parsePosition} from '../core/position.js';
 import {WHEN_FULL} from '../core/space.js';
 import {WATCH_PROTOCOL} from '../core/watch-lines.js';
+import {isLabel, LABEL_RULE} from '../log/mark-label.js';
 import {segmentName} from '../log/segment.js';
 import type {DiskProcess} from './process.js';
 import {COMMAND, WORD} from './shared.js';
@@ -124,6 +125,20 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
       requireServing(disk, 'slows its writes');
       takeSpaceWish(disk, body);
       return {};
+    }
+
+    case 'POST /history': {
+      return {oldest: formatPosition(await disk.history.reload())};
+    }
+
+    case 'POST /mark': {
+      requireServing(disk, 'marks a moment');
+      const label = isObject(body) ? body['label'] : undefined;
+      if (typeof label !== 'string' || !isLabel(label)) {
+        throw new DiskError('USAGE', `expected "label": ${LABEL_RULE}`);
+      }
+
+      return {position: formatPosition(await disk.history.mark(label))};
     }
 
     case 'POST /commit': {

@@ -92,14 +92,29 @@ export const WORD = {
   commitAsleep: 62,
   /** 1: the replay thread does, as all that is durable is in the image. */
   replayAsleep: 63,
+  /** Nothing at or above it, less one, goes to the image: a moment is mounted. 0: none is. */
+  replayHold: 70,
+  /** Replay trails behind by so many seconds. */
+  historySeconds: 73,
+  /** ... but the log that waits for it never takes more than this. */
+  historyRoom: 74,
+  /** ... and it goes up to here at once: before, the image is no state of the disk. */
+  historyFloor: 77,
+  /** 1: it does not trail as far as it should, for want of room. */
+  historyShort: 80,
+  /** Milliseconds since 1970: time of the newest record that the image may hold; 0: not known. */
+  replayedTime: 81,
+  /** Text that goes with a command: up to LABEL_BYTES_MAX, behind it zeros. */
+  label: 96,
 } as const;
 
 /** `keeperTroubled`: others' space, or log that is let go, would help; or it would not. */
 export const KEEPER_NO_ROOM = 1;
 export const KEEPER_FAILED = 2;
 
-/** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. */
-export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3} as const;
+/** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. `mark`: the argument becomes its position. */
+export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3, mark: 4} as const;
+export const LABEL_BYTES_MAX = 64;
 
 const CONTROL_WORDS = 128;
 const COUNTER_MAX = 16;
@@ -189,6 +204,10 @@ export class Shared {
   readonly commandArgument: SharedNumber;
   readonly originDurable: SharedNumber;
   readonly confirmed: SharedNumber;
+  readonly historyRoom: SharedNumber;
+  readonly historyFloor: SharedNumber;
+  readonly replayedTime: SharedNumber;
+  readonly #replayHold: SharedNumber;
   readonly #retain: SharedNumber;
   /** Counters in the order of DISK_COUNTERS; each has one writer. */
   readonly counters: Float64Array;
@@ -213,6 +232,10 @@ export class Shared {
     this.commandArgument = new SharedNumber(this.words, WORD.commandArgument);
     this.originDurable = new SharedNumber(this.words, WORD.originDurable);
     this.confirmed = new SharedNumber(this.words, WORD.confirmed);
+    this.historyRoom = new SharedNumber(this.words, WORD.historyRoom);
+    this.historyFloor = new SharedNumber(this.words, WORD.historyFloor);
+    this.replayedTime = new SharedNumber(this.words, WORD.replayedTime);
+    this.#replayHold = new SharedNumber(this.words, WORD.replayHold);
     this.#retain = new SharedNumber(this.words, WORD.retain);
   }
 
@@ -226,6 +249,36 @@ export class Shared {
   retain(position: number): void {
     assert(position >= 0, 'a position to retain from, or Infinity');
     this.#retain.set(position === Infinity ? 0 : position + 1);
+  }
+
+  /** Replay goes no further than this; Infinity: as far as it likes. */
+  get replayHold(): number {
+    const value = this.#replayHold.get();
+    return value === 0 ? Infinity : value - 1;
+  }
+
+  /** Of the command that is given next, or runs. */
+  get label(): string {
+    const bytes = this.#labelBytes();
+    const end = bytes.indexOf(0);
+    return bytes.toString('utf8', 0, end < 0 ? bytes.length : end);
+  }
+
+  set label(text: string) {
+    const bytes = this.#labelBytes().fill(0);
+    assert(Buffer.byteLength(text) <= bytes.length, 'a label within LABEL_BYTES_MAX');
+    bytes.write(text);
+  }
+
+  #labelBytes(): Buffer {
+    const {buffer, byteOffset} = this.words;
+    return Buffer.from(buffer, byteOffset + WORD.label * 4, LABEL_BYTES_MAX);
+  }
+
+  /** Main thread only. */
+  holdReplay(position: number): void {
+    assert(position >= 0, 'a position to hold replay at, or Infinity');
+    this.#replayHold.set(position === Infinity ? 0 : position + 1);
   }
 
   /** Up to where the log may go to the image: durable here, and where it comes from. */

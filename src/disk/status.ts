@@ -17,7 +17,7 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
   const {retained} = disk;
   const count = retained.length + open;
   const firstOpen = open > 0 ? shared.segment(first).start : 0;
-  const {retainFrom} = shared;
+  const {retainFrom} = disk.history;
   const number = shared.get(WORD.currentNumber);
   const serving = options.mode === 'serve';
   return {
@@ -58,6 +58,7 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
       whenFull: disk.space.guard.whenFull,
       slowed: disk.space.guard.slowed ?? null,
     },
+    history: disk.history.status(),
     waiting: disk.notices.waiting(),
     messages: disk.notices.list(),
     counters: Object.fromEntries(

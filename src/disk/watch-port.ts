@@ -13,6 +13,7 @@ const WATCHED: readonly number[] = [
   ...[WORD.appended, WORD.durable, WORD.replayTo, WORD.replayed, WORD.replayState],
   ...[WORD.segmentFirst, WORD.segmentEnd, WORD.currentNumber, WORD.readyUpTo, WORD.retain],
   ...[WORD.diskSize, WORD.replayPaused, WORD.parked, WORD.stopping, WORD.logDefective],
+  ...[WORD.historySeconds, WORD.historyShort, WORD.replayedTime],
 ];
 
 export interface WatchPortOptions {

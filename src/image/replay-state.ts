@@ -12,6 +12,8 @@ export interface ReplayState {
   /** The image may hold blocks up to here; equal to `from` between batches. */
   readonly to: number;
   readonly image: FileIdentity;
+  /** Time of the newest record below `to`, milliseconds since 1970: any moment since can be mounted. Absent: not known. */
+  readonly timeMs?: number;
 }
 
 /**

@@ -47,6 +47,8 @@ export interface ReplayHost {
   /** Log or index need room: do not wait for more to merge. */
   isForced(): boolean;
   publish(from: number, to: number): void;
+  /** Time of the newest record that the image may hold: called before the first byte of it is written. */
+  noteTime?(timeMs: number): void;
   /** A batch is in the image: so long it took. */
   noteBatch?(milliseconds: number): void;
   setState(state: ReplayRunState): void;
@@ -67,6 +69,8 @@ export interface ReplayOptions {
   readonly to: number;
   /** Chain value at `from`. */
   readonly chain: Readonly<Chain>;
+  /** Of the newest record below `to`, as the state file says; absent: not known. */
+  readonly timeMs?: number | undefined;
   readonly pacing?: Partial<ReplayPacing>;
 }
 
@@ -117,6 +121,8 @@ export class Replayer {
   /** Highest `to` that was ever persisted: a later batch may end before it. */
   #to: number;
   #chain: Chain;
+  /** Of the newest record that was read; 0: none is known. */
+  #timeMs: number;
   #quietSince = 0;
   #pendingSince = -1;
   #lastAppended = -1;
@@ -134,6 +140,7 @@ export class Replayer {
     this.#from = options.from;
     this.#to = options.to;
     this.#chain = {...options.chain};
+    this.#timeMs = options.timeMs ?? 0;
     this.#pacing = {...PACING_DEFAULT, ...options.pacing};
     this.#batch = new Batch(this.#pacing.batchBytes);
     this.#cursor = new RecordCursor(options.files);
@@ -203,6 +210,8 @@ export class Replayer {
     assert(to > from, 'a batch goes forward');
     assert(to <= limit, 'log before image');
     this.#to = Math.max(to, this.#to);
+    // Before the file says so: whoever looks meanwhile is told of less than there is.
+    this.#host.noteTime?.(this.#timeMs);
     this.#persist(from);
     passCrashPoint('batch-noted');
     this.#host.publish(from, this.#to);
@@ -218,7 +227,11 @@ export class Replayer {
   }
 
   #persist(from: number): void {
-    const state: ReplayState = {schema: 1, from, to: this.#to, image: this.#identity};
+    const timeMs = this.#timeMs;
+    const state: ReplayState = {
+      ...{schema: 1, from, to: this.#to, image: this.#identity},
+      ...(timeMs === 0 ? {} : {timeMs}),
+    };
     this.#stateFile.write(state);
   }
 
@@ -234,6 +247,7 @@ export class Replayer {
       const end = Math.min(segment.end, limit);
       cursor.open(segment.fd, header, position, chain, end);
       while (cursor.next()) {
+        this.#timeMs = Math.max(this.#timeMs, cursor.record.timeMs);
         if (this.#take(cursor) || this.#batch.isFull || cursor.position >= most) {
           return cursor.position;
         }

@@ -18,7 +18,7 @@ const TAIL_SEGMENTS = 2;
 /** Everything of the log at or above `position` is needed. */
 export interface LogNeed {
   /** `replay`: the image lacks it. `slot`: a replica does. `copy`: the image is being copied. */
-  readonly by: 'replay' | 'slot' | 'copy';
+  readonly by: 'replay' | 'slot' | 'copy' | 'history';
   /** The replica's node; null where it is this one. */
   readonly node: string | null;
   readonly position: number;

@@ -219,18 +219,25 @@ export class LogWriter {
     this.#position = position;
   }
 
-  /** Appends a record without payload. @returns stream position behind its header */
-  appendPlain(body: RecordBody, durable: number): number {
+  /**
+   * Appends a record without payload, or with a small one.
+   *
+   * @param payload a multiple of 8 bytes, a page at most
+   * @returns stream position behind its header
+   */
+  appendPlain(body: RecordBody, durable: number, payload?: Buffer): number {
     const record = this.#record;
     record.type = body.type;
     record.flags = body.flags ?? 0;
-    record.storedLength = 0;
+    record.storedLength = payload?.length ?? 0;
     record.logicalLength = body.logicalLength;
     record.diskOffset = body.diskOffset;
     record.headSkip = 0;
     record.tailSkip = 0;
     record.durable = durable;
-    record.payloadCrc = 0;
+    record.payloadCrc = payload === undefined ? 0 : crcOf(payload, 0, payload.length);
+    assert(record.storedLength <= PAGE_BYTES, 'a small payload');
+    payload?.copy(this.#small, LEAD_BYTES_MAX + RECORD_HEADER_BYTES);
     return this.#append(this.#small, LEAD_BYTES_MAX);
   }
 

@@ -153,6 +153,8 @@ test('when-full and priority have defaults, are shown, and take nothing else', (
 });
 
 test('log-age takes a time or off, is shown as it was given, and is read back', () => {
+  assert.equal(parseSettings({history: '24h'}), {historySeconds: 86_400});
+  assert.equal(parseSettings({history: 'off'}), {historySeconds: 0});
   assert.equal(parseSettings({'log-age': '7d'}), {logAgeSeconds: 604_800});
   assert.equal(parseSettings({'log-age': 'off'}), {logAgeSeconds: 0});
   for (const bad of ['', '5m', '100000d', 'never']) {

@@ -21,6 +21,7 @@ import type {CutRequest, CutResult} from '../../control/cut-api.js';
 import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles, type Files} from '../../core/files.js';
+import {loseHistoryMounts} from '../../core/history-mounts.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
 import {TwoSlotFile} from '../../core/two-slot.js';
 import {readDiskConfig, segmentPlan} from '../../disk/config.js';
@@ -266,6 +267,7 @@ function carryOut(context: Context, resource: Resource, loss: LogLoss): string {
       cutAt: new Date(context.clock.wallMs()).toISOString(),
     },
   );
+  loseHistoryMounts(files, paths.historyDirectory, 0);
   removeDurableWord(files, paths);
   if (epoch === null) cutTail(context, resource, files, loss);
   else beginAnew(context, resource, files, {loss, epoch});

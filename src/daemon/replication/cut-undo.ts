@@ -16,6 +16,7 @@ import type {CutUndoRequest, CutUndoResult} from '../../control/cut-api.js';
 import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles, type Files} from '../../core/files.js';
+import {loseHistoryMounts} from '../../core/history-mounts.js';
 import type {ResourcePaths} from '../../core/home.js';
 import {TwoSlotFile} from '../../core/two-slot.js';
 import {readDiskConfig} from '../../disk/config.js';
@@ -109,6 +110,7 @@ function putBack(context: Context, {name, places, file}: Resource, cut: KeptCut)
   const files = createNodeFiles();
   const {paths} = places;
   const {logDirectory} = paths;
+  loseHistoryMounts(files, paths.historyDirectory, 0);
   restoreReplay(files, paths, cut);
   passCrashPoint('log-cut-undo-replay');
   const config = readDiskConfig(context.paths.home, name);

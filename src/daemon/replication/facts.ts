@@ -40,6 +40,11 @@ export interface FactsInput {
   readonly waiting: Waiting | null;
 }
 
+/** A copy that is not whole yet does not trail: its image has yet to get to the end of it. */
+function trailsBehind(file: ResourceFile, disk: DiskStatus | undefined): boolean {
+  return (file.historySeconds ?? 0) > 0 && disk?.follow?.sync == null;
+}
+
 /** Facts beyond those that every version knows; absent where the peer is older. */
 export interface FollowFacts {
   readonly roleName?: Role;
@@ -106,6 +111,7 @@ export function resourceFacts(input: FactsInput): ResourceFacts {
       .map((message) => ({...message, text: message.text.slice(0, TEXT_CHARS_MAX)})),
     logBytes: disk?.log.bytes ?? 0,
     roleName: role,
+    ...(trailsBehind(file, disk) ? {historySeconds: file.historySeconds ?? 0} : {}),
     ...(input.replication === null ? {} : {replication: input.replication}),
     ...(input.since === null ? {} : {since: input.since}),
     ...(input.waiting === null ? {} : {waiting: input.waiting}),

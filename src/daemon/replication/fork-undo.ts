@@ -29,6 +29,7 @@ import type {
 import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, errnoOf, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
+import {loseHistoryMounts} from '../../core/history-mounts.js';
 import {parsePosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
 import {writeLineage} from '../../disk/lineage.js';
@@ -219,6 +220,7 @@ async function bringBack(
   }
 
   writeSyncState(files, home, name, emptySyncState(resource.file.sizeBytes, SYNC_CHUNK_BYTES));
+  loseHistoryMounts(files, paths.historyDirectory, 0);
   passCrashPoint('undo-marked');
   dropNext(files, home, name);
   resource.noteLost();

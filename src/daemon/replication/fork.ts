@@ -26,6 +26,7 @@ import type {
 import {passCrashPoint} from '../../core/crash-points.js';
 import {DiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
+import {loseHistoryMounts} from '../../core/history-mounts.js';
 import {formatPosition} from '../../core/position.js';
 import {readDiskConfig} from '../../disk/config.js';
 import {zeroBehind} from '../../disk/follow-activation.js';
@@ -391,6 +392,7 @@ function cutLog(
   const files = createNodeFiles();
   const {logDirectory, lineageFile} = places.paths;
   const config = readDiskConfig(context.paths.home, name);
+  loseHistoryMounts(files, places.paths.historyDirectory, at);
   removeDurableWord(files, places.paths);
   writeLineage(config, lineageBefore(readLineage(files, lineageFile), formatPosition(at)), files);
   passCrashPoint('fork-lineage');

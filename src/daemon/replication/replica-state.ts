@@ -45,7 +45,9 @@ export function followerState(input: FollowerInput): ResourceState | undefined {
   if (answer === 'forked') return 'Forked';
   if (answer === 'unknown' || answer === 'gone') return 'Orphan';
   const fetched = isFetched(input);
-  const replayed = disk.replayed >= disk.position;
+  // Replay that trails behind by wish lacks nothing: log and image are the disk together.
+  const trails = (disk.history?.windowSeconds ?? 0) > 0 && !input.file.replayPaused;
+  const replayed = trails || disk.replayed >= disk.position;
   if (fetched) return replayed ? 'UpToDate' : 'OutDated[R]';
   return replayed ? 'OutDated[F]' : 'OutDated[FR]';
 }

@@ -54,7 +54,7 @@ import {
 import {Retention} from './retention.js';
 import {adoptMode, tellMode} from './shared-mode.js';
 import {partingPoint} from './right.js';
-import {Slots} from './slots.js';
+import {slotPositionOf, Slots} from './slots.js';
 import {lastStanding, peekLineage} from './standing.js';
 import {startDisk} from './start-disk.js';
 import {SynchronousServing} from './synchronous.js';
@@ -256,7 +256,9 @@ export class Replica {
   /** What a replica confirmed over its stream. */
   noteAck(nodeId: string, ack: Ack): void {
     this.#acks.note(nodeId, ack);
-    this.slots.advance(nodeId, numberOf(ack.replayed));
+    const facts = this.candidates().find((one) => one.nodeId === nodeId)?.facts;
+    const position = slotPositionOf(facts?.historySeconds, ack) ?? ack.replayed;
+    this.slots.advance(nodeId, numberOf(position));
   }
 
   /**

@@ -14,7 +14,7 @@ import {LOG_CAP_BYTES_DEFAULT} from '../../core/limits.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
 import {formatBytes, formatDuration} from '../../core/units.js';
 import type {Candidate} from './choose-source.js';
-import {capInForce, isExportSlot, type Slots} from './slots.js';
+import {capInForce, isExportSlot, slotPositionOf, type Slots} from './slots.js';
 
 /** Facts that are so much younger than a slot and know no replica are believed. */
 const LEFT_AFTER_MS = 60_000;
@@ -89,7 +89,8 @@ export class Retention {
   /** Up to where the facts say that the image of a replica is. */
   #positionTold(nodeId: string): number {
     const known = this.#ports.replicas().find((replica) => replica.nodeId === nodeId);
-    return parsePosition(known?.facts.replayed ?? '') ?? 0;
+    if (known === undefined) return 0;
+    return parsePosition(slotPositionOf(known.facts.historySeconds, known.facts) ?? '') ?? 0;
   }
 
   /**
@@ -112,7 +113,8 @@ export class Retention {
       // One that is being copied has its slot from the stream; a fork's positions are not ours.
       if (facts.sync !== null || facts.forked !== null || facts.replayed === null) continue;
       // Behind the fork the same numbers are other records: our own must stay, all of them.
-      const replayed = Math.min(parsePosition(facts.replayed) ?? 0, partsAt(replica) ?? Infinity);
+      const told = parsePosition(slotPositionOf(facts.historySeconds, facts) ?? '') ?? 0;
+      const replayed = Math.min(told, partsAt(replica) ?? Infinity);
       if (slots.all.has(nodeId)) slots.advance(nodeId, replayed);
       else if (disk !== undefined && !slots.isDropped(nodeId)) {
         slots.pin(nodeId, name, Math.max(replayed, parsePosition(disk.log.firstPosition) ?? 0));

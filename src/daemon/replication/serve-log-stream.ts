@@ -4,6 +4,7 @@ import {createNodeFiles} from '../../core/files.js';
 import {formatPosition} from '../../core/position.js';
 import {LogServer, type LogPositions} from '../../replica/serve-log.js';
 import {numberOf} from './replica-state.js';
+import {slotPositionOf} from './slots.js';
 import type {PeerStream} from './serve.js';
 import {sourceStatus} from './source-status.js';
 
@@ -21,7 +22,7 @@ export async function serveLogStream(options: PeerStream): Promise<void> {
     },
     clock: context.clock,
     log: async ({position, to}) => {
-      await pinFor(options, Math.min(numberOf(position), numberOf(to)));
+      await pinFor(options, numberOf(position), numberOf(to));
       const status = await sourceStatus(replica);
       return {
         lineage: replica.lineage(),
@@ -73,11 +74,14 @@ export async function serveLogStream(options: PeerStream): Promise<void> {
  * Keeps the log from where the follower's image is: what it has in its log can then be fetched once
  * more. A slot that stands lower already stays.
  */
-async function pinFor({replica, caller}: PeerStream, position: number): Promise<void> {
+async function pinFor({replica, caller}: PeerStream, position: number, to: number): Promise<void> {
   const known = replica.slots.all.get(caller.id)?.position ?? Infinity;
   const facts = replica.candidates().find(({nodeId}) => nodeId === caller.id)?.facts;
-  const told = facts?.replayed == null ? Infinity : numberOf(facts.replayed);
-  await replica.pin(caller.id, caller.name, Math.min(known, told, position));
+  const stands = facts === undefined ? null : slotPositionOf(facts.historySeconds, facts);
+  const told = stands === null ? Infinity : numberOf(stands);
+  const trails = (facts?.historySeconds ?? 0) > 0;
+  const asked = trails ? position : Math.min(position, to);
+  await replica.pin(caller.id, caller.name, Math.min(known, told, asked));
 }
 
 /** Where the log ends, all at one moment. */

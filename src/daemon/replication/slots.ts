@@ -12,6 +12,17 @@ import {passCrashPoint} from '../../core/crash-points.js';
 import {isObject, readJsonFile, writeJsonFile} from '../../core/json-file.js';
 import {formatPosition, parsePosition} from '../../core/position.js';
 
+/**
+ * Where the slot of a replica stands: at what is durable in its image, but where that trails behind on
+ * purpose (history) at what is durable in its log, or its primary would have to keep as much as it does.
+ */
+export function slotPositionOf(
+  historySeconds: number | undefined,
+  {durable, replayed}: {readonly durable: string | null; readonly replayed: string | null},
+): string | null {
+  return (historySeconds ?? 0) > 0 && durable !== null ? durable : replayed;
+}
+
 /** What one replica needs. */
 export interface Slot {
   /** Name of its node, for people. */

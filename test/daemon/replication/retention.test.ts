@@ -104,6 +104,17 @@ test('a slot follows what the replica has in its image, not what it has received
   assert.is(slots.retainFrom, 3000);
 });
 
+test('the slot of one that trails behind on purpose stands at its durable log: H21', async () => {
+  await retention.tick(serving());
+  const facts = {durable: formatPosition(9000), replayed: formatPosition(1000)};
+  others = [candidate('beta', {...facts, historySeconds: 3600})];
+  await retention.tick(serving());
+  assert.is(slots.retainFrom, 9000);
+  const far = serving({position: formatPosition(9000 + 63 * MIB)});
+  await retention.tick(far);
+  assert.equal(dropped, [], 'the window of a replica is no lag');
+});
+
 test('a replica that is copied, or is a fork, does not move its slot', async () => {
   await retention.pin(BETA, 'beta', 200, serving());
   others = [candidate('beta', {sync: {doneBytes: 0, totalBytes: 1}})];

@@ -34,6 +34,10 @@ export default class ResourceCreate extends MarsCommand {
     preallocate: Flags.boolean({description: 'reserve the space of the image now', default: false}),
     driver: driverFlag(),
     secondary: Flags.boolean({description: 'do not expose it yet', default: false}),
+    history: Flags.string({
+      description: 'keep any moment of so long mountable, such as 24h (setting history)',
+      helpValue: 'TIME',
+    }),
     set: Flags.string({
       description: 'setting, as for mars resource set; may be given again',
       helpValue: 'key=value',
@@ -51,7 +55,10 @@ export default class ResourceCreate extends MarsCommand {
       sizeBytes: parseDiskSize(flags.size),
       force: flags.force,
       preallocate: flags.preallocate,
-      settings: parseSettings(flags.set ?? []),
+      settings: {
+        ...parseSettings(flags.set ?? []),
+        ...(flags.history === undefined ? {} : {history: flags.history}),
+      },
       ...(flags.image === undefined ? {} : {image: resolve(flags.image)}),
       ...(flags.driver === undefined ? {} : {driver: flags.driver}),
       ...(flags.secondary ? {activate: false} : {}),
