@@ -472,7 +472,6 @@ export class FollowLog {
     }
 
     passCrashPoint('cut-done');
-
     this.#position = to;
     this.#chain = chain;
     this.#committedBytes = to;

@@ -316,7 +316,6 @@ export class DiskProcess {
 
       case 'parked': {
         this.notices.parked();
-        this.history.look();
         this.#runKeeper();
         this.space?.run();
         break;

@@ -51,6 +51,8 @@ export class SpaceRun {
     const {shared, options} = this.#disk;
     this.#seen = {appended: shared.appended.get(), replayed: shared.replayed.get()};
     this.#lookedMs = options.clock.monotonicMs();
+    // Before writes wait: history and mounted moments are the first to give way.
+    this.#disk.history.look();
     const waitMs = this.guard.step();
     if (waitMs >= SPACE_CALM_MS) return;
     this.#timer = setTimeout(() => {

@@ -156,7 +156,8 @@ export class LogSource {
     if (end.appended < this.position) throw this.#branched(end.appended);
     if (!this.isOn(end) && !this.#confirm(end)) return undefined;
     const isLast = (end.currentFile ?? this.#name) === this.#name;
-    if (!isLast && this.#end === Infinity) this.#enter();
+    // The last epoch may have no record yet: whoever has all of the log needs its header all the same.
+    if (!isLast && (this.#end === Infinity || this.#end === this.position)) this.#enter();
     for (let tries = 0; tries < LOOK_TRIES; tries += 1) {
       const {position} = this;
       const reader = this.#reader;

@@ -218,6 +218,17 @@ test('records come as they are appended, also across segments and epochs', async
   source.close();
 });
 
+test('an epoch without a record is told as well, to whoever comes from far behind', async () => {
+  const rig = makeLongLog();
+  rig.epoch(3, 6);
+  const source = rig.source();
+  await rig.open(source, rig.hello(0, START));
+  const batches = drain(source, rig.end());
+  assert.is(batches.filter(({kind}) => kind === 'segment').length, 6);
+  assert.is(source.position, rig.builder.writer.position);
+  assert.equal(drain(source, rig.end()), []);
+});
+
 test('pieces are about a MiB, and records of the largest size fit', async () => {
   const rig = makeRig(16 * 2 ** 20);
   rig.epoch(1, 1);
