@@ -19,6 +19,7 @@ import type {ResourceFacts} from '../cluster/facts.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {ResourceFile} from '../core/home.js';
 import {deactivate, ownPidsOf} from './activate.js';
+import {untilNext} from '../core/grid.js';
 import type {Context} from './context.js';
 import {
   createResource,
@@ -138,7 +139,9 @@ export class MarsNode {
         }
 
         first = false;
-        await sleep(SUPERVISE_INTERVAL_MS, undefined, {signal}).catch(() => undefined);
+        // All resources together: one wake-up, not one for each.
+        const waitMs = untilNext(SUPERVISE_INTERVAL_MS, this.context.clock.wallMs());
+        await sleep(waitMs, undefined, {signal}).catch(() => undefined);
       }
 
       entry.supervision.close();

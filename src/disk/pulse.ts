@@ -3,6 +3,7 @@
  * machine it is the wake-ups that cost, not what is done in them. Twice a second; once a second where
  * nothing has happened for a while.
  */
+import {untilNext} from '../core/grid.js';
 import type {DiskProcess} from './process.js';
 
 const PULSE_MS = 500;
@@ -19,7 +20,10 @@ export function startPulse(disk: DiskProcess, lookAtHolder: () => void): void {
     disk.space?.pulse();
     disk.supplyAfterReplay();
     calmLooks = disk.watch.step() ? 0 : calmLooks + 1;
-    setTimeout(beat, calmLooks < CALM_LOOKS ? PULSE_MS : PULSE_CALM_MS).unref();
+    const isCalm = calmLooks >= CALM_LOOKS;
+    // Together with all disks that are at rest: the daemon hears them in one wake-up.
+    const calmMs = untilNext(PULSE_CALM_MS, disk.options.clock.wallMs());
+    setTimeout(beat, isCalm ? calmMs : PULSE_MS).unref();
   };
   setTimeout(beat, PULSE_MS).unref();
 }
