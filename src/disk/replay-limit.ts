@@ -3,7 +3,9 @@
  * Room goes before history: where log or index run short it goes on all the same, and says so.
  */
 import type {Clock} from '../core/clock.js';
+import {errnoOf, isDiskError} from '../core/errors.js';
 import {HistoryWindow} from '../image/history-window.js';
+import type {ReplayHost} from '../image/replay.js';
 import {WORD, type Shared} from './shared.js';
 
 /** The room has to be so much smaller than the window again before it counts as kept. */
@@ -28,7 +30,7 @@ export class ReplayLimit {
    *
    * @param createdMs wall clock of a segment's begin, by the clock of whoever wrote it
    */
-  seed(segments: readonly {readonly start: number; readonly createdMs: number}[]): void {
+  seed(segments: readonly SegmentBegun[]): void {
     const windowMs = this.#windowMs;
     const now = this.#clock.monotonicMs();
     const wallMs = this.#clock.wallMs();
@@ -83,4 +85,39 @@ export class ReplayLimit {
   get #windowMs(): number {
     return this.#shared.get(WORD.historySeconds) * 1000;
   }
+}
+
+/** When a segment was begun, by the wall clock of whoever wrote it. */
+export interface SegmentBegun {
+  readonly start: number;
+  readonly createdMs: number;
+}
+
+/**
+ * When the segments of the log were begun; a log that is received may have none yet. Only of those that
+ * replay has still to read: the descriptors of others may be closed by now, or be other files. What
+ * cannot be read is left out: the window then knows less of the time before this process.
+ *
+ * @param from replay position
+ */
+export function segmentsBegun(
+  shared: Shared,
+  host: Pick<ReplayHost, 'readHeader'>,
+  from: number,
+): SegmentBegun[] {
+  const begun: SegmentBegun[] = [];
+  let end = Infinity;
+  for (let at = shared.segmentEnd - 1; at >= shared.segmentFirst && end > from; at -= 1) {
+    const {fd, start} = shared.segment(at);
+    if (start >= end) continue;
+    try {
+      begun.unshift({start, createdMs: host.readHeader({fd, start, end}).createdMs});
+    } catch (error) {
+      if (!isDiskError(error) && errnoOf(error) === undefined) throw error;
+    }
+
+    end = start;
+  }
+
+  return begun;
 }

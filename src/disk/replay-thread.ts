@@ -6,11 +6,11 @@ import type {DiskError} from '../core/errors.js';
 import {systemClock} from '../core/clock.js';
 import {resourcePaths} from '../core/home.js';
 import {MIB} from '../core/units.js';
-import {Replayer, type ReplayHost} from '../image/replay.js';
+import {Replayer} from '../image/replay.js';
 import {openReplayState} from '../image/replay-state.js';
 import type {Activated} from './messages.js';
 import {createReplayHost} from './replay-host.js';
-import {ReplayLimit} from './replay-limit.js';
+import {ReplayLimit, segmentsBegun} from './replay-limit.js';
 import {WORD} from './shared.js';
 import {fatalMessage, HELPER, openThread} from './thread.js';
 
@@ -50,7 +50,17 @@ function run(activated: Activated): void {
     send({kind: 'replay-error', code: error?.code, text: error?.message ?? ''});
   };
   const host = createReplayHost(files, shared, report, () => limit.position());
-  limit.seed(segmentsBegun(host));
+  // A log that is followed may be cut while its descriptors are read.
+  while (!shared.tryLock(WORD.replayLock)) {
+    Atomics.wait(shared.words, WORD.replaySignal, shared.get(WORD.replaySignal), LOCK_WAIT_MS);
+  }
+
+  try {
+    limit.seed(segmentsBegun(shared, host, activated.from));
+  } finally {
+    shared.unlock(WORD.replayLock);
+  }
+
   const replayer = new Replayer({
     files,
     clock: systemClock,
@@ -86,15 +96,4 @@ function run(activated: Activated): void {
   }
 
   send({kind: 'drained'});
-}
-
-/** When the segments of the log were begun; a log that is received may have none yet. */
-function segmentsBegun(host: ReplayHost): {start: number; createdMs: number}[] {
-  const begun: {start: number; createdMs: number}[] = [];
-  for (let at = shared.segmentFirst; at < shared.segmentEnd; at += 1) {
-    const {createdMs, start} = host.readHeader(shared.segment(at));
-    begun.push({start, createdMs});
-  }
-
-  return begun;
 }

@@ -1,8 +1,11 @@
 /** How far replay may go where a history is kept: by time, and by room, which comes first. */
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
-import {ReplayLimit} from '../../src/disk/replay-limit.js';
+import {DiskError} from '../../src/core/errors.js';
+import {ReplayLimit, segmentsBegun} from '../../src/disk/replay-limit.js';
 import {Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
+import type {OpenSegment} from '../../src/image/replay.js';
+import type {SegmentHeader} from '../../src/log/segment.js';
 import {SimClock} from '../sim/sim-clock.js';
 
 interface Rig {
@@ -90,6 +93,29 @@ test('a process that begins anew knows from the segments how old the log is', ()
   assert.is(rig.limit.position(), 1000);
   rig.clock.advance(1_500_000);
   assert.is(rig.limit.position(), 4000);
+});
+
+test('of the log before this process only files are read that replay still needs, and a bad one is left out', () => {
+  const shared = new Shared(new SharedArrayBuffer(SHARED_BYTES));
+  const [closed, needed, bad, last] = [11, 12, 13, 14];
+  for (const [at, fd] of [closed, needed, bad, last].entries()) {
+    shared.pushSegment(at + 1, fd, at * 1000);
+  }
+
+  const asked: number[] = [];
+  const host = {
+    readHeader: ({fd, start}: OpenSegment): SegmentHeader => {
+      asked.push(fd);
+      if (fd === bad) throw new DiskError('LOG_CORRUPT', 'a header that cannot be read');
+      return {start, createdMs: start + 5} as SegmentHeader;
+    },
+  };
+  assert.equal(segmentsBegun(shared, host, 1000), [
+    {start: 1000, createdMs: 1005},
+    {start: 3000, createdMs: 3005},
+  ]);
+  assert.equal(asked, [last, bad, needed]);
+  assert.equal(segmentsBegun(new Shared(new SharedArrayBuffer(SHARED_BYTES)), host, 0), []);
 });
 
 test.run();
