@@ -224,10 +224,10 @@ export class FactsExchange {
     const from = [node, address(), names.join(), goneIds, ...own];
     const now = clock.monotonicMs();
     const before = store.get(node.id);
+    const newest = store.nextVersion(0) === (before?.version ?? -1) + 1;
+    const isRecent = before !== undefined && newest && now - this.#ownMs < QUIET_MS / 2;
     const isKept = from.length === this.#ownFrom.length;
-    if (isKept && from.every((each, at) => each === this.#ownFrom[at]) && before !== undefined) {
-      if (now - this.#ownMs < QUIET_MS / 2) return;
-    }
+    if (isRecent && isKept && from.every((each, at) => each === this.#ownFrom[at])) return;
 
     this.#ownFrom = from;
     const resources = own.map((each) => ({
@@ -240,9 +240,8 @@ export class FactsExchange {
       ...(gone.length === 0 ? {} : {deleted: [...gone]}),
     };
     const text = JSON.stringify(facts);
-    const newest = store.nextVersion(0) === (before?.version ?? -1) + 1;
-    const isSame = text === this.#ownText && newest && before !== undefined;
-    if (isSame && now - this.#ownMs < QUIET_MS / 2) return;
+    const isSame = before !== undefined && newest && text === this.#ownText;
+    if (isSame && isRecent) return;
     this.#ownText = text;
     this.#ownMs = now;
     const version = store.nextVersion(clock.wallMs());
