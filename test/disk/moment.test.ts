@@ -270,4 +270,24 @@ test('a clone takes writes of any size, over the death of its process; the momen
   rig.assertReads();
 });
 
+test('a write that a clone could not note is noted by the next one, before that is answered', async () => {
+  // The disk draws whether a part of what fails is written all the same.
+  for (let seed = 1; seed <= 8; seed += 1) {
+    const rig = new Rig({seed});
+    rig.life.shared.holdReplay(0);
+    rig.life.shared.retain(0);
+    work(rig, createRandom(seed), 5);
+    const {position} = snapshot(rig);
+    const mount = await mountOf(rig, position, {writable: true});
+    const clone = serve(rig, mount);
+    rig.files.faults.add({path: /\.map$/u, calls: ['write'], kind: 'EIO'});
+    const bytes = Buffer.alloc(4096, 7);
+    assert.is(clone.write(8192, 4096, bytes, 0), ERRNO.EIO);
+    assert.is(clone.write(8192, 4096, bytes, 0), 0);
+    const target = Buffer.alloc(4096);
+    assert.is(serve(rig, mount).read(8192, 4096, target, 0), 0);
+    assert.ok(target.equals(bytes), `seed ${seed}: answered with 0, and there in the next life`);
+  }
+});
+
 test.run();

@@ -69,20 +69,27 @@ export class Overlay {
     this.#files.write(this.#data, source, sourceOffset, length, offset);
   }
 
-  /** Blocks [first, end) are whole in the file: they count from here on. */
+  /**
+   * Blocks [first, end) are whole in the file: they count from here on.
+   *
+   * @throws the error of the file system: none of them counts that did not before
+   */
   put(first: number, end: number): void {
-    let changed = false;
+    const from = first >>> 3;
+    const bits = Buffer.from(this.#bits.subarray(from, ((end - 1) >>> 3) + 1));
+    let added = 0;
     for (let block = first; block < end; block += 1) {
       if (this.has(block)) continue;
-      const at = block >>> 3;
-      this.#bits[at] = (this.#bits[at] ?? 0) | (1 << (block & 7));
-      this.#usedBytes += BLOCK_BYTES;
-      changed = true;
+      const at = (block >>> 3) - from;
+      bits[at] = (bits[at] ?? 0) | (1 << (block & 7));
+      added += 1;
     }
 
-    if (!changed) return;
-    const from = first >>> 3;
-    this.#files.write(this.#map, this.#bits, from, ((end - 1) >>> 3) + 1 - from, from);
+    if (added === 0) return;
+    // In the file first: a block that counts in memory only would be lost with the process.
+    this.#files.write(this.#map, bits, 0, bits.length, from);
+    bits.copy(this.#bits, from);
+    this.#usedBytes += added * BLOCK_BYTES;
   }
 
   flush(): void {
