@@ -23,7 +23,6 @@ import {readDiskConfig, segmentPlan} from './config.js';
 import type {DiskProcess} from './process.js';
 import {COMMAND, WORD} from './shared.js';
 
-const LOOK_MS = 1000;
 const BATCH_MS = 60_000;
 const LOCK_LOOK_MS = 5;
 /** Below the share at which replay is forced (space-plan): history gives way before anything else does. */
@@ -48,9 +47,6 @@ export class History {
   /** With the settings as they are when the process starts. */
   start(file: ResourceFile): void {
     this.#configure(file);
-    setInterval(() => {
-      this.look();
-    }, LOOK_MS).unref();
   }
 
   /** Nothing at or above it is given up, as peers need it; what mounted moments need is kept besides. */
@@ -112,7 +108,7 @@ export class History {
     };
   }
 
-  /** Looks once: how much room there is, and whether history is shorter than it should be. */
+  /** Looks once, with each pulse: how much room there is, and whether history is shorter than it should be. */
   look(): void {
     const {shared} = this.#disk;
     const isWanted = shared.get(WORD.historySeconds) > 0;

@@ -19,6 +19,7 @@ export function startPulse(disk: DiskProcess, lookAtHolder: () => void): void {
     disk.nudge();
     disk.space?.pulse();
     disk.supplyAfterReplay();
+    disk.history.look();
     calmLooks = disk.watch.step() ? 0 : calmLooks + 1;
     const isCalm = calmLooks >= CALM_LOOKS;
     // Together with all disks that are at rest: the daemon hears them in one wake-up.
