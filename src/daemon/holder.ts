@@ -69,30 +69,42 @@ function openOutput(path: string): number {
 }
 
 function spawnHolder(start: HolderStart, outputFd: number, started: StartedHolder): void {
-  const {programs} = start;
-  const child = spawn(
-    'sh',
-    [programs.holder, start.home, start.name, start.mountPoint, start.driver, start.mode],
-    {
-      cwd: '/',
-      detached: true,
-      stdio: ['ignore', outputFd, outputFd],
-      env: {
-        ...process.env,
-        MARS_NODE: process.execPath,
-        MARS_DISK_MAIN: programs.main,
-        MARS_ACCEPT_IMAGE: start.acceptImage ? '1' : '',
-        // What is loaded into the daemon has no place in a disk process.
-        NODE_OPTIONS: '',
-      },
+  const {programs, home, name, mountPoint, driver, mode} = start;
+  spawnScript({
+    words: [programs.holder, home, name, mountPoint, driver, mode],
+    variables: {
+      MARS_DISK_MAIN: programs.main,
+      MARS_ACCEPT_IMAGE: start.acceptImage ? '1' : '',
     },
-  );
+    outputFd,
+    noteEnd: (status) => {
+      started.ended = status;
+    },
+  });
+}
+
+export interface ScriptStart {
+  /** Path of the script, and its arguments. */
+  readonly words: readonly string[];
+  readonly variables: Readonly<Record<string, string>>;
+  readonly outputFd: number;
+  /** Its exit status; null for a signal, and where it could not be started. */
+  readonly noteEnd: (status: number | null) => void;
+}
+
+/** Starts a script that keeps a mount, in a session of its own: it outlives the daemon. */
+export function spawnScript({words, variables, outputFd, noteEnd}: ScriptStart): void {
+  const child = spawn('sh', words, {
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', outputFd, outputFd],
+    // What is loaded into the daemon has no place in what it starts.
+    env: {...process.env, MARS_NODE: process.execPath, ...variables, NODE_OPTIONS: ''},
+  });
   child.once('error', () => {
-    started.ended = null;
+    noteEnd(null);
   });
-  child.once('exit', (status) => {
-    started.ended = status;
-  });
+  child.once('exit', noteEnd);
   child.unref();
 }
 

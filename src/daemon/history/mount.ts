@@ -10,7 +10,6 @@
  * and backwards. Who finds a file without processes removes what is left (care.ts).
  */
 import fs from 'node:fs';
-import {spawn} from 'node:child_process';
 import {dirname, join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {HistoryMountRequest, MountedMoment} from '../../control/history-api.js';
@@ -32,7 +31,7 @@ import type {Moment} from '../../log/moments.js';
 import type {Context} from '../context.js';
 import {setDeviceLink} from '../device.js';
 import {callDisk} from '../disk-call.js';
-import {fatalInFile} from '../holder.js';
+import {fatalInFile, spawnScript} from '../holder.js';
 import {removeDeviceLink} from '../leftovers.js';
 import {attachLoop, detachLoop, loopOf} from '../loop-devices.js';
 import {findOpeners, type Opener} from '../openers.js';
@@ -211,28 +210,18 @@ async function serve(
   const outputFd = fs.openSync(output, 'w', 0o600);
   let ended: number | null | undefined;
   try {
-    const words = [
-      ...[join(programs, 'moment.sh'), context.paths.home, resource.name, mount.id],
-      ...[mount.mountPoint, mount.writable ? 'rw' : 'ro'],
-    ];
-    const child = spawn('sh', words, {
-      cwd: '/',
-      detached: true,
-      stdio: ['ignore', outputFd, outputFd],
-      env: {
-        ...process.env,
-        MARS_NODE: process.execPath,
-        MARS_MOMENT_MAIN: join(programs, 'main.js'),
-        NODE_OPTIONS: '',
+    const access = mount.writable ? 'rw' : 'ro';
+    spawnScript({
+      words: [
+        ...[join(programs, 'moment.sh'), context.paths.home, resource.name, mount.id],
+        ...[mount.mountPoint, access],
+      ],
+      variables: {MARS_MOMENT_MAIN: join(programs, 'main.js')},
+      outputFd,
+      noteEnd: (status) => {
+        ended = status;
       },
     });
-    child.once('error', () => {
-      ended = null;
-    });
-    child.once('exit', (status) => {
-      ended = status;
-    });
-    child.unref();
   } finally {
     fs.closeSync(outputFd);
   }
