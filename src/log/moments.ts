@@ -2,16 +2,14 @@
  * Moments of a log: where it was at a time, which marks it has. Reads only, beside whoever writes the
  * log; files that vanish under it end a search, and are told so by its result.
  */
-import {setImmediate as pause} from 'node:timers/promises';
 import {errnoOf, storeError} from '../core/errors.js';
 import type {Files} from '../core/files.js';
-import {MIB} from '../core/units.js';
-import {RecordCursor} from './cursor.js';
+import type {RecordCursor} from './cursor.js';
 import type {SegmentFile} from './directory.js';
 import {decodeLabel} from './mark-label.js';
 import {decodeRecord, emptyRecord, formatChain, RECORD, RECORD_HEADER_BYTES} from './record.js';
 import {SEGMENT_HEADER_BYTES} from './segment.js';
-import {listSegments} from './walk.js';
+import {listSegments, walkLog} from './walk.js';
 
 /** Where a moment lies: behind a record, or where the log begins. */
 export interface Moment {
@@ -34,11 +32,6 @@ export interface MomentLogPlace {
   readonly directory: string;
   readonly resourceId: string;
 }
-
-/** Log that is read before others get their turn. */
-const TURN_BYTES = 4 * MIB;
-
-type Visit = (cursor: RecordCursor, sizeBytes: number) => boolean;
 
 /**
  * The last moment in [from, to] at or before a time.
@@ -151,7 +144,7 @@ async function lastMoment(
     found = {position: start, chain: formatChain(chain), timeMs: null, sizeBytes: diskSizeBytes};
   }
 
-  await walk(files, segments, to, (cursor, sizeBytes) => {
+  await walkLog({files, segments}, begin.start, to, (cursor, sizeBytes) => {
     // The first record behind `from` that is too young: what lies at `from` is the answer.
     if (cursor.position > from && !isBefore(cursor)) return false;
     if (cursor.position < from) return true;
@@ -169,58 +162,12 @@ async function marksIn(
   to: number,
 ): Promise<Mark[]> {
   const marks: Mark[] = [];
-  await walk(files, [segment], Math.min(to, end ?? Infinity), (cursor) => {
+  const log = {files, segments: [segment]};
+  await walkLog(log, segment.header.start, Math.min(to, end ?? Infinity), (cursor) => {
     const {record, position, bytes, payloadOffset} = cursor;
-    if (record.type !== RECORD.mark) return true;
+    if (record.type !== RECORD.mark) return;
     const label = decodeLabel(bytes, payloadOffset, record.storedLength);
     if (label !== '') marks.push({label, position, timeMs: record.timeMs});
-    return true;
   });
   return marks;
-}
-
-/** Visits the records that end at or below `to`, until `visit` says false or the log does not go on. */
-async function walk(
-  files: Files,
-  segments: readonly SegmentFile[],
-  to: number,
-  visit: Visit,
-): Promise<void> {
-  const cursor = new RecordCursor(files);
-  let before: {readonly position: number; readonly chain: string} | undefined;
-  for (const [index, {path, header}] of segments.entries()) {
-    const chain = formatChain(header.chain);
-    if (before !== undefined && (before.position !== header.start || before.chain !== chain))
-      return;
-    const next = segments[index + 1]?.header.start ?? Infinity;
-    const end = Math.min(next, header.start + header.capacityBytes, to);
-    if (end <= header.start) return;
-    let fd: number;
-    try {
-      fd = files.open(path, 'read');
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return;
-      throw storeError(error, `read ${path}`);
-    }
-
-    try {
-      let sizeBytes = header.diskSizeBytes;
-      let turn = 0;
-      cursor.open(fd, header, header.start, header.chain, end);
-      while (cursor.next()) {
-        if (cursor.record.type === RECORD.resize) sizeBytes = cursor.record.diskOffset;
-        if (!visit(cursor, sizeBytes)) return;
-        turn += cursor.position - cursor.record.position;
-        if (turn < TURN_BYTES) continue;
-        turn = 0;
-        await pause();
-      }
-    } catch (error) {
-      throw storeError(error, `read ${path}`);
-    } finally {
-      files.close(fd);
-    }
-
-    before = {position: cursor.position, chain: formatChain(cursor.chain)};
-  }
 }

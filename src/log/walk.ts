@@ -9,7 +9,7 @@ import type {Files} from '../core/files.js';
 import {MIB} from '../core/units.js';
 import {RecordCursor} from './cursor.js';
 import {readLogDirectory, type SegmentFile} from './directory.js';
-import {formatChain} from './record.js';
+import {formatChain, RECORD} from './record.js';
 import {withoutSuperseded} from './recovery.js';
 
 /** Log that is read before others get their turn. */
@@ -51,15 +51,16 @@ export function listSegments(files: Files, directory: string, resourceId: string
  *
  * @param from a position where a record begins, or where one ends
  * @param to Infinity: to the end of what can be read
- * @param visit the cursor holds the record; its bytes are used again for the next one
- * @returns where it ended: below `to` where the log is damaged or gone there
+ * @param visit the cursor holds the record; its bytes are used again for the next one. With the size of the
+ *   disk behind it. Where it returns false the walk ends in front of this record
+ * @returns where it ended: below `to` where the log is damaged or gone there, or `visit` has ended it
  * @throws DiskError STORE_IO
  */
 export async function walkLog(
   {files, segments}: WalkedLog,
   from: number,
   to: number,
-  visit: (cursor: RecordCursor) => void,
+  visit: (cursor: RecordCursor, diskSizeBytes: number) => unknown,
 ): Promise<WalkEnd> {
   const first = segments.findLastIndex(({header}) => header.start <= from);
   const end = {position: from, diskSizeBytes: segments[first]?.header.diskSizeBytes ?? 0};
@@ -91,7 +92,11 @@ export async function walkLog(
       cursor.open(fd, header, header.start, header.chain, limit);
       while (cursor.position < to && cursor.next()) {
         if (cursor.position > to) return end;
-        if (cursor.record.position >= from) visit(cursor);
+        const {record} = cursor;
+        const isResize = record.type === RECORD.resize;
+        const diskSizeBytes = isResize ? record.diskOffset : end.diskSizeBytes;
+        if (record.position >= from && visit(cursor, diskSizeBytes) === false) return end;
+        end.diskSizeBytes = diskSizeBytes;
         end.position = Math.max(end.position, cursor.position);
         turn += cursor.position - cursor.record.position;
         if (turn < TURN_BYTES) continue;

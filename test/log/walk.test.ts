@@ -75,6 +75,23 @@ test('it begins and ends where it is told, and ends at damage', async ({files, b
   assert.is((await walkLog(log(), 0, Infinity, () => undefined)).position, third?.position);
 });
 
+test('it ends in front of the record at which it is told to, and knows the size of the disk', async ({
+  builder,
+  log,
+}) => {
+  const before = (await walkLog(log(), 0, Infinity, () => undefined)).diskSizeBytes;
+  const size = before + 4096;
+  const at = builder.writer.position;
+  const body = {type: RECORD.resize, logicalLength: 0, diskOffset: size};
+  builder.writer.appendPlain(body, builder.durable);
+  const sizes = new Set<number>();
+  const whole = await walkLog(log(), 0, Infinity, (_, diskSizeBytes) => sizes.add(diskSizeBytes));
+  assert.equal([...sizes], [before, size]);
+  assert.is(whole.diskSizeBytes, size);
+  const ended = await walkLog(log(), 0, Infinity, ({record}) => record.type !== RECORD.resize);
+  assert.equal(ended, {position: at, diskSizeBytes: before});
+});
+
 test('the marks are where the log was durable, each once', async ({builder, log}) => {
   const [, second, , fourth] = builder.records;
   const {marks, end, records} = await readMarks(log(), 0, Infinity);
