@@ -107,6 +107,8 @@ http
 setInterval(() => {
   if (mode === 'serve') {
     if (isMounted()) return;
+    // The test is over: nobody asks the questions that it still lingers for.
+    if (!fs.existsSync(home)) process.exit(0);
     if (answersLeft === Infinity) answersLeft = Number(read('lingers') || '0');
     if (answersLeft <= 0) end();
   } else if (Number(read('backlog') || '0') === 0) end();
