@@ -136,8 +136,7 @@ export class PeerClient implements PeerCaller {
         },
       });
       const timer = setTimeout(() => {
-        const text = `${member.name} (${member.address}) did not answer ${path} in time`;
-        finish(new DiskError('TIMEOUT', text, {node: member.name, timeoutMs}));
+        finish(unanswered(member, path, timeoutMs));
         request.destroy();
       }, timeoutMs);
       const finish = (result: Response | Error): void => {
@@ -251,10 +250,34 @@ function protocolError(member: Target, what: string): DiskError {
   });
 }
 
+function unanswered(member: Target, path: string, timeoutMs: number): DiskError {
+  const within = `within ${Math.ceil(timeoutMs / 1000)} s`;
+  const text = `${member.name} (${member.address}) did not answer ${path} ${within}`;
+  const address = parseAddress(member.address);
+  const hint =
+    address?.kind === 'ssh'
+      ? `: where ssh ${address.target} true takes as long, the login over there hangs, as in a start file of its shell`
+      : '';
+  return new DiskError('TIMEOUT', text + hint, {node: member.name, timeoutMs});
+}
+
 function unreachable(member: Target, error: unknown): DiskError {
   if (isDiskError(error)) return error;
+  const address = parseAddress(member.address);
+  if (address?.kind === 'ssh' && isParseError(error)) {
+    const text =
+      `what comes over ssh ${address.target} does not begin with an answer of mars: ` +
+      `ssh ${address.target} true must print nothing; a start file of the shell over there does`;
+    return new DiskError('PEER_SSH_FAILED', text, {target: address.target}, {cause: error});
+  }
+
   const why = error instanceof Error ? error.message : String(error);
   // A server that does not know our certificate closes without a word.
   const text = `${member.name} (${member.address}) does not answer, or does not know this node: ${why}`;
   return new DiskError('PEER_UNREACHABLE', text, {node: member.name}, {cause: error});
+}
+
+/** Of Node's HTTP parser: HPE_INVALID_CONSTANT and others. */
+function isParseError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('HPE_');
 }

@@ -28,6 +28,8 @@ import type {Origin} from './peer-server.js';
 /** One address of a token after the other gets so long. */
 const ADDRESS_TIMEOUT_MS = 10_000;
 const ADDRESSES_MAX = 12;
+/** Of a login through ssh, until mars answers over there. */
+const HELLO_TIMEOUT_MS = 30_000;
 
 /** Checks a body from a peer. @throws DiskError PEER_PROTOCOL */
 export function checkPeerBody<T>(what: string, act: () => T): T {
@@ -189,7 +191,8 @@ export async function joinCluster(options: JoinOptions, where: string): Promise<
     }
 
     const target = {name: address.target, address: where.trim(), fingerprint: ''};
-    const answer = await client.call<unknown>(target, 'GET', 'hello', undefined, timeoutMs);
+    const helloMs = Math.min(HELLO_TIMEOUT_MS, timeoutMs);
+    const answer = await client.call<unknown>(target, 'GET', 'hello', undefined, helloMs);
     const hello: Hello = checkPeerBody('a hello', () => check(helloSchema, answer));
     requireFree(options, hello.cluster);
     const named = {...target, name: hello.name, fingerprint: hello.fingerprint};

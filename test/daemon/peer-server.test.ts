@@ -347,6 +347,21 @@ test('ssh brings a peer to the control socket: join without a token, then calls'
   await until(async () => (await code()) === 'PEER_SSH_FAILED', 'the failure of ssh');
 });
 
+test('a login over ssh that prints, or never comes to mars, is told as that', async () => {
+  const gamma = await startNode('gamma', null);
+  const program = `${gamma.home}/login`;
+  const login = (lines: string): Promise<string> => {
+    fs.writeFileSync(program, `#!/bin/sh\n${lines}\n`, {mode: 0o755});
+    process.env['MARS_SSH'] = program;
+    return gamma.peers.join('ssh://root@alpha', 500).then(
+      () => 'joined',
+      (error: unknown) => `${(error as DiskError).code} ${(error as DiskError).message}`,
+    );
+  };
+  assert.match(await login('echo Welcome to alpha; cat >/dev/null'), /^PEER_SSH_FAILED .*nothing/u);
+  assert.match(await login('exec cat >/dev/null'), /^TIMEOUT .*within 1 s: .*the login/u);
+});
+
 /** Where a node listens, for one that does not have it as a member any more. */
 function addressOf(node: PeerNode): Parameters<PeerNode['peers']['caller']['call']>[0] {
   const {fingerprint} = identityOf(node);

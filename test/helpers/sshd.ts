@@ -105,7 +105,8 @@ export class Sshd {
       ...[`ListenAddress 127.0.0.1:${port}`, `HostKey ${key}`, 'PidFile none', 'UsePAM no'],
       ...[`AuthorizedKeysFile ${user.path('authorized')}`, 'StrictModes no'],
       ...['PermitRootLogin prohibit-password', 'PasswordAuthentication no', 'PrintMotd no'],
-      `SetEnv PATH=${bin}:/usr/local/bin:/usr/bin:/bin`,
+      // Nor does the shell over there read what root's starts with.
+      `SetEnv PATH=${bin}:/usr/local/bin:/usr/bin:/bin HOME=${user.path('')}`,
     ];
     fs.writeFileSync(config, `${lines.join('\n')}\n`);
     user.addHost(name, port);
