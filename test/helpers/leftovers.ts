@@ -66,7 +66,7 @@ export function removeLeftovers(directory: string, testId: string | undefined): 
     if (own(mount)) abortFuse(mount.minor);
   }
 
-  for (const loop of loops) limited('losetup', ['-d', loop]);
+  detachLoops(loops);
   for (const mount of mountsBelow(directory).reverse()) limited('umount', ['-l', mount.point]);
   killAll(processesOf(directory, testId));
   if (mountsBelow(directory).length > 0) return;
@@ -85,7 +85,7 @@ export function cutPower(directory: string): void {
   }
 
   for (const mount of mountsBelow(directory).reverse()) limited('umount', ['-l', mount.point]);
-  for (const loop of loops) limited('losetup', ['-d', loop]);
+  detachLoops(loops);
   killAll(processesOf(directory, undefined));
 }
 
@@ -112,6 +112,18 @@ export function loopsBelow(directory: string): string[] {
     .readdirSync('/sys/block')
     .filter((name) => name.startsWith('loop') && isBelow(backingOf(name), directory))
     .map((name) => `/dev/${name}`);
+}
+
+/**
+ * Loop devices on a disk whose mount is gone: their backing file has lost its path, and with it whose it was.
+ */
+export function orphanedLoops(): string[] {
+  return loopsBelow('/disk.img');
+}
+
+/** Frees loop devices by name. */
+export function detachLoops(loops: readonly string[]): void {
+  for (const loop of loops) limited('losetup', ['-d', loop]);
 }
 
 function backingOf(loop: string): string {

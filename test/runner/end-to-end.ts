@@ -8,7 +8,13 @@ import {randomBytes} from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {describeLeftovers, findLeftovers, removeLeftovers} from '../helpers/leftovers.js';
+import {
+  describeLeftovers,
+  detachLoops,
+  findLeftovers,
+  orphanedLoops,
+  removeLeftovers,
+} from '../helpers/leftovers.js';
 import {runChild, withoutColour} from './child.js';
 import type {Task} from './lanes.js';
 import {emptyTotals, onlyMissedDeadlines, totalsOf, uvuArguments, type Totals} from './totals.js';
@@ -112,6 +118,7 @@ async function runFile(file: string, {soak, env, echo}: FileOptions): Promise<Fi
   const testId = randomBytes(8).toString('hex');
   const base = process.env['MARS_TEST_BASE'] ?? '/var/tmp';
   const directory = fs.mkdtempSync(path.join(base, 'mars-e2e-'));
+  const orphaned = new Set(orphanedLoops());
   const onSignal = (): void => {
     removeLeftovers(directory, testId);
   };
@@ -136,13 +143,19 @@ async function runFile(file: string, {soak, env, echo}: FileOptions): Promise<Fi
   }
 
   const totals = totalsOf(result.output, result.timedOut ? null : result.status, file);
-  const left = await leftAfter(directory, testId);
+  const ownOrphans = (): string[] => orphanedLoops().filter((loop) => !orphaned.has(loop));
+  const left = await leftAfter(() => [
+    ...describeLeftovers(findLeftovers(directory, testId)),
+    // Of this file, or of one that ran beside it.
+    ...ownOrphans().map((loop) => `loop device ${loop} on a disk whose mount is gone`),
+  ]);
   if (left.length > 0) {
     process.stdout.write(`\n${file} left behind:\n${left.map((line) => `  ${line}\n`).join('')}`);
     if (!result.timedOut) totals.failed += 1;
   }
 
   removeLeftovers(directory, testId);
+  detachLoops(ownOrphans());
   process.off('exit', onSignal);
   process.stdout.write(`${file}: ${result.seconds.toFixed(1)} s\n`);
   const missedDeadlines =
@@ -154,10 +167,10 @@ async function runFile(file: string, {soak, env, echo}: FileOptions): Promise<Fi
 }
 
 /** What is still there once processes that were told to end had a moment to do so. */
-async function leftAfter(directory: string, testId: string): Promise<string[]> {
+async function leftAfter(look: () => string[]): Promise<string[]> {
   const deadline = performance.now() + SETTLE_MS;
   for (;;) {
-    const left = describeLeftovers(findLeftovers(directory, testId));
+    const left = look();
     if (left.length === 0 || performance.now() > deadline) return left;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
