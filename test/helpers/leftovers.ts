@@ -60,13 +60,15 @@ export function removeLeftovers(directory: string, testId: string | undefined): 
     if (!own(mount)) limited('umount', [mount.point]);
   }
 
-  killAll(processesOf(directory, testId));
+  const killed = processesOf(directory, testId);
+  killAll(killed);
   // The disk process is dead and its holder with it: whoever still waits for it is freed by abort.
   for (const mount of mountsBelow(directory)) {
     if (own(mount)) abortFuse(mount.minor);
   }
 
-  detachLoops(loops);
+  waitForEnd(killed);
+  detachLoops([...new Set([...loops, ...loopsBelow(directory)])]);
   for (const mount of mountsBelow(directory).reverse()) limited('umount', ['-l', mount.point]);
   killAll(processesOf(directory, testId));
   if (mountsBelow(directory).length > 0) return;
@@ -76,14 +78,18 @@ export function removeLeftovers(directory: string, testId: string | undefined): 
 /**
  * As when the machine loses its power: all processes first, so that nothing is written back in order, then
  * FUSE by abort, mounts, loop devices. Files stay.
+ *
+ * @param before loop devices that were there while the mounts below `directory` still were
  */
-export function cutPower(directory: string): void {
-  const loops = loopsBelow(directory);
-  killAll(processesOf(directory, undefined));
+export function cutPower(directory: string, before: readonly string[]): void {
+  const killed = processesOf(directory, undefined);
+  killAll(killed);
   for (const mount of mountsBelow(directory)) {
     if (mount.type === 'fuse' || mount.type.startsWith('fuse.')) abortFuse(mount.minor);
   }
 
+  waitForEnd(killed);
+  const loops = [...new Set([...before, ...loopsBelow(directory)])];
   for (const mount of mountsBelow(directory).reverse()) limited('umount', ['-l', mount.point]);
   detachLoops(loops);
   killAll(processesOf(directory, undefined));
@@ -174,6 +180,19 @@ function killAll(processes: readonly {pid: number}[]): void {
       process.kill(pid, 'SIGKILL');
     } catch {
       // It is gone.
+    }
+  }
+}
+
+/** A program that is killed while it sets up a loop device goes on to the end of that call. */
+function waitForEnd(processes: readonly {pid: number}[]): void {
+  const deadline = performance.now() + COMMAND_MS_MAX;
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  for (const {pid} of processes) {
+    if (pid === process.ppid) continue;
+    // A zombie has ended; its parent may be this very process, which cannot look meanwhile.
+    while (!/^(?:gone|\?|Z|X)/u.test(processState(pid)) && performance.now() < deadline) {
+      Atomics.wait(cell, 0, 0, 10);
     }
   }
 }

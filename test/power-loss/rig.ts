@@ -6,7 +6,7 @@
 import {spawn, type ChildProcess} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import {cutPower, removeLeftovers} from '../helpers/leftovers.js';
+import {cutPower, loopsBelow, removeLeftovers} from '../helpers/leftovers.js';
 import {run, tryRun, until} from '../helpers/run.js';
 import {TempHome} from '../helpers/temp-home.js';
 import {AppendWriter, SqliteWriter, type Writer} from '../torture/writers.js';
@@ -153,6 +153,8 @@ class PowerRig {
   }
 
   async #lose(loss: number, node: TempHome, writers: readonly Writer[]): Promise<void> {
+    // With the file system go all mounts below it, and with them the names of what the devices are on.
+    const loops = loopsBelow(node.directory);
     await tryRun('mkdir', [path.join(this.#power, `${POWER_LOSS_PREFIX}${loss}`)]);
     if (!this.output.includes(`${POWER_LOSS_PREFIX}${loss} `)) {
       await until(
@@ -162,7 +164,7 @@ class PowerRig {
       );
     }
 
-    cutPower(node.directory);
+    cutPower(node.directory, loops);
     for (const writer of writers) await writer.kill();
     // Nothing that the kernel kept of the files may live on.
     await until(
@@ -196,7 +198,7 @@ class PowerRig {
     if (this.#isOver) return;
     this.#isOver = true;
     process.off('exit', this.disposeByForce);
-    if (this.#node !== undefined) cutPower(this.#node.directory);
+    if (this.#node !== undefined) cutPower(this.#node.directory, []);
     this.#server.kill('SIGKILL');
     removeLeftovers(this.#directory, undefined);
   };
