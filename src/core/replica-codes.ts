@@ -67,8 +67,8 @@ export const REPLICA_CODES = {
       'An image can only be taken for that of another node at a position, and the other node has log that is not in ' +
       'its image yet.',
     remedy:
-      'Stop what writes there, or mars secondary NAME, and wait: mars wait NAME replayed. Then the same again. Without ' +
-      'that the image is compared by digests, and only what differs is moved.',
+      'Stop what writes there, and wait until mars replay status NAME on that node says 0 B to replay. Then the same ' +
+      'again. Without that the image is compared by digests, and only what differs is moved.',
   },
   SYNC_MISMATCH: {
     exit: 'damage',

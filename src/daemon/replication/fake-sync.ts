@@ -17,6 +17,7 @@ import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {isServed} from '../views.js';
+import {askEnd, type PeerEnd} from './peer-end.js';
 import type {KnownReplica} from './role-services.js';
 
 const ASK_PEERS_MS = 5000;
@@ -25,7 +26,7 @@ const STOP_TIMEOUT_MS = 30_000;
 /**
  * Takes the image of a replica for a copy of another one's.
  *
- * @throws DiskError RESOURCE_PRIMARY, NO_SOURCE, SOURCE_MOVES, IMAGE_TOO_SMALL, CONFIRM_NEEDED, STORE_*
+ * @throws DiskError RESOURCE_PRIMARY, NO_SOURCE, SOURCE_MOVES, PEER_*, IMAGE_TOO_SMALL, CONFIRM_NEEDED, STORE_*
  */
 export function fakeSync(
   context: Context,
@@ -43,11 +44,12 @@ export function fakeSync(
 
     await context.roles?.askPeers(ASK_PEERS_MS);
     const source = sourceOf(context, resource);
-    const {position, sizeBytes: there} = source.facts;
+    const end = await askEnd(context, source, resource.file.id);
+    const {position, sizeBytes: there} = end;
     const result: FakeSyncResult = {
       ...{schema: 1, name, dryRun, needed: true, source: source.name, position, sizeBytes: there},
     };
-    requireStill(name, source);
+    requireStill(name, source.name, end);
     if (dryRun) return result;
     if (!request.confirmed) {
       const text =
@@ -62,13 +64,13 @@ export function fakeSync(
       }
 
       resource.noteLost();
-      take(context, resource, source);
+      take(context, resource, end);
     } catch (error) {
       throw storeError(error, `note that the image of ${name} is a copy`);
     }
 
     const text =
-      `the image of ${name} here was taken for that of ${source.name} at ${position ?? ''}, by wish: nothing was ` +
+      `the image of ${name} here was taken for that of ${source.name} at ${position}, by wish: nothing was ` +
       `compared. mars verify ${name} does it`;
     context.tell('SYNC_FAKED', 'warning', name, text, {node: source.name});
     resource.follow?.poke();
@@ -96,18 +98,18 @@ function sourceOf(context: Context, {name, file}: Resource): KnownReplica {
 }
 
 /** All of its log is in its image. @throws DiskError SOURCE_MOVES */
-function requireStill(name: string, {name: node, facts}: KnownReplica): void {
-  const {position, replayed, replayTo, chain} = facts;
-  if (position !== null && chain !== null && replayed === position && replayTo === position) return;
+function requireStill(name: string, node: string, end: PeerEnd): void {
+  const {position, replayed, replayTo, chain} = end;
+  if (chain !== null && replayed === position && replayTo === position) return;
   const text =
-    `${node} has log of ${name} that is not in its image (up to ${position ?? 'an unknown position'}, image ` +
-    `${replayed ?? 'unknown'}): let nobody write there until it is, mars wait ${name} replayed`;
+    `${node} has log of ${name} that is not in its image (up to ${position}, image ` +
+    `${replayed}): let nobody write there until mars replay status ${name} on ${node} says 0 B to replay`;
   throw new DiskError('SOURCE_MOVES', text, {resource: name, node});
 }
 
-function take(context: Context, resource: Resource, {facts}: KnownReplica): void {
+function take(context: Context, resource: Resource, end: PeerEnd): void {
   const {name, file} = resource;
-  const {position, chain, epoch, sizeBytes, lineage} = facts;
+  const {position, chain, epoch, sizeBytes, lineage} = end;
   const files = createNodeFiles();
   const fd = files.open(file.imagePath, 'read');
   try {
@@ -120,9 +122,9 @@ function take(context: Context, resource: Resource, {facts}: KnownReplica): void
     writeSyncState(files, context.paths.home, name, {
       ...emptySyncState(sizeBytes, SYNC_CHUNK_BYTES),
       ...{state: 'copying', epoch, image, only: []},
-      begin: parsePosition(position ?? '') ?? 0,
+      begin: parsePosition(position) ?? 0,
       chain: chain ?? '0'.repeat(16),
-      lineage: lineage.filter(({start}) => start <= (position ?? '')),
+      lineage: lineage.filter(({start}) => start <= position),
     });
   } finally {
     files.close(fd);

@@ -28,6 +28,7 @@ import type {Context} from '../context.js';
 import {answerChanges} from './fork-diff.js';
 import type {MarsNode} from '../node.js';
 import {answerJoin, answerPrimary} from './move.js';
+import {describeEnd, type PeerEnd} from './peer-end.js';
 import {numberOf} from './replica-state.js';
 import type {Replica} from './replica.js';
 import type {Replication} from './replication.js';
@@ -91,6 +92,9 @@ export class PeerService implements PeerRoutes {
         return answerPrimary(this.#node, caller, replica.resource, body);
       case 'GET':
         return describe(replica);
+      case 'POST end':
+        refuseDisconnected(replica);
+        return answerEnd(replica);
       case 'POST changes':
         return answerChanges(replica.resource, body);
       case 'POST handover':
@@ -162,7 +166,7 @@ export class PeerService implements PeerRoutes {
 /** @throws DiskError PEER_REFUSED */
 function refuseDisconnected({resource}: Replica): void {
   if (resource.file.connected !== false) return;
-  const text = `${resource.name} is disconnected here by wish`;
+  const text = `${resource.name} is disconnected there by wish: mars connect ${resource.name} on that node`;
   throw new DiskError('PEER_REFUSED', text, {resource: resource.name});
 }
 
@@ -170,6 +174,14 @@ function describe(replica: Replica): ResourceFacts {
   const facts = replica.facts();
   if (facts !== undefined) return facts;
   throw new DiskError('RESOURCE_UNKNOWN', 'its files cannot be read here', {});
+}
+
+async function answerEnd(replica: Replica): Promise<PeerEnd> {
+  const {file, places} = replica.resource;
+  const directory = places.paths.logDirectory;
+  const log = {files: createNodeFiles(), directory, resourceId: file.id};
+  // Never one that was asked before: the log may have grown since.
+  return describeEnd(log, await sourceStatus(replica, -1), replica.lineage());
 }
 
 /** Positions of an image that may be copied. @throws DiskError SOURCE_BEHIND: it is a mixture */

@@ -6,11 +6,12 @@ import {isDiskError} from '../../../src/core/errors.js';
 import {createNodeFiles} from '../../../src/core/files.js';
 import {formatPosition} from '../../../src/core/position.js';
 import {fakeSync} from '../../../src/daemon/replication/fake-sync.js';
+import {describeEnd, type PeerEnd} from '../../../src/daemon/replication/peer-end.js';
 import type {KnownReplica} from '../../../src/daemon/replication/role-services.js';
 import {emptySyncState, readSyncState, writeSyncState} from '../../../src/disk/sync-state.js';
 import {SYNC_CHUNK_BYTES} from '../../../src/log/frame-schemas.js';
-import {formatChain} from '../../../src/log/record.js';
 import {ForkNode, NAME, SIZE_BYTES} from './fork-rig.js';
+import {disk} from './samples.js';
 
 interface State {
   alpha: ForkNode;
@@ -20,16 +21,29 @@ interface State {
 const test = suite<State>('sync fake');
 const YES = {dryRun: false, confirmed: true};
 
-/** As alpha tells of itself. */
+/** As alpha tells of itself: a primary tells no chain value. */
 function told(alpha: ForkNode): KnownReplica {
   const replica = alpha.asReplica();
-  const position = formatPosition(alpha.position);
-  const {from, to} = alpha.replayed();
   const isPrimary = {role: 'primary', designatedRole: 'primary', sync: null} as const;
-  const end = {position, chain: formatChain(alpha.common.chain), sizeBytes: SIZE_BYTES};
-  const image = {replayed: formatPosition(from), replayTo: formatPosition(to)};
-  const facts = {...replica.facts, ...isPrimary, ...end, ...image};
-  return {...replica, facts};
+  const facts = {...replica.facts, ...isPrimary, ...positionsOf(alpha), chain: null};
+  return {...replica, facts: {...facts, sizeBytes: SIZE_BYTES}};
+}
+
+function positionsOf(alpha: ForkNode): {position: string; replayed: string; replayTo: string} {
+  const {from, to} = alpha.replayed();
+  const position = formatPosition(alpha.position);
+  return {position, replayed: formatPosition(from), replayTo: formatPosition(to)};
+}
+
+/** As alpha answers `POST resources/ID/end`. */
+function asked(alpha: ForkNode): Promise<PeerEnd> {
+  const {position, replayed, replayTo} = positionsOf(alpha);
+  const {places, file} = alpha.resource;
+  const directory = places.paths.logDirectory;
+  const place = {files: createNodeFiles(), directory, resourceId: file.id};
+  const status = disk({position, replayed, replayingTo: replayTo, sizeBytes: SIZE_BYTES});
+  const epoch = alpha.lineage.at(-1)?.epoch ?? null;
+  return describeEnd(place, {...status, epoch}, alpha.lineage);
 }
 
 test.before.each(async (state) => {
@@ -46,7 +60,14 @@ test.before.each(async (state) => {
   writeSyncState(createNodeFiles(), beta.home, NAME, empty);
   const {roles} = beta.context;
   assert.ok(roles);
-  beta.context.roles = {...roles, replicas: () => [told(alpha)]};
+  beta.context.roles = {
+    ...roles,
+    replicas: () => [told(alpha)],
+    call: (_node, path) => {
+      assert.match(path, /^resources\/[0-9a-f]{32}\/end$/u);
+      return asked(alpha);
+    },
+  };
 });
 test.after.each(({alpha, beta}) => {
   alpha.dispose();
