@@ -122,14 +122,20 @@ export async function bringUp(
   resource.forgetEnd();
   const activated = await withMendedLog(context, resource, () =>
     activate(context, file, {...options, device}),
-  );
+  ).catch((error: unknown) => {
+    // It goes on: what belongs to its begin is done when it serves.
+    if (isDiskError(error, 'TIMEOUT')) resource.isBeginning = true;
+    throw error;
+  });
   resource.noteStatus(activated.status);
   resource.hushFailure();
   resource.hush('DISK_UNREACHABLE');
   noteDevice(resource, activated.deviceFault);
   if (!device) await removeDevice(file.name, resource.places, ownPidsOf(activated.status));
   takeSize(resource);
-  if (activated.started) {
+  const begins = activated.started || resource.isBeginning;
+  resource.isBeginning = false;
+  if (begins) {
     const text = `${file.name} is primary here: ${resource.places.image}`;
     context.tell('ROLE_PRIMARY', 'info', file.name, text);
     context.roles?.touch();

@@ -61,6 +61,8 @@ export class Resource {
   onWish: () => void = () => undefined;
   /** The holder of the write-back that was started last; its end with 0 means that all is done. */
   writeBack: StartedHolder | undefined;
+  /** Its disk was not ready in time when it became primary; what comes after that is still to be done. */
+  isBeginning = false;
   /** How it follows other replicas; set where the node has a cluster. */
   follow: Follow | undefined;
   /** What comparisons with other replicas have found; set with `follow`. */
@@ -331,9 +333,18 @@ export class Resource {
   }
 }
 
-/** A RESOURCE_UNKNOWN. */
-export function unknownResource(name: string): DiskError {
-  return new DiskError('RESOURCE_UNKNOWN', `there is no resource '${name}' on this node`, {
+/**
+ * A RESOURCE_UNKNOWN.
+ *
+ * @param nodes others that have a replica of it
+ */
+export function unknownResource(name: string, nodes: readonly string[] = []): DiskError {
+  const text =
+    nodes.length === 0
+      ? `there is no resource '${name}' on this node`
+      : `this node has no replica of '${name}', ${nodes.join(', ')} ${nodes.length === 1 ? 'has' : 'have'} one: ` +
+        `say it there, or first mars resource join ${name} here`;
+  return new DiskError('RESOURCE_UNKNOWN', text, {
     resource: name,
   });
 }

@@ -100,6 +100,7 @@ export class Supervision {
     await this.#history.look();
     if (this.#needsMending()) await this.#mend();
     else if (this.#needsActivation()) await this.#activateAgain(hadDisk);
+    else if (this.#isBegun()) await this.#endBeginning();
     else if (this.#needsDevice()) await this.#repairDevice();
     else if (this.#needsWriteBack()) await this.#goOnWritingBack();
   }
@@ -138,6 +139,7 @@ export class Supervision {
     const {disk} = this.#resource;
     if (disk?.mode !== 'serve' || disk.phase !== 'serving' || disk.messages.length > 0)
       return false;
+    if (this.#isBegun()) return false;
     const {revision, factsRevision, atMs} = this.#standing();
     const isSame = revision === this.#seen.revision && factsRevision === this.#seen.factsRevision;
     return isSame && atMs - this.#seen.atMs < LOOK_MS_MAX && this.#watch.isCalm;
@@ -208,6 +210,28 @@ export class Supervision {
     if (file.designatedRole !== 'primary' || !file.attached) return false;
     if (silentSince !== undefined || disk?.mode === 'serve') return false;
     return this.#context.clock.monotonicMs() >= this.#nextTryMs;
+  }
+
+  /** A disk that was not ready in time when it became primary serves now. */
+  #isBegun(): boolean {
+    const {disk, file, isBeginning} = this.#resource;
+    if (!isBeginning || file.designatedRole !== 'primary') return false;
+    return disk?.mode === 'serve' && disk.phase === 'serving';
+  }
+
+  /** Device, unit and hook, as if it had been ready in time. */
+  async #endBeginning(): Promise<void> {
+    const resource = this.#resource;
+    try {
+      await resource.run('activate', async () => {
+        if (!this.#isBegun()) return;
+        const {driver} = resource.file;
+        const deadlineMs = performance.now() + ACTIVATE_TIMEOUT_MS;
+        await bringUp(this.#context, resource, {driver, acceptImage: false, deadlineMs});
+      });
+    } catch (error) {
+      this.#noteFailure(error);
+    }
   }
 
   async #activateAgain(hadDisk: boolean): Promise<void> {

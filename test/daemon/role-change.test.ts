@@ -91,6 +91,20 @@ test('all four hooks run, each at its time, and know what for', async ({node}) =
   ]);
 });
 
+test('a disk that is ready later than was waited for: hook, unit and event come when it serves', async ({
+  node,
+}) => {
+  await create(node, {'systemd-unit': 'web.target'});
+  hook(node, 'after-primary', 'echo after >>"$MARS_HOME/lines"');
+  node.steer('phase', 'recovering');
+  await rejectsWith('TIMEOUT', change(node, 'primary', 1));
+  node.steer('phase', undefined);
+  await until(() => read(node, 'lines') === 'after\n', 'the hook');
+  assert.is((await status(node)).role, 'primary');
+  assert.ok(fs.existsSync(join(node.home, 'active')));
+  assert.is(node.events().filter(({code}) => code === 'ROLE_PRIMARY').length, 1);
+});
+
 test('a hook that fails before a change refuses it, with its words', async ({node}) => {
   await create(node);
   hook(node, 'before-primary', 'echo the backup runs; exit 7');

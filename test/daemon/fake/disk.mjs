@@ -1,6 +1,7 @@
 // Stands in for the disk process in tests of the daemon: a tmpfs with disk.img instead of a FUSE
 // mount, and the socket. Files in HOME/fake steer it:
 //   fatal     one line that is printed as the last word, then it ends with 1
+//   phase     what it is at, instead of serving
 //   restarts  how often it claims to have been started again
 //   lingers   how many questions it still answers when its mount is gone, before it ends
 //   backlog   bytes that it claims are not in the image; in replay mode it stays while > 0
@@ -50,7 +51,7 @@ const status = () => {
     holderPid: process.pid,
     restarts: Number(read('restarts') || '0'),
     startedAt,
-    phase: mode === 'serve' ? 'serving' : 'replaying',
+    phase: mode === 'serve' ? read('phase') || 'serving' : 'replaying',
     mode,
     driver: driver === 'auto' ? 'kernel' : driver,
     sizeBytes,
