@@ -5,6 +5,7 @@
  */
 import fs from 'node:fs';
 import {join} from 'node:path';
+import {isDeepStrictEqual} from 'node:util';
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {ResourceFile} from '../core/home.js';
 import {applyDevice} from './operations.js';
@@ -138,7 +139,7 @@ function takeNode(node: MarsNode): void {
   const before = context.node;
   try {
     const after = canonicalNode(readNode(context.paths.home));
-    if (JSON.stringify(after) === JSON.stringify(before)) return;
+    if (isDeepStrictEqual(after, before)) return;
     if (after.name !== before.name || after.id !== before.id) {
       throw new DiskError('STATE_UNREADABLE', 'node.json: "name" and "id" cannot be changed');
     }

@@ -57,6 +57,27 @@ test('a created resource is primary and its image is served', async ({node}) => 
   await rejectsWith('RESOURCE_EXISTS', node.call('POST', 'resources', {name: 'web01', ...size}));
 });
 
+test('what a command changes in node.json is not told as an edit by hand', async (context) => {
+  await context.node.close();
+  const home = makeHome();
+  // A key that stands behind the settings, as the address to listen on does.
+  writeNode(home, {another: 1});
+  const node = await startFakeNode(home);
+  context.node = node;
+  await node.call('POST', 'resources', {name: 'web01', ...size});
+  await node.call('POST', 'sync-limit', {limit: 2});
+  const path = join(node.home, 'resources/web01/resource.json');
+  const file = JSON.parse(fs.readFileSync(path, 'utf8')) as Record<string, unknown>;
+  fs.writeFileSync(path, JSON.stringify({...file, priority: 7}));
+  // Both files are looked at together, node.json first.
+  const told = () => node.events().filter(({text}) => text.includes('edited by hand'));
+  await until(() => told().length > 0, 'the edit of resource.json');
+  assert.equal(
+    told().map(({resource}) => resource),
+    ['web01'],
+  );
+});
+
 test('secondary ends the disk, primary twice is done, and delete wants to be told', async ({
   node,
 }) => {
