@@ -1,5 +1,6 @@
 /** `mars primary NAME --force --dry-run`: what this node has, and what it does not know of others. */
 import type {ReplicaStatus, ResourceStatus} from '../control/api.js';
+import {DiskError} from '../core/errors.js';
 import {wrapText} from './wrap-text.js';
 
 export interface ForceDocument {
@@ -21,9 +22,24 @@ export interface ForceDocument {
   }[];
 }
 
-/** What a use of force would mean, from what the status says now. */
+/**
+ * What a use of force would mean, from what the status says now.
+ *
+ * @throws DiskError RESOURCE_UNKNOWN, REPLICA_INCONSISTENT where force would be refused as well
+ */
 export function describeForce(status: ResourceStatus): ForceDocument {
-  const {name, position} = status;
+  const {name, position, state} = status;
+  if (state === 'NotJoined') {
+    const nodes = status.replicas.map(({node}) => node).join(', ');
+    const text = `this node has no replica of ${name} that could become primary; known ones: ${nodes}`;
+    throw new DiskError('RESOURCE_UNKNOWN', text, {resource: name});
+  }
+
+  if (state === 'InConsistent') {
+    const text = `the replica of ${name} here is no state of the disk: it cannot become primary, not by force either`;
+    throw new DiskError('REPLICA_INCONSISTENT', text, {resource: name});
+  }
+
   const others = status.replicas.map(({node, role, link, since, received}) => ({
     ...{node, role, link, position: received},
     heardAt: link === 'up' ? null : since,

@@ -118,7 +118,7 @@ export function renderReplicaTroubles(
     const place = `${resource.name} at ${one.node}: `;
     if (isTold(resource, one)) return [...renderSlot(resource, one.node, place), ...said];
     if (health === 'ok') return said;
-    const {what, why, action} = explainReplica(one, resource.name);
+    const {what, why, action} = explainReplica(one, resource);
     const head = `${place}${paint(HEALTH_COLOUR[health], health)}: ${what}`;
     const since = one.since === null ? [] : [`  since: ${formatSince(one.since, nowMs)}`];
     const {waitingFor} = one;
@@ -212,7 +212,7 @@ export interface Trouble {
   readonly action: string;
 }
 
-function explainReplica(one: ReplicaStatus, name: string): Trouble {
+function explainReplica(one: ReplicaStatus, {name, role, wishes}: ResourceStatus): Trouble {
   const {node} = one;
   if (one.link === 'down') {
     return {
@@ -226,6 +226,15 @@ function explainReplica(one: ReplicaStatus, name: string): Trouble {
   if (replicaHealth({...one, lagSeconds: 0, replication: 'continuous'}) !== 'ok') {
     const action = (entry?.action ?? 'Look at it there.').replaceAll(/\bNAME\b/gu, name);
     return {what: one.state, why: entry?.meaning ?? '', action: `On ${node}: ${action}`};
+  }
+
+  const serves = role === 'primary' || role === 'forcedPrimary';
+  if (one.replication !== 'continuous' && wishes?.connected === false && serves) {
+    return {
+      what: `replication is ${one.replication}`,
+      why: `${name} is disconnected here by wish: nobody gets its log, which is kept.`,
+      action: `mars connect ${name}`,
+    };
   }
 
   if (one.replication !== 'continuous') {

@@ -13,7 +13,13 @@ const RANGES_SHOWN = 8;
 
 /** A line for each resource. */
 export function renderResourceList(resources: readonly ResourceView[]): string {
-  if (resources.length === 0) return 'no resources yet: mars resource create NAME --size 10G';
+  if (resources.length === 0) {
+    return (
+      'no resources yet: mars resource create NAME --size 10G; or mars resource join NAME,\n' +
+      'where mars status shows one of another node'
+    );
+  }
+
   const rows = resources.map((one) => [
     one.name,
     formatBytes(one.sizeBytes),

@@ -94,7 +94,7 @@ function renderVerdict({node, resources}: StatusDocument, paint: Paint): string 
   if (worstOfAll === 'ok') {
     const behind = copiesBehind(resources);
     const but = behind === 0 ? '' : `, ${behind} cop${behind === 1 ? 'y' : 'ies'} catching up`;
-    return `${node}: ${paint('green', 'all is well')}${but}, ${all}`;
+    return `${node}: ${paint('green', 'all is well')}${but}${warningsElsewhere(resources)}, ${all}`;
   }
 
   const healths = resources.map((one) => healthWithReplicas(one));
@@ -112,6 +112,13 @@ function copiesBehind(resources: readonly ResourceStatus[]): number {
     ...one.replicas.map(({state}) => state),
   ]);
   return states.filter((state) => state.startsWith('OutDated')).length;
+}
+
+/** What other nodes say of theirs and does not make a copy less: it is below, so it is counted here. */
+function warningsElsewhere(resources: readonly ResourceStatus[]): string {
+  const messages = resources.flatMap(({replicas}) => replicas.flatMap((one) => one.messages ?? []));
+  const count = messages.filter(({severity}) => severity !== 'info').length;
+  return count === 0 ? '' : `, ${count} warning${count === 1 ? '' : 's'} of other nodes`;
 }
 
 function renderRows(resources: readonly ResourceStatus[], {paint, rates}: RenderOptions): string[] {

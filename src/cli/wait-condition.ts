@@ -44,6 +44,9 @@ const WORDS: Readonly<Record<string, () => Condition>> = {
   replayed: () => hasAll('replayed', 'replayed'),
 };
 
+/** These are true of a node that has no replica, too. */
+const HOLD_WITHOUT_REPLICA = new Set(['no-device', 'closed', 'connected']);
+
 /** What `marsadm wait-resource` called them; `is-` may stand in front. */
 const OLD_WORDS: Readonly<Record<string, string>> = {
   attach: 'attached',
@@ -67,15 +70,26 @@ export const CONDITION_WORDS: readonly string[] = [
 export function parseCondition(text: string): Condition {
   const plain = text.replace(/^is-/u, '');
   const make = WORDS[OLD_WORDS[plain] ?? plain];
-  if (make !== undefined && Object.hasOwn(WORDS, OLD_WORDS[plain] ?? plain)) return make();
+  if (make !== undefined && Object.hasOwn(WORDS, OLD_WORDS[plain] ?? plain)) {
+    return HOLD_WITHOUT_REPLICA.has(OLD_WORDS[plain] ?? plain) ? make() : ofReplica(make());
+  }
+
   const lag = /^lag<(\d+(?:\.\d+)?)s?$/u.exec(text)?.[1];
-  if (lag !== undefined) return lagBelow(Number(lag));
+  if (lag !== undefined) return ofReplica(lagBelow(Number(lag)));
   const position = parsePosition(/^position>=([0-9a-f]+)$/u.exec(text)?.[1] ?? '');
-  if (position !== undefined) return positionFrom(position);
+  if (position !== undefined) return ofReplica(positionFrom(position));
   throw new DiskError(
     'USAGE',
     `expected a condition of ${CONDITION_WORDS.join(', ')} (quote < and >), got '${text}'`,
   );
+}
+
+/** Nothing is known of a replica that is not there; it may be joined meanwhile. */
+function ofReplica(condition: Condition): Condition {
+  return (status) =>
+    status.state === 'NotJoined'
+      ? missing(`this node has no replica of it: mars resource join ${status.name}`)
+      : condition(status);
 }
 
 function missing(text: string, copy?: SyncProgress | null): Look {
@@ -86,8 +100,8 @@ function isPrimary({role}: {readonly role: ResourceStatus['role']}): boolean {
   return role === 'primary' || role === 'forcedPrimary';
 }
 
-const isClosed: Condition = ({openCount}) => {
-  if (openCount === 0) return MET;
+const isClosed: Condition = ({openCount, state}) => {
+  if (openCount === 0 || state === 'NotJoined') return MET;
   return missing(openCount === null ? 'nobody knows who has it open' : `open: ${openCount} times`);
 };
 

@@ -53,7 +53,8 @@ export const CODES = {
   KEY_UNKNOWN: {
     exit: 'usage',
     meaning: 'The setting does not exist, or does not take this value.',
-    remedy: 'mars resource show NAME lists the settings and their values.',
+    remedy:
+      'The message names what it takes. mars resource show NAME lists the settings of a resource, mars peer list those of a member.',
   },
   NOT_ROOT: {
     exit: 'refused',
@@ -138,12 +139,13 @@ export const CODES = {
   RESOURCE_UNKNOWN: {
     exit: 'refused',
     meaning: 'There is no resource of this name on this node.',
-    remedy: 'mars resource list shows those that exist.',
+    remedy: 'mars status shows those of this node and of its cluster.',
   },
   RESOURCE_EXISTS: {
     exit: 'refused',
     meaning: 'There is a resource of this name already.',
-    remedy: 'Choose another name, or remove it first: mars resource delete NAME.',
+    remedy:
+      'mars status NAME shows it. Use it as it is, or choose another name; what mars resource delete NAME would remove, its --dry-run says.',
   },
   RESOURCE_BUSY: {
     exit: 'refused',

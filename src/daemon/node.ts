@@ -168,7 +168,8 @@ export class MarsNode {
   resource(name: string): Resource {
     const entry = this.#entries.get(name);
     if (entry !== undefined) return entry.resource;
-    throw unknownResource(name);
+    const elsewhere = this.#replication?.notJoined().find((one) => one.name === name);
+    throw unknownResource(name, elsewhere?.replicas.map(({node}) => node));
   }
 
   /** `mars status`: asks each disk process, so that scripts see what is true now. */

@@ -198,8 +198,10 @@ function parseChange(settings: Readonly<Record<string, string>>): Change {
 }
 
 function checkedAddress(value: string): string {
-  if (parseAddress(value) !== undefined) return value;
-  const text = `address: expected HOST:PORT, [IPV6]:PORT or ssh://[USER@]HOST, got '${value}'`;
+  // As it is called where transports are listed; what is kept is understood by each version.
+  const address = value.replace(/^tcp:\/\//u, '');
+  if (parseAddress(address) !== undefined) return address;
+  const text = `address: expected [tcp://]HOST:PORT, [IPV6]:PORT or ssh://[USER@]HOST, got '${value}'`;
   throw new DiskError('KEY_UNKNOWN', text, {key: 'address'});
 }
 

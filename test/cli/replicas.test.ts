@@ -161,6 +161,15 @@ test('where only another node is not well, this one has no trouble of its own', 
   assert.not.match(text, /web: warning/u);
 });
 
+test('where this node is disconnected by wish, the switch of this node is what is to be turned', () => {
+  const replicas = [fakeReplica('beta', {replication: 'stopped'})];
+  const wishes = {connected: false, fetchPaused: false, syncPaused: false, replayPaused: false};
+  const web = fakeStatus('web', {health: 'warning', replicas, wishes});
+  const text = renderStatus(fakeStatusDocument(web), RENDER);
+  assert.match(text, /\n {2}do: {4}mars connect web$/u);
+  assert.not.match(text, /On beta/u);
+});
+
 test('it fits 80 columns with copies and long names', () => {
   const node = 'y'.repeat(63);
   const state = 'InConsistent';
@@ -214,6 +223,7 @@ test('what another node says is shown with its age, and how old that word is', (
   const up = show(fakeReplica('beta', {messages: [message]}));
   assert.match(up, /\nweb, beta says: warning: LOG_SPACE\n {2}what: {2}no room in \/log\n/u);
   assert.match(up, /\n {2}since: 2026-11-22 10:02:00Z \(3 min\)$/u);
+  assert.match(up, /^alpha: all is well, 1 warning of other nodes, 1 resource\n/u);
   const down = show(fakeReplica('beta', {link: 'down', messages: [message]}));
   assert.match(down, /\(3 min\); last heard of 2026-11-22 10:00:00Z \(5 min\)$/u);
   const info = show(fakeReplica('beta', {messages: [{...message, severity: 'info'}]}));

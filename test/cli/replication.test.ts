@@ -143,6 +143,19 @@ test('what there is to know besides is said below the outcome', async ({node}) =
   assert.is(stdout, `web: forcedPrimary\n  note: ${notes[0] ?? ''}\n`);
 });
 
+test('a dry run of force is refused where force would be', async ({node}) => {
+  const {answers} = node.daemon;
+  const force = ['primary', 'web', '--force', '--dry-run'] as const;
+  const without = {state: 'NotJoined', role: 'none', replicas: [fakeReplica('beta')]} as const;
+  answers.set('GET /v1/status?resource=web', fakeStatusDocument(fakeStatus('web', without)));
+  const none = await node.run(...force);
+  assert.is(none.code, 'RESOURCE_UNKNOWN');
+  assert.match(none.stderr.replace(/\s+/gu, ' '), 'known ones: beta');
+  const copied = {state: 'InConsistent', role: 'secondary'} as const;
+  answers.set('GET /v1/status?resource=web', fakeStatusDocument(fakeStatus('web', copied)));
+  assert.is((await node.run(...force)).code, 'REPLICA_INCONSISTENT');
+});
+
 test('fork show tells where histories part; resolve wants to be confirmed', async ({node}) => {
   const {answers} = node.daemon;
   const side = {role: 'primary', state: 'UpToDate', epoch: 'e', position: '0000000000002000'};

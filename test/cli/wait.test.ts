@@ -36,6 +36,12 @@ function secondary(changes: Partial<ResourceStatus> = {}): ResourceStatus {
   return fakeStatus('web', {...own, replicas, follow: fakeFollow(), ...changes});
 }
 
+/** As on a node without a replica of it. */
+function notJoined(): ResourceStatus {
+  const none = {role: 'none', state: 'NotJoined', position: null, replayed: null} as const;
+  return secondary({...none, openCount: null, follow: null});
+}
+
 const downBeta = fakeReplica('beta', {link: 'down'});
 
 const TABLE: readonly (readonly [string, ResourceStatus, string | true])[] = [
@@ -53,6 +59,12 @@ const TABLE: readonly (readonly [string, ResourceStatus, string | true])[] = [
   ['device', secondary(), 'it has no device'],
   ['device-off', secondary(), true],
   ['no-device', primary(), 'it has its device /dev/mars/web'],
+  ['attached', notJoined(), 'this node has no replica of it: mars resource join web'],
+  ['replayed', notJoined(), 'this node has no replica of it: mars resource join web'],
+  ['lag<5', notJoined(), 'this node has no replica of it'],
+  ['position>=0000000000000001', notJoined(), 'this node has no replica of it'],
+  ['no-device', notJoined(), true],
+  ['closed', notJoined(), true],
   ['closed', primary({openCount: 0}), true],
   ['closed', primary({openCount: 2}), 'open: 2 times'],
   ['closed', primary({openCount: null}), 'nobody knows who has it open'],

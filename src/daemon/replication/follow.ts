@@ -25,6 +25,7 @@ import {numberOf} from './replica-state.js';
 import {SourceRates} from './source-rates.js';
 import type {FolderSource, FolderStep} from './folder-source.js';
 import {splice} from './splice.js';
+import {disconnectedReason, pausedReason} from './switches.js';
 import type {SyncWait} from './sync-turns.js';
 import {Wakeup} from './wakeup.js';
 
@@ -235,13 +236,11 @@ export class Follow {
     const paused = copying ? wishes.syncPaused : wishes.fetchPaused;
     // Files are brought by others: the wish is about connections.
     if (wishes.connected === false && folder === undefined) {
-      const reason = `disconnected by wish: mars connect ${wishes.name}`;
-      return {kind: 'wait', flow, reason};
+      return {kind: 'wait', flow, reason: disconnectedReason(wishes.name)};
     }
 
     if (paused !== true) return undefined;
-    const reason = `paused by wish: mars ${flow} resume ${wishes.name}`;
-    return {kind: 'wait', flow, reason};
+    return {kind: 'wait', flow, reason: pausedReason(flow, wishes.name)};
   }
 
   /** What is to be done now, from wishes, facts and the disk process. */

@@ -8,6 +8,15 @@ import {progressOf} from './replica-state.js';
 
 type Wish = Pick<ResourceFile, 'connected' | 'fetchPaused' | 'syncPaused'>;
 
+/** Why nothing flows, where that is wished. */
+export function pausedReason(flow: FlowView['flow'], name: string): string {
+  return `paused by wish: mars ${flow} resume ${name}`;
+}
+
+export function disconnectedReason(name: string): string {
+  return `disconnected by wish: mars connect ${name}`;
+}
+
 /** Changes a wish; done already counts. @throws DiskError STORE_*; the old wish is then in force */
 export function setWish(
   context: Context,
@@ -53,8 +62,19 @@ export function flowView(
     lagBytes: status?.lagBytes ?? null,
     lagSeconds: status?.lagSeconds ?? null,
     sync: isSecondary ? progressOf(disk) : null,
-    waiting: isMine ? state.waiting : null,
+    waiting: isMine && !isOfOldWish(file, flow, state.waiting) ? state.waiting : null,
   };
+}
+
+/** A wish that was just taken back is in the state until the next look. */
+function isOfOldWish(
+  {name, connected, fetchPaused, syncPaused}: ResourceFile,
+  flow: FlowView['flow'],
+  waiting: FlowView['waiting'],
+): boolean {
+  const paused = flow === 'fetch' ? fetchPaused : syncPaused;
+  if (waiting?.reason === pausedReason(flow, name)) return paused !== true;
+  return waiting?.reason === disconnectedReason(name) && connected !== false;
 }
 
 function flowState(paused: boolean, stage: 'idle' | 'waiting' | 'open'): FlowView['state'] {
