@@ -169,7 +169,10 @@ export class MarsNode {
     const entry = this.#entries.get(name);
     if (entry !== undefined) return entry.resource;
     const elsewhere = this.#replication?.notJoined().find((one) => one.name === name);
-    throw unknownResource(name, elsewhere?.replicas.map(({node}) => node));
+    throw unknownResource(
+      name,
+      elsewhere?.replicas.map(({node}) => node),
+    );
   }
 
   /** `mars status`: asks each disk process, so that scripts see what is true now. */

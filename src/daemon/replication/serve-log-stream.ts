@@ -55,7 +55,10 @@ export async function serveLogStream(options: PeerStream): Promise<void> {
   const release = replica.synchronous.add({
     nodeId: caller.id,
     stop: () => {
-      server.stop({code: 'PEER_REFUSED', text: `${file.name} is disconnected there by wish: mars connect ${file.name} on that node`});
+      server.stop({
+        code: 'PEER_REFUSED',
+        text: `${file.name} is disconnected there by wish: mars connect ${file.name} on that node`,
+      });
     },
     ask: (ask) => {
       server.ask(ask);
