@@ -149,9 +149,11 @@ function judgeReplica(one: ReplicaStatus, primary: boolean, thresholds: Threshol
   return [...trouble, ...judgeLagOf(one, health, primary, thresholds), ...aged];
 }
 
-function describeReplica({link, since, state, replication}: ReplicaStatus): string {
+function describeReplica({link, since, state, replication, messages}: ReplicaStatus): string {
   if (link === 'down') return `not heard of${since === null ? '' : ` since ${since}`}, ${state}`;
-  return replication === 'continuous' ? state : `${state}, replication is ${replication}`;
+  const ill = messages?.find(({severity}) => severity === 'critical');
+  const told = ill === undefined ? state : `${state}, critical there: ${ill.code}`;
+  return replication === 'continuous' ? told : `${told}, replication is ${replication}`;
 }
 
 /** How long ago it was compared with another replica. */

@@ -222,6 +222,15 @@ function explainReplica(one: ReplicaStatus, {name, role, wishes}: ResourceStatus
     };
   }
 
+  const ill = one.messages?.find(({severity}) => severity === 'critical');
+  if (ill !== undefined && replicaHealth({...one, messages: []}) === 'ok') {
+    return {
+      what: `critical there: ${ill.code}`,
+      why: 'Its node says so, below; the replica counts as no good copy until that is over.',
+      action: `On ${node}: mars status ${name}. mars explain ${ill.code} says what it means.`,
+    };
+  }
+
   const entry = findState(one.state);
   if (replicaHealth({...one, lagSeconds: 0, replication: 'continuous'}) !== 'ok') {
     const action = (entry?.action ?? 'Look at it there.').replaceAll(/\bNAME\b/gu, name);

@@ -175,7 +175,8 @@ function renderTroubles(resource: ResourceStatus, options: RenderOptions): strin
 /** true where this node is well, and only replicas on others are not: they have lines of their own. */
 function isElsewhere(resource: ResourceStatus): boolean {
   const {role, state, replicas} = resource;
-  const well = (role === 'primary' || role === 'secondary') && STATES_OF_FLOW.includes(state);
+  const isSettled = role === 'primary' || role === 'forcedPrimary' || role === 'secondary';
+  const well = isSettled && STATES_OF_FLOW.includes(state);
   const primary = hasPrimary(resource);
   const others = replicas.some((one) => replicaHealth(one, primary) !== 'ok');
   return well && others && followHealth(resource) === 'ok';

@@ -170,6 +170,24 @@ test('where this node is disconnected by wish, the switch of this node is what i
   assert.not.match(text, /On beta/u);
 });
 
+test('a replica that is ill by a message of its node is told by that, not by a state that is well', () => {
+  const message: PeerMessage = {
+    ...{code: 'VERIFY_DIFFERENT', text: 'differs', since: '2026-11-22T10:02:00.000Z'},
+    severity: 'critical',
+  };
+  const text = show(fakeReplica('beta', {messages: [message]}));
+  assert.match(text, /\nweb at beta: warning: critical there: VERIFY_DIFFERENT\n/u);
+  assert.not.match(text, /Nothing/u);
+});
+
+test('a primary by force has no trouble of its own where only a replica has', () => {
+  const replicas = [fakeReplica('beta', {replication: 'stopped'})];
+  const web = fakeStatus('web', {role: 'forcedPrimary', health: 'warning', replicas});
+  const text = renderStatus(fakeStatusDocument(web), RENDER);
+  assert.match(text, /\nweb at beta: warning/u);
+  assert.not.match(text, /\nweb: /u);
+});
+
 test('it fits 80 columns with copies and long names', () => {
   const node = 'y'.repeat(63);
   const state = 'InConsistent';

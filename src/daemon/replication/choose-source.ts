@@ -32,6 +32,9 @@ export interface Choice {
  * Chooses a source: the primary, else the replica that is furthest ahead on our own history. Nodes
  * that were heard of come first, but one that was not is tried as well: facts may be late.
  *
+ * Of two primaries whose histories part (a fork) the one is followed whose branch is here already, as long as it is
+ * heard of: to go over to the other one would give up a branch on which nobody has decided yet.
+ *
  * @param avoided nodes that have refused just now; the last resort
  * @param slow nodes that others are faster than; even the primary comes after these then
  */
@@ -45,7 +48,10 @@ export function chooseSource(
     return {source: undefined, reason: 'no other node is known to have a replica'};
   }
 
-  const fit = candidates.filter((candidate) => isFit(own, candidate));
+  const isOurs = candidates.some((candidate) => goesOnHere(own, candidate));
+  const fit = candidates.filter(
+    (candidate) => isFit(own, candidate) && !(isOurs && partsBelow(own, candidate.facts)),
+  );
   const rankOf = (candidate: Candidate): number =>
     rank(own, candidate, avoided) + (slow.has(candidate.nodeId) ? 0 : 8);
   const [source] = fit.sort(
@@ -78,6 +84,22 @@ export function isFit(own: Own, {facts}: Candidate): boolean {
   return own.copying
     ? facts.designatedRole === 'primary' || facts.epoch !== null
     : isAhead(own, facts);
+}
+
+/** A primary that is heard of and has our last epoch, without a next one that began below our end. */
+function goesOnHere(own: Own, {linkUp, facts}: Candidate): boolean {
+  const last = own.lineage.at(-1);
+  if (own.copying || last === undefined || !linkUp || facts.role !== 'primary') return false;
+  return facts.lineage.some(({epoch}) => epoch === last.epoch) && !partsBelow(own, facts);
+}
+
+/** true where whoever follows `facts` has to give up what is here. */
+function partsBelow(own: Own, facts: ResourceFacts): boolean {
+  const known = new Set(own.lineage.map(({epoch}) => epoch));
+  const common = facts.lineage.findLastIndex(({epoch}) => known.has(epoch));
+  if (facts.lineage[common]?.epoch !== own.lineage.at(-1)?.epoch) return facts.lineage.length > 0;
+  const next = facts.lineage[common + 1];
+  return next !== undefined && next.start < own.position;
 }
 
 /** true where `facts` goes on from our own history with more than we have. */

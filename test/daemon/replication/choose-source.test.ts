@@ -70,4 +70,23 @@ test('of two primaries the one that goes on from our history', () => {
   assert.is(chooseSource(own, others).source?.name, 'beta');
 });
 
+test('a branch that is here is not given up for another primary while its own is heard of', () => {
+  const forced = [entry('e', 0), entry('d', 900, 'a')];
+  const alpha = candidate('alpha', {
+    ...{role: 'primary', lineage: forced, position: formatPosition(3000)},
+  });
+  const beta = candidate('beta', {role: 'primary'});
+  const chosen = (link: boolean, avoided = new Set<string>()): string | undefined =>
+    chooseSource(own, [alpha, {...beta, linkUp: link}], avoided).source?.name;
+  assert.is(chosen(true), 'beta');
+  assert.is(chosen(true, new Set([idOf('b')])), 'beta');
+  assert.is(chosen(false), 'alpha');
+  // Who stands where the other one began has nothing to give up, and may follow either.
+  const short = {...own, position: formatPosition(900)};
+  assert.is(chooseSource(short, [alpha, beta]).source?.name, 'alpha');
+  // Back from the other branch: the same holds there.
+  const followed = {...own, lineage: forced, position: formatPosition(3000)};
+  assert.is(chooseSource(followed, [alpha, beta], new Set([idOf('a')])).source?.name, 'alpha');
+});
+
 test.run();

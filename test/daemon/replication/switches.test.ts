@@ -14,7 +14,7 @@ function waitingOf(change: Partial<ResourceFile>, reason: string): string | unde
   const state = {stage: 'waiting', flow: 'fetch', source: undefined, waiting};
   const resource = {file: file({name: 'web', designatedRole: 'secondary', ...change})};
   const replica = {follow: {state}, followStatus: null};
-  const view = flowView(resource as Resource, replica as unknown as Replica, 'fetch');
+  const view = flowView(resource as unknown as Resource, replica as unknown as Replica, 'fetch');
   return view.waiting?.reason;
 }
 
