@@ -13,6 +13,7 @@ export function pausedReason(flow: FlowView['flow'], name: string): string {
   return `paused by wish: mars ${flow} resume ${name}`;
 }
 
+/** The same for the switch of all that comes from other nodes. */
 export function disconnectedReason(name: string): string {
   return `disconnected by wish: mars connect ${name}`;
 }
