@@ -244,7 +244,7 @@ function renderDetails(one: ResourceStatus, nowMs: number): string[] {
 
 /** The file system of the log, and what happens when it is full. */
 function describeRoom({log}: ResourceStatus): [string, string][] {
-  const {fileSystem, whenFull, priority, slowed} = log;
+  const {fileSystem, whenFull, priority, slowed, bypassed} = log;
   const rows: [string, string][] = [];
   if (fileSystem != null) {
     const {freeBytes, totalBytes, reserveBytes = 0, fullInSeconds} = fileSystem;
@@ -259,6 +259,11 @@ function describeRoom({log}: ResourceStatus): [string, string][] {
   if (whenFull !== undefined) rows.push(['when full', `${whenFull}, priority ${priority ?? '-'}`]);
   if (slowed != null) {
     rows.push(['writes slowed', `to ${formatBytes(slowed.bytesPerSecond)}/s, ${slowed.reason}`]);
+  }
+
+  if (bypassed != null) {
+    const words = `since ${formatTime(bypassed.since)}, ${formatBytes(bypassed.bytes)} of the image`;
+    rows.push(['PAST THE LOG', words]);
   }
 
   return rows;

@@ -1,5 +1,5 @@
 /** The log of a resource in `mars status --json`, and the room that it has. */
-import type {Slowed, WhenFull} from '../core/space.js';
+import type {Bypassed, Slowed, WhenFull} from '../core/space.js';
 
 /** A file system, for who writes to it. */
 export interface FileSystemSpace {
@@ -45,4 +45,6 @@ export interface LogStatus {
   readonly priority?: number;
   /** Writes that are slowed now; null: none are. */
   readonly slowed?: Slowed | null;
+  /** Writes that go past the log now, to the image; null: none do. */
+  readonly bypassed?: Bypassed | null;
 }

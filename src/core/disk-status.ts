@@ -2,7 +2,7 @@
 import type {ErrorCode} from './codes.js';
 import type {Latencies} from './latency.js';
 import type {ModeSettings} from './mode.js';
-import type {Slowed, WhenFull} from './space.js';
+import type {Bypassed, Slowed, WhenFull} from './space.js';
 
 export type Severity = 'info' | 'warning' | 'critical';
 
@@ -143,7 +143,14 @@ export interface DiskStatus {
   /** Of a disk that serves and whose flushes wait for replicas; null: async. */
   readonly synchronous?: DiskSynchronous | null;
   /** Of a disk that serves: what it does when the log runs out of room, and whether it does. */
-  readonly space?: {readonly whenFull: WhenFull; readonly slowed: Slowed | null} | undefined;
+  readonly space?:
+    | {
+        readonly whenFull: WhenFull;
+        readonly slowed: Slowed | null;
+        /** Writes go past the log; null or absent: they do not. */
+        readonly bypassed?: Bypassed | null;
+      }
+    | undefined;
   /** Absent where an older version runs. */
   readonly history?: DiskHistory;
   /** Chain value at `position`. */

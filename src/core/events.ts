@@ -41,6 +41,7 @@ export const EVENT_CODES = {
   REPLAY_RESUMED: 'Replay was resumed by the user.',
   SPACE_BACK: 'The log has room again: waiting writes went on.',
   WRITES_FREE: 'Writes are not slowed any more.',
+  BYPASS_LEFT: 'Writes go to the log again; a GAP says that it does not hold those before.',
   ROOM_BACK: 'The file system of the log has enough room again.',
   RESERVE_FREED: 'The space that was held in reserve on the file system of a log was given to it.',
   RESERVE_TAKEN: 'Space is held in reserve on the file system of a log again.',

@@ -95,6 +95,8 @@ export interface ResourcePaths {
   readonly grantFile: string;
   /** Two-slot file: whether flushes are answered without the replicas that the mode asks for. */
   readonly degradedFile: string;
+  /** Where the image was written past the log (image/bypass-map); missing where it never may be. */
+  readonly bypassFile: string;
   /** What the last comparison with another replica found; missing before the first one. */
   readonly verifyFile: string;
   /** Moments that are mounted: one JSON file each (disk/history-pins). */
@@ -126,6 +128,7 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     slotsFile: join(directory, 'slots.json'),
     grantFile: join(directory, 'grant.json'),
     degradedFile: join(directory, 'degraded'),
+    bypassFile: join(directory, 'bypass'),
     verifyFile: join(directory, 'verify.json'),
     historyDirectory: join(directory, 'history'),
   };

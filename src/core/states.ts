@@ -65,7 +65,8 @@ const STATES = {
   },
   EmergencyMode: {
     kind: 'state',
-    meaning: 'The space for the log ran out: writes wait.',
+    meaning:
+      'The space for the log ran out: writes wait, or go past it to the image (when-full=bypass).',
     action: 'Free space on the file system of the log; the mode is left by itself.',
   },
   DefectiveLog: {

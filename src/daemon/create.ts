@@ -65,6 +65,11 @@ export async function createResource(
   const name = checkName('resource', request.name);
   checkSize(request.sizeBytes);
   const settings = withModeChange({}, parseSettings(request.settings ?? {}), context.node.id);
+  if (origin !== undefined && settings.whenFull === 'bypass') {
+    const text = `${name} is on other nodes already: when-full=bypass is for resources without replicas`;
+    throw new DiskError('BYPASS_REPLICAS', text, {resource: name});
+  }
+
   const {directory} = resourcePaths(context.paths.home, name);
   if (fs.existsSync(directory)) {
     throw new DiskError('RESOURCE_EXISTS', `there is a resource ${name} already`, {resource: name});

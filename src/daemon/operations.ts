@@ -38,6 +38,7 @@ import {
   beforeSecondary,
   startUnit,
 } from './role-change.js';
+import {refuseBypassWish} from './replication/bypass-rules.js';
 import {deferredKeys, parseSettings} from './settings.js';
 import {resourceView} from './views.js';
 import fs from 'node:fs';
@@ -268,7 +269,7 @@ export async function leave(resource: Resource, deadlineMs: number): Promise<voi
 /**
  * Changes settings.
  *
- * @throws DiskError KEY_UNKNOWN, RESOURCE_BUSY (device=off while it is open), LOOP_*
+ * @throws DiskError KEY_UNKNOWN, BYPASS_REPLICAS, RESOURCE_BUSY (device=off while it is open), LOOP_*
  */
 export async function changeSettings(
   context: Context,
@@ -277,6 +278,7 @@ export async function changeSettings(
 ): Promise<ResourceView> {
   const before = resource.file;
   const change = withModeChange(before, parseSettings(request.settings), context.node.id);
+  if (change.whenFull === 'bypass') refuseBypassWish(context, before);
   const file = resource.save(change);
   try {
     if (file.device !== before.device) await applyDevice(resource);

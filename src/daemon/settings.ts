@@ -112,7 +112,7 @@ const SETTINGS: Readonly<Record<string, Setting>> = {
     show: ({systemdUnit}) => systemdUnit ?? 'none',
   },
   'when-full': {
-    takes: `${WHEN_FULL.join(' or ')}: what writes do when the log runs out of room`,
+    takes: 'block, throttle or bypass: what writes do when the log runs out of room',
     effect: 'now',
     parse: (text) => {
       const whenFull = WHEN_FULL.find((each) => each === text);

@@ -99,6 +99,7 @@ export function resourceStatus(
       fileSystem,
       ...spacePolicyOf(file),
       slowed: disk?.space?.slowed ?? null,
+      bypassed: disk?.space?.bypassed ?? null,
     },
     restorableFrom: lastDisk?.history?.restorableFrom ?? null,
     replicas: [],
@@ -169,6 +170,8 @@ const STATE_OF_MESSAGE: readonly (readonly [Message['code'], ResourceState])[] =
   ['LOG_IO', 'DefectiveLog'],
   ['LOG_FORMAT', 'DefectiveLog'],
   ['IMAGE_IO', 'DefectiveImage'],
+  ['BYPASS_NOT_LEFT', 'EmergencyMode'],
+  ['BYPASS', 'EmergencyMode'],
   ['LOG_SPACE', 'EmergencyMode'],
 ];
 

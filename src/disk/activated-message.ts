@@ -15,5 +15,6 @@ export function activatedMessage(disk: ActiveDisk): Activated {
     position: disk.recovered.position,
     retained: disk.retained,
     names: disk.recovered.segments.map(({name, header}) => [header.number, name]),
+    bypassedBytes: disk.bypassedBytes,
   };
 }

@@ -5,7 +5,8 @@
  *   1. where the log ends (log/recovery); the index of what is not in the image yet
  *   2. what lies above the proven durable position is made durable (settle-tail)
  *   3. the first segment of a new epoch, and the lineage; where the log itself has taken all
- *      space, replay gives some back first (replay-for-room)
+ *      space, replay gives some back first (replay-for-room). Where writes went past the log, it
+ *      begins with a GAP (bypass-leave)
  *
  * Only then may a request be answered, or any position told to anybody.
  */
@@ -15,10 +16,11 @@ import type {Clock} from '../core/clock.js';
 import {passCrashPoint} from '../core/crash-points.js';
 import {DiskError, isDiskError} from '../core/errors.js';
 import type {FileIdentity, Files} from '../core/files.js';
-import {resourcePaths} from '../core/home.js';
+import {resourcePaths, type ResourcePaths} from '../core/home.js';
 import {TwoSlotFile} from '../core/two-slot.js';
 import {BlockIndex} from '../image/block-index.js';
 import {isSameImage, openImage} from '../image/image-file.js';
+import {REGION_BYTES} from '../image/bypass-map.js';
 import {openReplayState, type ReplayState} from '../image/replay-state.js';
 import {readDurablePosition} from '../log/durable-word.js';
 import {indexPathOf} from '../log/index-file.js';
@@ -27,6 +29,14 @@ import {recoverLog, type RecoveredLog} from '../log/recovery.js';
 import {removeSegment, type SegmentPlan} from '../log/segment-files.js';
 import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import {LogWriter} from '../log/writer.js';
+import {
+  appendGap,
+  openBypassToLeave,
+  refuseBypassed,
+  requireSealedLog,
+  takeReserve,
+  type BypassToLeave,
+} from './bypass-leave.js';
 import {segmentPlan, type DiskConfig} from './config.js';
 import {beginDurableWord} from './durable-word.js';
 import {indexRecord} from './index-record.js';
@@ -68,6 +78,9 @@ export interface ActiveDisk {
   /** Older segments that replay does not need, but somebody who fetches from here. */
   readonly retained: readonly RetainedSegment[];
   readonly plan: SegmentPlan;
+  readonly paths: ResourcePaths;
+  /** Of the image, what the life before wrote past the log; 0: nothing. */
+  readonly bypassedBytes: number;
 }
 
 /**
@@ -84,7 +97,11 @@ export function activate(input: ActivationInput): ActiveDisk {
   settleNext(files, config);
   refuseCopy(input);
   const imageFd = openImage(files, config.resource.imagePath, 0);
-  const {stateFile, state, identity} = openState(input, imageFd);
+  if (!input.serve) refuseBypassed(files, config.resource.name, paths);
+  const opened = openState(input, imageFd);
+  const {stateFile, identity} = opened;
+  let {state} = opened;
+  const bypass = openBypassToLeave(files, paths, imageFd, state);
   const index = new BlockIndex(plan.fileBytes - SEGMENT_HEADER_BYTES);
   const found = recoverLog({
     files,
@@ -111,6 +128,7 @@ export function activate(input: ActivationInput): ActiveDisk {
   const proven = provenHere(found, state, plan);
   const recovered = settleTail(files, plan, {...found, proven}, index, shared);
   const retained = retainedSegments(recovered, shared.retainFrom);
+  if (bypass !== undefined) requireSealedLog(recovered, bypass);
   setSparesAside(files, plan, recovered, retained);
   for (const segment of recovered.segments) {
     shared.pushSegment(
@@ -124,19 +142,39 @@ export function activate(input: ActivationInput): ActiveDisk {
   shared.appended.set(writer.position);
   shared.durable.set(writer.position);
   shared.diskSize.set(recovered.diskSizeBytes);
-  const old = {imageFd, identity, stateFile, state, fromChain: recovered.fromChain};
+  let {fromChain} = recovered;
+  if (bypass !== undefined) {
+    // Records behind the sealed end are older than the image: of a start that broke off, or without room.
+    state = standAt(recovered.position, stateFile, state, shared, index);
+    fromChain = recovered.chain;
+  }
+
+  const old = {imageFd, identity, stateFile, state, fromChain};
   let epoch = recovered.epoch ?? '0'.repeat(32);
   if (input.serve) {
     try {
-      epoch = beginEpoch(input, plan, recovered, writer, index);
+      epoch = beginEpoch(input, plan, recovered, writer, index, bypass);
     } catch (error) {
-      if (!isDiskError(error, 'LOG_SPACE') || !replayForRoom(input, old)) throw error;
-      return activate(input);
+      if (!isDiskError(error, 'LOG_SPACE')) throw error;
+      if (replayForRoom(input, old)) return activateAgain(input, bypass);
+      if (!takeReserve(files, plan)) throw error;
+      epoch = beginEpoch(input, plan, recovered, writer, index, bypass);
     }
+  }
+
+  if (bypass !== undefined) {
+    state = standAt(writer.position, stateFile, state, shared, index);
+    fromChain = {...writer.chain};
+    bypass.map.leave(state.from);
+    bypass.map.close();
   }
 
   return {
     ...old,
+    state,
+    fromChain,
+    paths,
+    bypassedBytes: (bypass?.map.regionCount ?? 0) * REGION_BYTES,
     index,
     writer,
     epoch,
@@ -146,6 +184,27 @@ export function activate(input: ActivationInput): ActiveDisk {
     retained,
     plan,
   };
+}
+
+function activateAgain(input: ActivationInput, bypass: BypassToLeave | undefined): ActiveDisk {
+  bypass?.map.close();
+  return activate(input);
+}
+
+/** The image holds, durably, all that the log has up to `position`, whatever was replayed. */
+function standAt(
+  position: number,
+  stateFile: TwoSlotFile,
+  before: ReplayState,
+  shared: Shared,
+  index: BlockIndex,
+): ReplayState {
+  const state = {...before, from: position, to: position};
+  stateFile.write(state);
+  shared.replayTo.set(position);
+  shared.replayed.set(position);
+  index.setReplayed(position);
+  return state;
 }
 
 /** The last check: an image that is being copied is no disk, whoever wants to serve it. */
@@ -234,6 +293,7 @@ function beginEpoch(
   recovered: RecoveredLog,
   writer: LogWriter,
   index: BlockIndex,
+  bypass: BypassToLeave | undefined,
 ): string {
   const {files, config, shared} = input;
   const epoch = (input.random ?? randomBytes)(16).toString('hex');
@@ -261,13 +321,16 @@ function beginEpoch(
   appendLineage(config, header, files);
   passCrashPoint('epoch-in-lineage');
   writer.beginSegment(fd, header);
+  if (bypass !== undefined) appendGap(writer, bypass, header.start);
   files.sync(fd);
   passCrashPoint('epoch-begun');
   index.beginSegment(header.start, header.capacityBytes);
   shared.pushSegment(number, fd, header.start);
+  shared.appended.set(writer.position);
+  shared.durable.set(writer.position);
   shared.set(WORD.readyUpTo, number);
   const paths = resourcePaths(config.home, config.resource.name);
-  const word = {epoch, position: header.start};
+  const word = {epoch, position: writer.position};
   shared.set(WORD.durableFile, beginDurableWord(files, paths, word) ?? 0);
   return epoch;
 }

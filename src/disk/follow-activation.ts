@@ -32,6 +32,7 @@ import {recoverLog, type RecoveredLog} from '../log/recovery.js';
 import type {SegmentPlan} from '../log/segment-files.js';
 import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import {openState, setSparesAside} from './activation.js';
+import {refuseBypassed} from './bypass-leave.js';
 import {segmentPlan, type DiskConfig} from './config.js';
 import type {TimeSample} from './follow-view.js';
 import {writeLineage} from './lineage.js';
@@ -81,6 +82,7 @@ export function activateFollow(input: FollowActivationInput): FollowedDisk {
   const paths = resourcePaths(config.home, name);
   const plan = segmentPlan(config);
   files.makeDirectory(paths.logDirectory);
+  refuseBypassed(files, name, paths);
   const sync = readSyncState(files, config.home, name);
   const imageFd = openImage(files, imagePath, 0);
   const {stateFile, state, identity} = openState(input, imageFd);

@@ -286,6 +286,7 @@ export class FrontLog implements LogReader {
       try {
         const position = write();
         this.#failures = 0;
+        if (this.#shared.get(WORD.appendNoRoom) !== 0) this.#shared.set(WORD.appendNoRoom, 0);
         this.#publish();
         return position;
       } catch (error) {
@@ -293,7 +294,11 @@ export class FrontLog implements LogReader {
         if (errno === undefined) throw error;
         // A part that was appended before its padding failed is there, and is told so.
         this.#publish();
-        if (errno === 'ENOSPC') return NO_SEGMENT;
+        if (errno === 'ENOSPC') {
+          this.#shared.set(WORD.appendNoRoom, 1);
+          return NO_SEGMENT;
+        }
+
         this.#end(errno);
         if (this.#failures >= FAILURES_MAX) this.#giveUp(errno);
         if (!this.#beginNext() || !this.fits(storedLength)) return NO_SEGMENT;

@@ -18,6 +18,8 @@ export interface FrontOptions {
   readonly inline?: InlineCommit;
   /** Every write is durable before it is acknowledged. */
   readonly durableWrites: boolean;
+  /** For punches while writes go past the log; default: `files`. */
+  readonly punchFiles?: Files;
   readonly statusJson: () => string;
   /** To the main thread; rare. */
   readonly notify: (notice: FrontNotice) => void;
@@ -30,6 +32,7 @@ export type FrontNotice =
   | {readonly kind: 'flush-waits'}
   | {readonly kind: 'unparked'}
   | {readonly kind: 'rests'}
+  | {readonly kind: 'bypass-failed'; readonly errno: string}
   | {readonly kind: 'log-error'; readonly errno: string}
   | {readonly kind: 'log-moved'; readonly number: number}
   | {readonly kind: 'log-defective'; readonly errno: string};

@@ -1,6 +1,8 @@
 /** The fuse thread: recovers the log, then serves the mount until it is gone. */
 import {parentPort} from 'node:worker_threads';
 import {threadsClock} from '../core/clock.js';
+import {helperFromEnvironment} from '../core/fallocate.js';
+import {createFilesFromEnvironment} from '../core/fault-files.js';
 import {resourcePaths} from '../core/home.js';
 import {runKernelSession} from '../fuse/kernel-session.js';
 import {createKernelResponder} from '../fuse/responder.js';
@@ -12,7 +14,7 @@ import {COUNTER} from './counters.js';
 import {Front} from './front.js';
 import {InlineCommit} from './inline-commit.js';
 import {diskStatusJson} from './status-json.js';
-import {fatalMessage, openThread} from './thread.js';
+import {fatalMessage, GENERATION_FD, HELPER, openThread} from './thread.js';
 
 const thread = openThread();
 const {input, shared, files, send} = thread;
@@ -60,6 +62,7 @@ function run(): void {
       },
       inline: new InlineCommit(committer, threadsClock),
       durableWrites: config.resource.durability === 'write',
+      punchFiles: createFilesFromEnvironment([GENERATION_FD], helperFromEnvironment(HELPER.replay)),
       statusJson: () => diskStatusJson(config.resource.name, disk.epoch, shared),
       notify: send,
     });

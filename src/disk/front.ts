@@ -32,11 +32,13 @@ import {encodeLabel} from '../log/mark-label.js';
 import {RECORD, RECORD_HEADER_BYTES} from '../log/record.js';
 import {LEAD_BYTES_MAX, TRAIL_BYTES_MAX} from '../log/writer.js';
 import type {ActiveDisk} from './activation.js';
+import type {Bypass} from './bypass.js';
+import {enterBypass} from './bypass-enter.js';
 import {COUNTER} from './counters.js';
 import type {InlineCommit} from './inline-commit.js';
 import {FrontLog} from './front-log.js';
 import type {FrontNotice, FrontOptions} from './front-options.js';
-import {ParkingLot} from './parking.js';
+import {NO_ROOM, ParkingLot} from './parking.js';
 import {completeBlocks, readBlocks, type BlockReader} from './read.js';
 import {COMMAND, LATENCY_ROW, WORD, type Shared} from './shared.js';
 import {WriteTimer} from './write-timer.js';
@@ -58,6 +60,9 @@ export class Front implements DiskHandler {
   readonly #parking: ParkingLot;
   readonly #timer: WriteTimer;
   readonly #clock: Clock;
+  readonly #options: FrontOptions;
+  /** Where writes go past the log. */
+  #bypass: Bypass | undefined;
   /** For ragged ends of discards and for parked requests. */
   readonly #scratch = Buffer.alloc(WRITE_HEADROOM_BYTES + BLOCK_BYTES + WRITE_TAILROOM_BYTES);
   readonly #positions = new Float64Array(WRITE_BATCH_COUNT_MAX);
@@ -80,6 +85,7 @@ export class Front implements DiskHandler {
     this.#parking = new ParkingLot(options.shared, options.clock);
     this.#timer = new WriteTimer(options.shared, options.clock);
     this.#clock = options.clock;
+    this.#options = options;
   }
 
   sizeBytes(): number {
@@ -121,7 +127,7 @@ export class Front implements DiskHandler {
       return this.#parkWrite(offset, length, request, payloadOffset, uniqueLow, uniqueHigh);
     }
 
-    if (this.#durableWrites) {
+    if (this.#waitsForLog) {
       const sinceMs = this.#clock.monotonicMs();
       const result = this.#tryWrite(offset, length, request, payloadOffset);
       if (result === 0) return this.#awaitDurable(uniqueLow, uniqueHigh, length, sinceMs);
@@ -138,7 +144,7 @@ export class Front implements DiskHandler {
   }
 
   writeBatch(batch: WriteBatch): boolean {
-    if (this.#durableWrites || this.#parking.holdsBatchesBack) return false;
+    if (this.#durableWrites || this.#parking.holdsBatchesBack || this.#bypass) return false;
     if (this.#shared.get(WORD.logDefective) !== 0) return false;
     if (this.#shared.get(WORD.commitFailed) !== 0) return false;
     const {count, offsets, lengths} = batch;
@@ -165,6 +171,7 @@ export class Front implements DiskHandler {
   flush(uniqueLow: number, uniqueHigh: number): number {
     this.#count(COUNTER.flushes, 1);
     if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
+    if (this.#bypass !== undefined) return this.#bypass.flush();
     if (this.#shared.flushLimit >= this.log.position) {
       this.#shared.noteLatency(LATENCY_ROW.frontFlush, 0);
       return 0;
@@ -207,7 +214,7 @@ export class Front implements DiskHandler {
       return PENDING;
     }
 
-    if (result !== 0 || !this.#durableWrites) return result;
+    if (result !== 0 || !this.#waitsForLog) return result;
     return this.#awaitDurable(uniqueLow, uniqueHigh, 0, this.#clock.monotonicMs());
   }
 
@@ -288,6 +295,8 @@ export class Front implements DiskHandler {
   }
 
   #tryWrite(offset: number, length: number, request: Buffer, payloadOffset: number): number {
+    if (this.#bypass !== undefined)
+      return this.#bypass.write(offset, length, request, payloadOffset);
     if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
     const headSkip = offset % BLOCK_BYTES;
     const tail = (offset + length) % BLOCK_BYTES;
@@ -325,8 +334,15 @@ export class Front implements DiskHandler {
     return 0;
   }
 
+  /** A write is answered when the log is durable. */
+  get #waitsForLog(): boolean {
+    return this.#durableWrites && this.#bypass === undefined;
+  }
+
   /** Ragged ends are written as zeros, the whole blocks between them are one record. */
   #tryZero(offset: number, end: number, discard: boolean): number {
+    if (this.#bypass !== undefined) return this.#bypass.zero(offset, end);
+
     if (this.#shared.get(WORD.logDefective) !== 0) return ERRNO.EIO;
     const firstWhole = Math.ceil(offset / BLOCK_BYTES) * BLOCK_BYTES;
     const endWhole = Math.floor(end / BLOCK_BYTES) * BLOCK_BYTES;
@@ -400,8 +416,7 @@ export class Front implements DiskHandler {
       this.#parking.dropFirst();
       const writtenBytes = kind === 'write' ? length : 0;
       if (result !== 0) this.#responder.answer(uniqueLow, uniqueHigh, result);
-      else if (this.#durableWrites)
-        this.#awaitDurable(uniqueLow, uniqueHigh, writtenBytes, sinceMs);
+      else if (this.#waitsForLog) this.#awaitDurable(uniqueLow, uniqueHigh, writtenBytes, sinceMs);
       else if (kind === 'write') {
         this.#responder.answerWrite(uniqueLow, uniqueHigh, length);
         this.#timer.endParked(sinceMs);
@@ -435,7 +450,8 @@ export class Front implements DiskHandler {
   }
 
   #carryOut(command: number, argument: number): boolean {
-    if (command === COMMAND.rotate) return this.log.rotate();
+    if (command === COMMAND.bypass) return this.#enterBypass();
+    if (command === COMMAND.rotate) return this.#bypass === undefined && this.log.rotate();
     if (command === COMMAND.mark) return this.#mark(this.#shared.label);
     if (command !== COMMAND.rest) return this.#resize(argument);
     this.#restWanted = argument !== 0;
@@ -444,6 +460,7 @@ export class Front implements DiskHandler {
 
   /** Names the disk as it is: everything that was acknowledged before lies below the record. */
   #mark(label: string): boolean {
+    if (this.#bypass !== undefined) return false;
     const text = encodeLabel(label);
     if (!this.#makeRoom(text.length)) return false;
     const body = {type: RECORD.mark, logicalLength: 0, diskOffset: 0};
@@ -452,8 +469,19 @@ export class Front implements DiskHandler {
     return true;
   }
 
+  /** Everything waits for the log, and all that it holds is in the image: writes go there now. */
+  #enterBypass(): boolean {
+    if (this.#bypass !== undefined) return true;
+    this.#takeReplayed();
+    this.#bypass = enterBypass(this.#options, this.log.position);
+    if (this.#bypass === undefined) return false;
+    this.#unpark();
+    return true;
+  }
+
   /** The image has grown already: the record makes the new size part of the history. */
   #resize(sizeBytes: number): boolean {
+    if (this.#bypass !== undefined) return false;
     // A disk only grows: somebody else may have grown it further in the meantime.
     if (sizeBytes < this.#sizeBytes || !this.#makeRoom(0)) return false;
     const position = this.log.appendPlain({
@@ -469,9 +497,6 @@ export class Front implements DiskHandler {
     return true;
   }
 }
-
-/** Result of an attempt that found no room in log or index. */
-const NO_ROOM = -2;
 
 assert(
   WRITE_HEADROOM_BYTES >= LEAD_BYTES_MAX + RECORD_HEADER_BYTES + BLOCK_BYTES &&

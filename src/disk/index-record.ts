@@ -30,7 +30,9 @@ export function indexRecord(index: BlockIndex, cursor: FoundRecord, replayed: nu
     case RECORD.resize:
     case RECORD.seal:
     case RECORD.pad:
-    case RECORD.mark: {
+    case RECORD.mark:
+    // Of this node, or replay stands behind it: what it tells of is in the image.
+    case RECORD.gap: {
       return;
     }
 

@@ -39,6 +39,8 @@ export interface Activated {
   readonly retained: readonly RetainedSegment[];
   /** Number and name of each segment that was found: another node may have begun it. */
   readonly names: readonly (readonly [number, string])[];
+  /** Of the image, what the life before wrote past the log; 0 or absent: nothing. */
+  readonly bypassedBytes?: number;
 }
 
 export type ThreadMessage =

@@ -24,6 +24,7 @@ export class Notices {
   #spareCode: ErrorCode | undefined;
   #slowed: Slowed | undefined;
   #parkedBySlowing = false;
+  #isBypassed = false;
   /** The log was given up: from here on that is what is said of it. */
   #defective = false;
 
@@ -62,7 +63,7 @@ export class Notices {
   /** The keeper cannot make a segment (errno), or can again (undefined). */
   logTrouble(errno: string | undefined): void {
     this.#logErrno = errno;
-    if (this.#defective) return;
+    if (this.#defective || this.#isBypassed) return;
     if (errno === undefined) {
       this.drop('LOG_SPACE');
       this.drop('LOG_IO');
@@ -96,6 +97,13 @@ export class Notices {
     const text = `writes are slowed to ${formatBytes(slowed.bytesPerSecond)}/s: ${slowed.reason}`;
     this.put('WRITES_SLOWED', 'warning', text);
     return isNew ? text : undefined;
+  }
+
+  /** Writes go past the log: nobody waits for its room any more. */
+  bypassed(text: string): void {
+    this.#isBypassed = true;
+    this.drop('LOG_SPACE');
+    this.put('BYPASS', 'critical', text);
   }
 
   /** Flushes wait for replicas, or do not any more. */
@@ -161,7 +169,7 @@ export class Notices {
   }
 
   #replayError(code: ErrorCode | undefined, text: string, report: Report): void {
-    for (const old of ['STORE_FULL', 'IMAGE_IO', 'LOG_CORRUPT'] as const) {
+    for (const old of ['STORE_FULL', 'IMAGE_IO', 'LOG_CORRUPT', 'REPLICA_GAP'] as const) {
       if (old !== code) this.drop(old);
     }
 

@@ -10,6 +10,9 @@ import {MIB} from '../core/units.js';
 import type {Shared} from './shared.js';
 import {WriteThrottle} from './write-throttle.js';
 
+/** Result of an attempt that found no room in log, index or image: the request is parked. */
+export const NO_ROOM = -2;
+
 const PARKED_BYTES_MAX = 80 * MIB;
 const NOTHING = Buffer.alloc(0);
 

@@ -24,7 +24,7 @@ import {Renewal} from './renewal.js';
 import {readRetain, type RetainedSegment} from './retained.js';
 import {serveSocket} from './server.js';
 import {COMMAND, Shared, WORD} from './shared.js';
-import {SpaceRun} from './space-run.js';
+import {requireLog, SpaceRun, tellLeft} from './space-run.js';
 import {startThread, type ThreadRole} from './start-thread.js';
 import {buildStatus, isBusy, statusMark} from './status.js';
 import {Synchronous} from './synchronous.js';
@@ -189,6 +189,7 @@ export class DiskProcess {
 
   /** Grows image and disk; the size is part of the log when this resolves. */
   async resize(sizeBytes: number): Promise<void> {
+    requireLog(this, 'it is resized');
     growImage(this.options.files, this.config?.resource.imagePath ?? '', sizeBytes);
     const done = await this.command(COMMAND.resize, sizeBytes);
     if (!done) throw new DiskError('LOG_SPACE', 'the log has no room for the new size yet');
@@ -383,6 +384,7 @@ export class DiskProcess {
       this.event({code: 'LOG_TORN', severity: 'warning', text});
     }
 
+    tellLeft(this, activated);
     this.#replay?.postMessage(activated);
     if (options.mode !== 'serve') return;
     this.#keeper = new Keeper({
@@ -399,10 +401,10 @@ export class DiskProcess {
         this.#wake();
       },
     });
-    this.#runKeeper();
     this.space = new SpaceRun(this, config, () => {
       this.#wake();
     });
+    this.#runKeeper();
   }
 
   #runKeeper(): void {

@@ -17,18 +17,19 @@ export function readySegment(
   number: number,
   isUrgent = false,
 ): string {
-  for (const name of files.list(plan.directory)) {
-    if (!name.startsWith('spare-')) continue;
-    const path = join(plan.directory, name);
-    const fd = files.open(path, 'read');
-    const size = files.sizeOf(fd);
-    files.close(fd);
-    if (size === plan.fileBytes) return makeReady(files, plan, path, number);
-    files.unlink(path);
-  }
-
-  const path = join(plan.directory, `spare-new-${segmentName(number, plan.originName)}`);
   try {
+    for (const name of files.list(plan.directory)) {
+      if (!name.startsWith('spare-')) continue;
+      const path = join(plan.directory, name);
+      const fd = files.open(path, 'read');
+      const size = files.sizeOf(fd);
+      files.close(fd);
+      // Overwriting takes room, too, on some file systems.
+      if (size === plan.fileBytes) return makeReady(files, plan, path, number);
+      files.unlink(path);
+    }
+
+    const path = join(plan.directory, `spare-new-${segmentName(number, plan.originName)}`);
     const making = makeSpare(files, plan, path, () => isUrgent);
     while (making.next().done !== true);
     return makeReady(files, plan, path, number);

@@ -15,6 +15,7 @@ import {isLabel, LABEL_RULE} from '../log/mark-label.js';
 import {segmentName} from '../log/segment.js';
 import type {DiskProcess} from './process.js';
 import {COMMAND, WORD} from './shared.js';
+import {requireLog} from './space-run.js';
 import {serveStreams, type StreamRoute} from './upgrade.js';
 
 const BODY_BYTES_MAX = 64 * 1024;
@@ -204,7 +205,7 @@ function takeSpaceWish(disk: DiskProcess, body: unknown): void {
     throw new DiskError('USAGE', text);
   }
 
-  disk.space?.guard.configure(known);
+  disk.space?.configure(known);
   disk.space?.guard.tell(at === undefined ? undefined : {position: at, capBytes: Number(capBytes)});
   if (trim) disk.trim();
 }
@@ -216,6 +217,7 @@ function requireServing(disk: DiskProcess, what: string): void {
 
 async function rotate(disk: DiskProcess): Promise<{file: string; position: string}> {
   requireServing(disk, 'rotates its log');
+  requireLog(disk, 'its log is rotated');
 
   const done = await disk.command(COMMAND.rotate);
   if (!done) throw new DiskError('LOG_SPACE', 'no next logfile is ready yet: try again');

@@ -106,14 +106,18 @@ export const WORD = {
   replayedTime: 81,
   /** Text that goes with a command: up to LABEL_BYTES_MAX, behind it zeros. */
   label: 96,
+  /** 0: the log holds every write. Else writes go past it, to as many regions of the image and one. */
+  bypass: 85,
+  /** 1: the last append found no room in a file that has all its space, as where overwriting takes some. */
+  appendNoRoom: 86,
 } as const;
 
 /** `keeperTroubled`: others' space, or log that is let go, would help; or it would not. */
 export const KEEPER_NO_ROOM = 1;
 export const KEEPER_FAILED = 2;
 
-/** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. `mark`: the argument becomes its position. */
-export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3, mark: 4} as const;
+/** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. `mark`: the argument becomes its position. `bypass`: write to the image, past the log. */
+export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3, mark: 4, bypass: 5} as const;
 export const LABEL_BYTES_MAX = 64;
 
 const CONTROL_WORDS = 128;

@@ -1,17 +1,30 @@
-/** The guard of the log's room as a disk process has it: what it sees, and what it tells. */
-import {spacePolicyOf, type Slowed} from '../core/space.js';
+/** The guards of the log's room as a disk process has them: what they see, and what they tell. */
+import fs from 'node:fs/promises';
+import {DiskError} from '../core/errors.js';
+import {resourcePaths} from '../core/home.js';
+import {spacePolicyOf, type Bypassed, type Slowed, type WhenFull} from '../core/space.js';
+import {formatBytes} from '../core/units.js';
+import {REGION_BYTES} from '../image/bypass-map.js';
+import {BypassGuard} from './bypass-guard.js';
 import {segmentPlan, type DiskConfig} from './config.js';
+import type {Activated} from './messages.js';
 import type {DiskProcess} from './process.js';
-import {WORD} from './shared.js';
+import {COMMAND, WORD} from './shared.js';
 import {SPACE_CALM_MS, SpaceGuard} from './space-guard.js';
 
 /** A pulse that comes a little early is that of its second all the same. */
 const PULSE_SLACK_MS = 100;
 
-/** The guard and its timer; from the activation of a disk that serves to its end. */
+const LEAVE_TIMEOUT_MS = 30_000;
+
+/** The guards and their timer; from the activation of a disk that serves to its end. */
 export class SpaceRun {
   readonly guard: SpaceGuard;
+  readonly #bypass: BypassGuard;
   readonly #disk: DiskProcess;
+  #bypassedSince: string | undefined;
+  #isTold = false;
+  #isTurning = false;
   #heardMs: number;
   #timer: NodeJS.Timeout | undefined;
   #seen = {appended: -1, replayed: -1};
@@ -35,7 +48,37 @@ export class SpaceRun {
         letGoOldest(disk);
       },
     });
+    this.#bypass = new BypassGuard({
+      ...{files, clock, shared: disk.shared, plan: segmentPlan(config)},
+      paths: resourcePaths(config.home, config.resource.name),
+      enter: () => {
+        this.#turn(() => disk.command(COMMAND.bypass));
+      },
+      leave: () => {
+        this.#turn(() => this.#leave(config.resource.imagePath));
+      },
+    });
+    this.configure(spacePolicyOf(config.resource).whenFull);
+    // Before spares take the room.
+    this.#bypass.prepareNow();
     this.run();
+  }
+
+  /** A new policy, from now on. */
+  configure(whenFull: WhenFull): void {
+    const isNew = whenFull !== this.guard.whenFull;
+    this.guard.configure(whenFull);
+    // Only what can be ended in order can also be left.
+    this.#bypass.want(whenFull === 'bypass' && this.#disk.options.driver === 'kernel');
+    if (isNew) this.run();
+  }
+
+  /** Writes that go past the log now. */
+  get bypassed(): Bypassed | undefined {
+    const regions = this.#disk.shared.get(WORD.bypass) - 1;
+    if (regions < 0) return undefined;
+    this.#bypassedSince ??= new Date(this.#disk.options.clock.wallMs()).toISOString();
+    return {since: this.#bypassedSince, bytes: regions * REGION_BYTES};
   }
 
   /** Somebody asked how the disk is, as a daemon does every other second. */
@@ -53,7 +96,8 @@ export class SpaceRun {
     this.#lookedMs = options.clock.monotonicMs();
     // Before writes wait: history and mounted moments are the first to give way.
     this.#disk.history.look();
-    const waitMs = this.guard.step();
+    this.#tellBypass();
+    const waitMs = Math.min(this.guard.step(), this.#bypass.step());
     if (waitMs >= SPACE_CALM_MS) return;
     this.#timer = setTimeout(() => {
       this.run();
@@ -69,8 +113,45 @@ export class SpaceRun {
     const {appended, replayed} = this.#seen;
     const isStill = shared.appended.get() === appended && shared.replayed.get() === replayed;
     // Where nothing is written, nothing needs room.
-    if (isStill && shared.get(WORD.parked) === 0) this.guard.skip();
+    if (isStill && shared.get(WORD.parked) === 0 && !this.#bypass.isBusy) this.guard.skip();
     else this.run();
+  }
+
+  #tellBypass(): void {
+    const bypassed = this.bypassed;
+    if (bypassed === undefined) return;
+    const text = `the log has no room: writes go past it, to the image, ${formatBytes(bypassed.bytes)} of it so far`;
+    this.#disk.notices.bypassed(text);
+    if (!this.#isTold) this.#disk.event({code: 'BYPASS', severity: 'critical', text});
+    this.#isTold = true;
+  }
+
+  /** One at a time; where it does not come about the guard asks again. */
+  #turn(act: () => Promise<unknown>): void {
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    act()
+      .catch((error: unknown) => {
+        if (!(error instanceof DiskError)) throw error;
+      })
+      .finally(() => {
+        this.#isTurning = false;
+        this.run();
+      });
+  }
+
+  /** Most of the image is synced before anybody has to wait for it. */
+  async #leave(imagePath: string): Promise<void> {
+    const image = await fs.open(imagePath, 'r+');
+    try {
+      // The front, or the next life, hears of an error by its own descriptor.
+      await image.datasync().catch(() => undefined);
+    } finally {
+      await image.close();
+    }
+
+    await this.#disk.renewal.prepare(LEAVE_TIMEOUT_MS);
+    this.#disk.renewal.end();
   }
 }
 
@@ -87,4 +168,19 @@ function letGoOldest(disk: DiskProcess): void {
   const text = `there is no room for the log, and no daemon to say whom it is kept for: ${oldest.name} is let go`;
   disk.event({code: 'REPLICA_DROPPED', severity: 'critical', text});
   disk.retain(oldest.end);
+}
+
+/** @throws DiskError BYPASS where writes go past the log */
+export function requireLog({options, shared}: DiskProcess, until: string): void {
+  if (shared.get(WORD.bypass) === 0) return;
+  const {name} = options;
+  const text = `writes of ${name} go past its log, which has no room: free space there before ${until}`;
+  throw new DiskError('BYPASS', text, {resource: name});
+}
+
+/** The life before wrote past the log, and this one has said so in there. */
+export function tellLeft(disk: DiskProcess, {bypassedBytes = 0}: Activated): void {
+  if (bypassedBytes === 0) return;
+  const text = `writes go to the log again; ${formatBytes(bypassedBytes)} of the image were written past it`;
+  disk.event({code: 'BYPASS_LEFT', severity: 'warning', text});
 }

@@ -57,6 +57,7 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
     space: disk.space && {
       whenFull: disk.space.guard.whenFull,
       slowed: disk.space.guard.slowed ?? null,
+      bypassed: disk.space.bypassed ?? null,
     },
     history: disk.history.status(),
     waiting: disk.notices.waiting(),
@@ -76,10 +77,10 @@ export function statusMark(disk: DiskProcess): string {
 
 /** Others wait for something, or it is in no state that lasts: its status changes by itself. */
 export function isBusy({options, phase, shared, space, synchronous}: DiskProcess): boolean {
-  const {parked, commitFailed, logDefective, keeperTroubled} = WORD;
+  const {parked, commitFailed, logDefective, keeperTroubled, bypass} = WORD;
   if (options.mode !== 'serve' || phase !== 'serving') return true;
   if (space?.guard.slowed !== undefined || synchronous?.isAsynchronous === false) return true;
-  return [parked, commitFailed, logDefective, keeperTroubled].some(
+  return [parked, commitFailed, logDefective, keeperTroubled, bypass].some(
     (word) => shared.get(word) !== 0,
   );
 }

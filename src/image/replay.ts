@@ -11,7 +11,8 @@
  *
  * Any failure leaves {from, to} and the whole batch is written again: after an EIO of fdatasync
  * the kernel calls its pages clean, so only writing them again makes the next fdatasync honest.
- * A batch is idempotent; it ends at VERIFY, GAP, RESIZE and the end of a group.
+ * A batch is idempotent; it ends at VERIFY, RESIZE and the end of a group, and in front of a GAP, over which no
+ * log leads: where it was written, replay begins behind it (disk/bypass-leave).
  */
 import {assert} from '../core/assert.js';
 import {passCrashPoint} from '../core/crash-points.js';
@@ -26,6 +27,7 @@ import {RecordCursor} from '../log/cursor.js';
 import {FLAG, RECORD, type Chain} from '../log/record.js';
 import {SEGMENT_HEADER_BYTES, type SegmentHeader} from '../log/segment.js';
 import {Batch} from './batch.js';
+import {punchOrZero} from './punch.js';
 import type {ReplayState} from './replay-state.js';
 
 /** A segment of the log that is open for reading. */
@@ -98,8 +100,6 @@ export const PACING_DEFAULT: ReplayPacing = {
 
 /** How often it is to look for something to do, where nobody wakes it (disk/replay-thread). */
 const IDLE_MS = 250;
-/** Failures of a punch that do not mean that the image cannot be punched. */
-const PUNCH_AGAIN = new Set(['EAGAIN', 'ENOMEM', 'EIO', 'EROFS']);
 const BUFFER_BYTES = MIB;
 /** The image is synced within a batch too, so that its dirty pages stay few. */
 const SYNC_BYTES = 256 * MIB;
@@ -123,6 +123,8 @@ export class Replayer {
   #chain: Chain;
   /** Of the newest record that was read; 0: none is known. */
   #timeMs: number;
+  /** Where the batch in hand ends. */
+  #endChain: Chain = {low: 0, high: 0};
   #quietSince = 0;
   #pendingSince = -1;
   #lastAppended = -1;
@@ -220,7 +222,7 @@ export class Replayer {
     passCrashPoint('batch-written');
     this.#persist(to);
     this.#from = to;
-    this.#chain = {low: this.#cursor.chain.low, high: this.#cursor.chain.high};
+    this.#chain = {...this.#endChain};
     this.#host.publish(to, this.#to);
     this.batches += 1;
     this.replayedBytes += to - from;
@@ -247,8 +249,13 @@ export class Replayer {
       const end = Math.min(segment.end, limit);
       cursor.open(segment.fd, header, position, chain, end);
       while (cursor.next()) {
+        if (cursor.record.type === RECORD.gap) {
+          return this.#stopAtGap(from);
+        }
+
         this.#timeMs = Math.max(this.#timeMs, cursor.record.timeMs);
         if (this.#take(cursor) || this.#batch.isFull || cursor.position >= most) {
+          this.#endAt(cursor.chain);
           return cursor.position;
         }
       }
@@ -258,7 +265,28 @@ export class Replayer {
       if (position < end) throw damagedAt(position);
     }
 
+    this.#endAt(chain);
     return position;
+  }
+
+  #endAt({low, high}: Readonly<Chain>): void {
+    this.#endChain = {low, high};
+  }
+
+  /** The batch ends in front of the GAP that the cursor has; there is none where it begins there. */
+  #stopAtGap(from: number): number {
+    const {position, chainLow, chainHigh} = this.#cursor.record;
+    if (position > from) {
+      this.#endAt({low: chainLow, high: chainHigh});
+      return position;
+    }
+
+    throw new DiskError(
+      'REPLICA_GAP',
+      `writes went past the log at ${formatPosition(position)}: the log does not lead over it, the ` +
+        `image stays as it was there`,
+      {position: formatPosition(position)},
+    );
   }
 
   /** @returns true where the batch ends behind this record */
@@ -283,8 +311,7 @@ export class Replayer {
         return true;
       }
 
-      case RECORD.verify:
-      case RECORD.gap: {
+      case RECORD.verify: {
         return true;
       }
 
@@ -302,7 +329,7 @@ export class Replayer {
 
   #apply(): void {
     const {blocks, positions, count, zeros} = this.#batch.finish();
-    if (zeros.length > 0) this.#zero(zeros);
+    if (zeros.length > 0) punchOrZero(this.#files, this.#imageFd, zeros);
     let index = 0;
     let unsynced = 0;
     while (index < count) {
@@ -322,27 +349,6 @@ export class Replayer {
       if (unsynced >= SYNC_BYTES) {
         this.#files.syncData(this.#imageFd);
         unsynced = 0;
-      }
-    }
-  }
-
-  #zero(ranges: readonly number[]): void {
-    try {
-      this.#files.punch(this.#imageFd, ranges);
-    } catch (error) {
-      const errno = errnoOf(error);
-      // Not tried, or the device failed: the batch is tried again. Zeros in the place of a discard of
-      // terabytes would fill the file system.
-      if (errno === undefined || PUNCH_AGAIN.has(errno)) throw error;
-      // The file system or device cannot: zeros mean zeros, so they are written.
-      const zeros = this.#buffer.fill(0);
-      for (let index = 0; index < ranges.length; index += 2) {
-        const start = ranges[index] ?? 0;
-        const end = start + (ranges[index + 1] ?? 0);
-        for (let offset = start; offset < end; offset += BUFFER_BYTES) {
-          const length = Math.min(BUFFER_BYTES, end - offset);
-          this.#files.write(this.#imageFd, zeros, 0, length, offset);
-        }
       }
     }
   }

@@ -241,6 +241,24 @@ export class LogWriter {
     return this.#append(this.#small, LEAD_BYTES_MAX);
   }
 
+  /** The same with a small payload: at most a page, a multiple of 8. */
+  appendPayload(body: RecordBody, payload: Buffer, durable: number): number {
+    assert(payload.length <= PAGE_BYTES, 'a small payload');
+    const record = this.#record;
+    record.type = body.type;
+    record.flags = body.flags ?? 0;
+    record.storedLength = payload.length;
+    record.logicalLength = body.logicalLength;
+    record.diskOffset = body.diskOffset;
+    record.headSkip = 0;
+    record.tailSkip = 0;
+    record.durable = durable;
+    const at = LEAD_BYTES_MAX + RECORD_HEADER_BYTES;
+    payload.copy(this.#small, at);
+    record.payloadCrc = crcOf(this.#small, at, payload.length);
+    return this.#append(this.#small, LEAD_BYTES_MAX);
+  }
+
   #take(fd: number, header: SegmentHeader): void {
     this.#fd = fd;
     this.#header = header;

@@ -143,8 +143,11 @@ test('when-full and priority have defaults, are shown, and take nothing else', (
   const shown = showSettings(FILE);
   assert.is(shown['when-full'], 'block');
   assert.is(shown['priority'], '50');
-  for (const bad of ['bypass', '', 'Throttle']) {
-    assert.throws(() => parseSettings({'when-full': bad}), /when-full takes block or throttle/u);
+  for (const bad of ['', 'Throttle', 'wait']) {
+    assert.throws(
+      () => parseSettings({'when-full': bad}),
+      /when-full takes block, throttle or bypass/u,
+    );
   }
 
   for (const bad of ['101', '-1', '1.5', 'high', '']) {

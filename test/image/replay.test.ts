@@ -137,7 +137,6 @@ test('a block that many records wrote is written once, blocks side by side in on
 
 for (const [name, type, flags] of [
   ['VERIFY', RECORD.verify, FLAG.ignorable],
-  ['GAP', RECORD.gap, FLAG.ignorable],
   ['the end of a group', RECORD.group, FLAG.groupEnd],
 ] as const) {
   test(`a batch ends at ${name}`, () => {
@@ -155,6 +154,25 @@ for (const [name, type, flags] of [
     rig.assertImage();
   });
 }
+
+test('no log leads over a GAP: replay stops in front of it, says so, and goes no further', () => {
+  const {rig} = makeRig();
+  rig.write(1);
+  const end = rig.log.writer.position;
+  rig.log.plain(RECORD.gap, 0, 0);
+  rig.log.write(2, 77);
+  rig.flush();
+  const replayer = rig.open();
+  replayer.step();
+  assert.is(replayer.position, end);
+  rig.assertImage();
+  for (const again of [replayer, rig.open()]) {
+    again.step();
+    assert.is(again.position, end);
+    assert.is(rig.reports.at(-1)?.code, 'REPLICA_GAP');
+    rig.assertImage();
+  }
+});
 
 test('a batch ends at RESIZE, and the image has grown before a block behind its old end is written', () => {
   const {rig} = makeRig();

@@ -39,6 +39,11 @@ export interface Recovery {
   readonly position: number;
   readonly from: number;
   readonly diskSizeBytes: number;
+  /** What went past the log so far (sim/user). */
+  readonly pastLogBytes: number;
+  /** Whether the map says that a range went past the log, and the new epoch that anything did. */
+  readonly isMarked: (offset: number, length: number) => boolean;
+  readonly hasGap: boolean;
   /** A log that rotted: what the node's word does not cover cannot be told from a torn tail, and may be cut. */
   readonly rotted: {readonly told: number} | undefined;
 }
@@ -60,11 +65,14 @@ export class Oracle {
   readonly model: ModelDisk;
   readonly #witness: Witness;
   /** Changes that failed, or were under way when the process died: there or not. */
-  #doubts: Version[] = [];
+  #doubts: (Version & {readonly isPastLog?: boolean})[] = [];
   /** Highest position that a flush has promised. */
   #flushed = 0;
   #replayed = 0;
   #durable = 0;
+  /** Where changes began to go past the log in this life: what was before is in the image, durably. */
+  #pastLogFrom: number | undefined;
+  #pastLog: Change[] = [];
   #memory: Memory | undefined = newMemory();
 
   constructor(sizeBytes: number, witness: Witness) {
@@ -87,10 +95,16 @@ export class Oracle {
     this.model.apply({...change, begin: Math.max(begin, this.model.end), end});
   }
 
+  /** A change goes past the log: where power is lost before a flush, each sector of it is there or not. */
+  pastLog(change: Change): void {
+    this.#pastLogFrom ??= this.model.end;
+    this.#pastLog.push(change);
+  }
+
   /** A change of which nobody knows whether it happened. */
-  doubt(change: Change): void {
+  doubt(change: Change, isPastLog = false): void {
     const at = this.model.end;
-    this.#doubts.push({...change, begin: at, end: at});
+    this.#doubts.push({...change, begin: at, end: at, isPastLog});
   }
 
   checkPositions(shared: Shared, writerPosition: number): void {
@@ -116,7 +130,10 @@ export class Oracle {
   }
 
   /** After a start: finds the one position at which the disk equals the model. */
-  judgeRecovery({death, position, from, diskSizeBytes, rotted}: Recovery): void {
+  judgeRecovery(recovery: Recovery): void {
+    const {death, from, diskSizeBytes, pastLogBytes} = recovery;
+    const position = recovery.position + pastLogBytes;
+    const rotted = recovery.rotted && {told: recovery.rotted.told + pastLogBytes};
     if (rotted && position >= rotted.told) this.#flushed = Math.min(this.#flushed, position);
     if (position < this.#flushed) {
       const flushed = formatPosition(this.#flushed);
@@ -133,12 +150,16 @@ export class Oracle {
     }
 
     if (from < this.#replayed) throw new SimFailure(`replayed to ${this.#replayed}, now ${from}`);
-    const lost = this.model.rewind(position);
+    const pastLogFrom = this.#pastLogFrom;
+    this.#pastLogFrom = undefined;
+    const isTorn = death === 'power' && pastLogFrom !== undefined;
+    const lost = this.model.rewind(isTorn ? Math.max(this.#flushed, pastLogFrom) : position);
     this.#doubts = [...lost, ...this.#doubts].filter(({begin, end}) => {
       return begin < position || (begin === end && begin === position);
     });
+    this.#judgeMap(recovery);
     this.#judgeSize(diskSizeBytes);
-    this.#settleDoubts();
+    this.#settleDoubts(isTorn);
     this.compareAll();
     this.#replayed = from;
     this.#durable = 0;
@@ -189,6 +210,20 @@ export class Oracle {
     }
   }
 
+  /** What went past the log is told of, and where: nobody who has the log only may think that he has all. */
+  #judgeMap({isMarked, hasGap}: Recovery): void {
+    const changes = this.#pastLog.filter(({kind}) => kind !== 'resize');
+    this.#pastLog = [];
+    if (changes.length > 0 && !hasGap) throw new SimFailure('there is no GAP for what went past');
+    const missing = changes.find(({offset, length}) => !isMarked(offset, length));
+    if (missing !== undefined)
+      throw new SimFailure(`the map lacks the change at ${missing.offset}`);
+    // Where a region is not marked nothing of it can have happened.
+    this.#doubts = this.#doubts.filter(
+      ({isPastLog, offset, length}) => isPastLog !== true || isMarked(offset, length),
+    );
+  }
+
   #judgeSize(diskSizeBytes: number): void {
     if (diskSizeBytes === this.model.sizeBytes) return;
     const {end} = this.model;
@@ -203,10 +238,12 @@ export class Oracle {
   }
 
   /** What was in doubt is decided by what is there now; then there is no doubt left. */
-  #settleDoubts(): void {
+  #settleDoubts(isTorn: boolean): void {
     const doubts = this.#doubts.filter(({kind}) => kind !== 'resize');
     const [only] = doubts;
-    if (doubts.length === 1 && only?.kind === 'write') this.#judgeWhole(only);
+    // Past the log it is no record: a death in the middle of it leaves a part, as on any disk.
+    const isRecord = !isTorn && only?.isPastLog !== true;
+    if (doubts.length === 1 && only?.kind === 'write' && isRecord) this.#judgeWhole(only);
     const {end} = this.model;
     for (const doubt of doubts) {
       for (const {at, count} of this.#piecesOf(doubt)) {

@@ -6,6 +6,7 @@
 import {KIB, MIB, TIB} from '../../src/core/units.js';
 import {below, chance, createRandom, pick, pickWeighted} from './random.js';
 import type {Random} from './random.js';
+import {isBypassing} from './room.js';
 import type {SimCall, SimFaultKind} from './sim-faults.js';
 
 export interface ScriptConfig {
@@ -73,11 +74,13 @@ export function drawScript(seed: number): Script {
   const steps: Step[] = [];
   for (let index = 0; index < count; index += 1) {
     const actions =
-      profile.weights.fault > 0 && chance(random, 0.06)
-        ? drawStory(random, profile, places, size)
-        : profile.weights.rot > 0 && chance(random, 0.1)
-          ? drawRot(random, profile, places, size)
-          : [drawAction(random, profile, places, size)];
+      isBypassing({seed}) && chance(random, 0.04)
+        ? drawBypass(random, profile, places, size)
+        : profile.weights.fault > 0 && chance(random, 0.06)
+          ? drawStory(random, profile, places, size)
+          : profile.weights.rot > 0 && chance(random, 0.1)
+            ? drawRot(random, profile, places, size)
+            : [drawAction(random, profile, places, size)];
     for (const action of actions) {
       if (action.kind === 'resize') size = action.sizeBytes;
       steps.push({seed: below(random, 2 ** 32), action});
@@ -234,6 +237,50 @@ function drawStory(
     {kind: 'die', death},
   ];
 }
+
+/**
+ * A log without room, until its writes go past it; what then happens there, and an end of it: a death in the
+ * middle, or room that is back.
+ */
+function drawBypass(
+  random: Random,
+  profile: Profile,
+  places: readonly number[],
+  sizeBytes: number,
+): Action[] {
+  const write = (): Action => {
+    return {kind: 'write', ...drawRange(random, places, sizeBytes, 2 ** profile.lengthBits)};
+  };
+  const inside = (): Action[] =>
+    Array.from({length: 1 + below(random, 8)}, () =>
+      chance(random, 0.6)
+        ? write()
+        : drawAction(random, {...profile, weights: INSIDE_WEIGHTS}, places, sizeBytes),
+    );
+  const death = pick(random, ['kill', 'power', 'power'] as const);
+  const wait: Action = {kind: 'wait', milliseconds: 20_000};
+  const noRoom = {fault: 'ENOSPC', after: below(random, 3), count: 10_000} as const;
+  return [
+    {kind: 'resume'},
+    {kind: 'step', actor: 'keeper', count: 16},
+    write(),
+    {kind: 'flush'},
+    {kind: 'fault', path: '/log/', calls: ['write'], ...noRoom},
+    ...[write(), wait, write(), wait, wait, wait, wait],
+    ...(chance(random, 0.2) ? [{kind: 'doom', death, calls: 1 + below(random, 40)} as const] : []),
+    ...[wait, ...inside()],
+    ...(chance(random, 0.3) ? [{kind: 'doom', death, calls: 1 + below(random, 30)} as const] : []),
+    ...[...inside(), {kind: 'heal'} as const],
+    ...(chance(random, 0.5) ? [wait, wait, wait] : [{kind: 'die', death} as const]),
+  ];
+}
+
+/** What a user does while writes go past the log. */
+const INSIDE_WEIGHTS: Weights = {
+  ...WEIGHTS,
+  ...{discard: 12, zero: 12, flush: 16, burst: 12},
+  ...{pause: 0, die: 0, doom: 0, restart: 0},
+};
 
 /** The last commit of a life rots, which nothing comes after. */
 function drawRot(

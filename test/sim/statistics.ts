@@ -11,6 +11,8 @@ export interface WorldStatistics {
   tornTails: number;
   /** Looks that slowed the writes. */
   slowed: number;
+  /** Lives whose writes went past the log. */
+  bypassed: number;
   simulatedMs: number;
 }
 
@@ -26,6 +28,7 @@ export function emptyStatistics(): WorldStatistics {
     rotations: 0,
     tornTails: 0,
     slowed: 0,
+    bypassed: 0,
     simulatedMs: 0,
   };
 }

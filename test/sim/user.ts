@@ -16,6 +16,9 @@ import type {Life} from './life.js';
 import {stampedBytes} from './model-disk.js';
 import {SimFailure, type Change, type Oracle} from './oracle.js';
 
+/** What a change past the log counts for, as it has no place in the log. */
+const PAST_LOG_BYTES = 4096;
+
 /** A request that is not answered yet. */
 interface OpenRequest {
   readonly kind: string;
@@ -44,6 +47,8 @@ export class User implements Responder {
   #open = new Map<number, OpenRequest>();
   #lastUnique = 0;
   #lastStamp = 0;
+  /** What went past the log so far: the oracle counts it as if it were in there. */
+  pastLogBytes = 0;
 
   constructor(options: UserOptions) {
     this.#options = options;
@@ -52,6 +57,25 @@ export class User implements Responder {
 
   get openCount(): number {
     return this.#open.size;
+  }
+
+  /** End of the log, and of what went past it. */
+  get position(): number {
+    return this.#options.living().front.log.position + this.pastLogBytes;
+  }
+
+  get #isPastLog(): boolean {
+    return this.#options.living().shared.get(WORD.bypass) !== 0;
+  }
+
+  /** The same behind a change that was just acknowledged. */
+  #passedPosition(change: Change): number {
+    if (this.#isPastLog) {
+      this.#oracle.pastLog(change);
+      this.pastLogBytes += PAST_LOG_BYTES;
+    }
+
+    return this.position;
   }
 
   isOpen(unique: number): boolean {
@@ -94,12 +118,12 @@ export class User implements Responder {
     });
     const batch = makeWriteBatch(changes);
     const {front} = this.#options.living();
-    let begin = front.log.position;
+    let begin = this.position;
     let isTaken = false;
     try {
       isTaken = this.#options.asFront(() => front.writeBatch(batch));
     } catch (error) {
-      for (const change of changes) this.#oracle.doubt(change);
+      for (const change of changes) this.#oracle.doubt(change, this.#isPastLog);
       throw error;
     } finally {
       batch.bytes.fill(0xdd);
@@ -125,7 +149,7 @@ export class User implements Responder {
         if (waiting !== undefined) yield waiting;
       }
     } finally {
-      for (const change of changes.slice(next)) this.#oracle.doubt(change);
+      for (const change of changes.slice(next)) this.#oracle.doubt(change, this.#isPastLog);
     }
   }
 
@@ -170,12 +194,15 @@ export class User implements Responder {
     const {kind, change, target, applied} = request;
     if (errno !== 0) {
       this.#options.excuse(`a ${kind} was answered with errno ${errno}`);
-      if (change !== undefined && !applied) this.#oracle.doubt(change);
+      if (change !== undefined && !applied) this.#oracle.doubt(change, this.#isPastLog);
       return;
     }
 
-    const end = this.#options.living().front.log.position;
-    if (change !== undefined && !applied) this.#oracle.accept(change, this.#oracle.model.end, end);
+    if (change !== undefined && !applied) {
+      const begin = this.#oracle.model.end;
+      this.#oracle.accept(change, begin, this.#passedPosition(change));
+    }
+
     // A write that is durable when it is acknowledged is as good as flushed.
     if (kind === 'flush' || (this.#options.durableWrites && applied)) this.#oracle.promise(target);
   }
@@ -183,39 +210,40 @@ export class User implements Responder {
   /** The process died: what it had not answered is in doubt. */
   forget(): void {
     for (const {change, applied} of this.#open.values()) {
-      if (change !== undefined && !applied) this.#oracle.doubt(change);
+      if (change !== undefined && !applied) this.#oracle.doubt(change, this.#isPastLog);
     }
 
     this.#open = new Map();
   }
 
   #change(change: Change, kind: string, call: (unique: number) => number): number | undefined {
-    const {front, shared} = this.#options.living();
+    const {shared} = this.#options.living();
     const unique = this.#nextUnique();
-    const begin = front.log.position;
+    const begin = this.position;
     let result = 0;
     try {
       result = this.#options.asFront(() => call(unique));
     } catch (error) {
-      this.#oracle.doubt(change);
+      this.#oracle.doubt(change, this.#isPastLog);
       throw error;
     }
 
     if (result === 0) {
-      this.#oracle.accept(change, begin, front.log.position);
-      if (this.#options.durableWrites) this.#oracle.promise(front.log.position);
+      const end = this.#passedPosition(change);
+      this.#oracle.accept(change, begin, end);
+      if (this.#options.durableWrites) this.#oracle.promise(end);
       return undefined;
     }
 
     if (result !== PENDING) {
       this.#options.say(`  refused with errno ${result}`);
       this.#options.excuse(`a ${kind} was refused with errno ${result}`);
-      this.#oracle.doubt(change);
+      this.#oracle.doubt(change, this.#isPastLog);
       return undefined;
     }
 
     const applied = shared.get(WORD.parked) === 0;
-    const target = front.log.position;
+    const target = this.position;
     if (applied) this.#oracle.accept(change, begin, target);
     this.#open.set(unique, {kind, change, target, applied});
     // One change at a time where it is not known when a parked one enters the log.

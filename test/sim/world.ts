@@ -12,16 +12,16 @@
  *
  * An operation that failed with EIO, or whose process died in it, may be there or not.
  */
-import {DiskError, errnoOf} from '../../src/core/errors.js';
 import {resourcePaths} from '../../src/core/home.js';
-import {formatPosition} from '../../src/core/position.js';
 import {MIB} from '../../src/core/units.js';
 import {COMMAND, WORD} from '../../src/disk/shared.js';
 import {keep, withGuard} from './room.js';
 import {requireWord, RotNoticed, rotLog, wordOf} from './rot.js';
+import {aliveText, growImage, requireExcuse} from './starts.js';
 import {checkBounds} from './bounds.js';
 import {beginLife, type Life} from './life.js';
 import {checkAnnounced} from './announced.js';
+import {markedIn} from './marked.js';
 import {Oracle, SimFailure, type Change} from './oracle.js';
 import {below, chance, createRandom, pick, type Random} from './random.js';
 import {diskConfig, prepareDisk, SIM_HOME, SIM_NAME} from './sim-config.js';
@@ -62,6 +62,8 @@ export class World {
   #doom: Death | undefined;
   #logFaults = false;
   #rotted = false;
+  /** The process wants to end for its next life. */
+  #leaves = false;
 
   constructor(script: Script) {
     const {config, seed} = script;
@@ -129,6 +131,8 @@ export class World {
       if (!(error instanceof SimCrash)) throw error;
       this.#say(`  ${error.message}`);
     }
+
+    if (this.#leaves && !this.#disk.dead && this.#user.openCount === 0) this.#die('kill');
 
     // Code that hides an error may have hidden a death.
     if (this.#disk.dead) this.#die(this.#doom ?? 'kill');
@@ -238,17 +242,10 @@ export class World {
 
   #resize(sizeBytes: number): void {
     if (sizeBytes <= this.#oracle.model.sizeBytes) return;
-    const {disk, front, shared} = this.#living;
-    // As the process does it: the image grows first.
-    try {
-      this.#disk.truncate(disk.imageFd, sizeBytes);
-      this.#disk.sync(disk.imageFd);
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
-      return;
-    }
+    const {disk, shared} = this.#living;
+    if (!growImage(this.#disk, disk.imageFd, sizeBytes)) return;
 
-    const begin = front.log.position;
+    const begin = this.#user.position;
     const change: Change = {kind: 'resize', offset: sizeBytes, length: 0, bytes: undefined};
     try {
       this.#command(COMMAND.resize, sizeBytes);
@@ -258,7 +255,7 @@ export class World {
     }
 
     if (shared.get(WORD.commandResult) !== 1) this.#oracle.doubt(change);
-    else this.#oracle.accept(change, begin, front.log.position);
+    else this.#oracle.accept(change, begin, this.#user.position);
   }
 
   // Threads.
@@ -362,10 +359,13 @@ export class World {
     this.statistics.batches += this.#life?.replayer.batches ?? 0;
     this.#user.forget();
     this.#life = undefined;
+    this.#leaves = false;
     this.#acting = [];
     this.#doom = undefined;
     this.#end(death);
-    if (death === 'kill') requireWord(this.#disk, this.#paths, this.#oracle.flushed);
+    const flushed = this.#oracle.flushed - this.#user.pastLogBytes;
+    if (death === 'kill') requireWord(this.#disk, this.#paths, flushed);
+
     const rot = rots ? rotLog(this.#disk, this.#random) : undefined;
     if (rot !== undefined) this.#rotted = true;
     this.#say(`  ${rot ?? 'nothing rots'}`);
@@ -428,30 +428,28 @@ export class World {
       responder: this.#user,
     });
     this.#disk.crashAfter(undefined);
-    this.#life = withGuard(this.#life, this.#script, this.#clock, this.statistics);
+    const leave = (): void => void (this.#leaves = true);
+    this.#life = withGuard(this.#life, this.#script, this.#clock, this.statistics, leave);
   }
 
   #judge(death: Death, told: number): void {
     const {recovered, state, diskSizeBytes} = this.#living.disk;
     const {position, tornRecords} = recovered;
     if (tornRecords > 0) this.statistics.tornTails += 1;
-    this.#say(
-      `  alive: log ends at ${formatPosition(position)}, model at ` +
-        `${formatPosition(this.#oracle.model.end)}, flushed ${formatPosition(this.#oracle.flushed)}, ` +
-        `image ${formatPosition(state.from)}..${formatPosition(state.to)}, torn ${tornRecords}`,
-    );
+    this.#say(aliveText(this.#living.disk, this.#oracle));
     const rotted = this.#rotted ? {told} : undefined;
-    this.#oracle.judgeRecovery({death, position, from: state.from, diskSizeBytes, rotted});
+    const {pastLogBytes} = this.#user;
+    const {from} = state;
+    const isMarked = markedIn(this.#disk, this.#paths);
+    const past = {pastLogBytes, isMarked, hasGap: from > position};
+    this.#oracle.judgeRecovery({...{death, position, from, diskSizeBytes, rotted}, ...past});
     this.#check();
   }
 
   /** A start that was refused needs a reason that can be mended; damage never has one. */
   #mend(error: unknown, attempt: number): void {
-    const operating = error instanceof DiskError || errnoOf(error) !== undefined;
-    const damage = error instanceof DiskError && error.code === 'LOG_CORRUPT';
-    if (damage && this.#rotted) throw new RotNoticed(error.message);
     const excused = this.#disk.faults.injected > 0 || this.#script.config.capacityBytes > 0;
-    if (!operating || damage || !excused || attempt > 20) throw error;
+    requireExcuse(error, this.#rotted, excused && attempt <= 20);
     this.#say(`  start refused: ${String(error)}`);
     this.#disk.faults.clear();
     this.#disk.capacityBytes = Infinity;

@@ -47,6 +47,7 @@ import {deactivate, findDisk} from '../activate.js';
 import type {Context} from '../context.js';
 import {tryLock} from '../file-lock.js';
 import type {Resource} from '../resource.js';
+import {refuseWhileBypassed} from './bypass-rules.js';
 import {keepCut, noteCutDone} from './kept-cut.js';
 import {refuseSwitching} from './next-view.js';
 import type {KnownReplica} from './role-services.js';
@@ -113,8 +114,9 @@ function tell(context: Context, resource: Resource, loss: LogLoss, kept: string)
   context.roles?.touch();
 }
 
-/** A disk that is served is no disk that stands still. */
+/** A disk that is served is no disk that stands still; nor is one whose image goes on without its log. */
 export async function refuseServed(resource: Resource): Promise<void> {
+  refuseWhileBypassed(resource);
   const {name, file, places} = resource;
   const {kind} = await findDisk(places);
   const isPrimary = kind === 'silent' && file.designatedRole === 'primary';

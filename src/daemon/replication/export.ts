@@ -18,6 +18,7 @@ import {localStream} from '../../replica/local-stream.js';
 import type {Context} from '../context.js';
 import {forbiddenPlaces} from '../places.js';
 import {resolveSafely} from '../safe-path.js';
+import {refuseSharing} from './bypass-rules.js';
 import {numberOf} from './replica-state.js';
 import type {Replica} from './replica.js';
 import {serveImage} from './serve.js';
@@ -37,7 +38,7 @@ const running = new Map<string, Promise<unknown>>();
 /**
  * Exports what the folder does not have yet, or forgets the folder.
  *
- * @throws DiskError FOLDER_FOREIGN, LOG_GONE, SPLIT_BRAIN, REPLICA_INCONSISTENT, DISK_UNREACHABLE,
+ * @throws DiskError BYPASS_REPLICAS, BYPASS_NOT_LEFT, FOLDER_FOREIGN, LOG_GONE, SPLIT_BRAIN, REPLICA_INCONSISTENT, DISK_UNREACHABLE,
  *   IMAGE_PATH_INVALID, STORE_*; what is in the folder stays whole
  */
 export async function exportFolder(
@@ -78,6 +79,7 @@ async function exportOnce(
 ): Promise<ExportResult> {
   const {resource, slots} = replica;
   const {id, name} = resource.file;
+  refuseSharing(resource);
   makeFolder(folder);
   const had = readExportFileOf(folder, id);
   refuseMixture(replica);

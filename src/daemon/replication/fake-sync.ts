@@ -17,6 +17,7 @@ import {findDisk, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
 import {isServed} from '../views.js';
+import {refuseWhileBypassed} from './bypass-rules.js';
 import {askEnd, type PeerEnd} from './peer-end.js';
 import type {KnownReplica} from './role-services.js';
 
@@ -37,6 +38,7 @@ export function fakeSync(
   const {dryRun} = request;
   return resource.run('sync fake', async () => {
     refusePrimary(resource);
+    refuseWhileBypassed(resource);
     const {sizeBytes} = resource.file;
     if (!fs.existsSync(places.paths.syncFile)) {
       return {schema: 1, name, dryRun, needed: false, source: null, position: null, sizeBytes};

@@ -62,6 +62,7 @@ import {
   type Branch,
   type BranchFile,
 } from './branches.js';
+import {refuseWhileBypassed} from './bypass-rules.js';
 import {refuseSwitching} from './next-view.js';
 import {partingPoint} from './right.js';
 import {standingOf} from './standing.js';
@@ -85,6 +86,7 @@ export function undoFork(
   return resource.run('fork undo', async () => {
     const deadlineMs = performance.now() + request.timeoutSeconds * 1000;
     refuseSwitching(context.paths.home, name);
+    refuseWhileBypassed(resource);
     const branch = findBranch(places.paths, name, request.branch);
     const isPending = isStillHere(context, resource, branch);
     const file = (isPending ? branch.file : undefined) ?? requireWhole(name, branch);

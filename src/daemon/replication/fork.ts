@@ -50,6 +50,7 @@ import {isServed, roleOf} from '../views.js';
 import type {CopyPlan} from './begin-copy.js';
 import {whyNoRoom} from './branch-image.js';
 import {describeBranch, keepBranch, listBranches, type Branch} from './branches.js';
+import {refuseWhileBypassed} from './bypass-rules.js';
 import {asLoss, ownChanges} from './fork-diff.js';
 import {planRepair} from './fork-repair.js';
 import {nextState, refuseSwitching} from './next-view.js';
@@ -131,6 +132,7 @@ export async function resolveFork(
   const {name} = resource;
   const outcome = await resource.run('fork resolve', async () => {
     refuseSwitching(context.paths.home, name);
+    refuseWhileBypassed(resource);
     const {at, end} = findFork(context, resource, request.keep);
     const lostBytes = Math.max(0, end - at);
     const noImage = (await whyNoImage(resource, request)) ?? null;
@@ -218,6 +220,7 @@ export async function invalidate(
   const {resource} = replica;
   const {name, file} = resource;
   refusePrimary(resource, 'another node');
+  refuseWhileBypassed(resource);
   const others = context.roles?.replicas(file.id) ?? [];
   const isPrimary = ({facts}: KnownReplica): boolean => facts.role === 'primary';
   // Given up for a copy that nobody can give, it would be thrown away for nothing.

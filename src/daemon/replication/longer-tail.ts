@@ -18,6 +18,7 @@ import {formatPosition, parsePosition} from '../../core/position.js';
 import {findDisk, startFollow, stopReplay} from '../activate.js';
 import type {Context} from '../context.js';
 import type {Resource} from '../resource.js';
+import {isBypassed} from './bypass-rules.js';
 import {openDiskStream} from './disk-stream.js';
 import {findLongerTail, type LongerTail, type Standing} from './right.js';
 import {splice} from './splice.js';
@@ -106,6 +107,8 @@ export async function takeLongerTail(
   const {name} = resource;
   const peer = findLongerTail(own, context.roles?.replicas(resource.file.id) ?? []);
   if (peer === undefined || (await findDisk(resource.places)).kind !== 'absent') return;
+  // The log here ends with what is in the image, and the image goes on without it.
+  if (isBypassed(resource)) return;
   const wanted = formatPosition(peer.position);
   const until = new Date(context.clock.wallMs() + START_TIMEOUT_MS + TAKE_MS).toISOString();
   resource.wait(`${peer.name} to give what it has more of the log, up to ${wanted}`, until);

@@ -25,6 +25,7 @@ import {
   type SyncSourceOptions,
 } from '../../replica/sync-source.js';
 import type {Context} from '../context.js';
+import {refuseSharing, refuseWhileBypassed} from './bypass-rules.js';
 import {answerChanges} from './fork-diff.js';
 import type {MarsNode} from '../node.js';
 import {answerJoin, answerPrimary} from './move.js';
@@ -80,9 +81,11 @@ export class PeerService implements PeerRoutes {
     switch (route) {
       case 'POST digests':
         refuseDisconnected(replica);
+        refuseWhileBypassed(replica.resource);
         return replica.verify.digests.answer(caller.id, body);
       case 'POST verify':
         refuseDisconnected(replica);
+        refuseWhileBypassed(replica.resource);
         return answerVerify(this.#context, replica, caller, 'start', body);
       case 'POST verify/state':
         return answerVerify(this.#context, replica, caller, 'state', body);
@@ -96,8 +99,10 @@ export class PeerService implements PeerRoutes {
         refuseDisconnected(replica);
         return answerEnd(replica);
       case 'POST changes':
+        refuseWhileBypassed(replica.resource);
         return answerChanges(replica.resource, body);
       case 'POST handover':
+        refuseWhileBypassed(replica.resource);
         return answerHandover(this.#context, replica.resource, caller, body, signal);
       default:
         throw new DiskError('USAGE', `peers are not answered ${method} ${words.join('/')}`);
@@ -116,6 +121,7 @@ export class PeerService implements PeerRoutes {
     }
 
     refuseDisconnected(replica);
+    refuseSharing(replica.resource);
     // An answer now is better than a stream that ends at once.
     await sourceStatus(replica);
     const serve = protocol === 'mars-log/1' ? serveLogStream : serveSyncStream;

@@ -16,6 +16,7 @@ import {callDisk} from '../disk-call.js';
 import {spaceOf} from '../file-system-space.js';
 import type {MarsNode} from '../node.js';
 import type {Resource} from '../resource.js';
+import {whenFullInForce} from '../replication/bypass-rules.js';
 import {findReserve, reserveBytesFor, type Reserve} from './reserve.js';
 import {Volume, type Member} from './volume.js';
 
@@ -236,7 +237,7 @@ export class SpaceWatch implements SpaceServices {
   async #tellPolicy(resource: Resource, trim: boolean): Promise<void> {
     const {disk, name, places} = resource;
     if (disk?.mode !== 'serve' || disk.phase !== 'serving' || resource.fault !== undefined) return;
-    const {whenFull} = spacePolicyOf(resource.file);
+    const whenFull = whenFullInForce(this.#context, resource.file);
     // One of an older version has no such thing.
     if (disk.space === undefined) return;
     if (!trim && whenFull !== 'throttle' && disk.space.whenFull === whenFull) return;
