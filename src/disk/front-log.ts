@@ -18,11 +18,16 @@ import {assert} from '../core/assert.js';
 import type {Clock} from '../core/clock.js';
 import {errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
-import {COMMIT_BYTES_MAX} from '../core/limits.js';
-import type {WriteBatch} from '../fuse/handler.js';
+import {BLOCK_BYTES, COMMIT_BYTES_MAX} from '../core/limits.js';
+import {
+  WRITE_GAP_BYTES,
+  WRITE_HEADROOM_BYTES,
+  WRITE_TAILROOM_BYTES,
+  type WriteBatch,
+} from '../fuse/handler.js';
 import {RECORD, RECORD_HEADER_BYTES, type Chain} from '../log/record.js';
 import {SEGMENT_HEADER_BYTES, segmentName, type SegmentHeader} from '../log/segment.js';
-import type {LogWriter, RecordBody} from '../log/writer.js';
+import {LEAD_BYTES_MAX, TRAIL_BYTES_MAX, type LogWriter, type RecordBody} from '../log/writer.js';
 import type {ActiveDisk} from './activation.js';
 import {indexPart} from './index-record.js';
 import type {FrontNotice} from './front-options.js';
@@ -431,3 +436,10 @@ export class FrontLog implements LogReader {
     indexPart(this.#disk.index, part);
   }
 }
+
+assert(
+  WRITE_HEADROOM_BYTES >= LEAD_BYTES_MAX + RECORD_HEADER_BYTES + BLOCK_BYTES &&
+    WRITE_TAILROOM_BYTES >= BLOCK_BYTES + TRAIL_BYTES_MAX &&
+    WRITE_GAP_BYTES === RECORD_HEADER_BYTES,
+  'what the log puts around a payload fits',
+);

@@ -20,7 +20,6 @@ import {
   ERRNO,
   PENDING,
   WRITE_BATCH_COUNT_MAX,
-  WRITE_GAP_BYTES,
   WRITE_HEADROOM_BYTES,
   WRITE_TAILROOM_BYTES,
   type DiskHandler,
@@ -29,8 +28,7 @@ import {
 } from '../fuse/handler.js';
 import {EXTENTS_MAX} from '../image/segment-index.js';
 import {encodeLabel} from '../log/mark-label.js';
-import {RECORD, RECORD_HEADER_BYTES} from '../log/record.js';
-import {LEAD_BYTES_MAX, TRAIL_BYTES_MAX} from '../log/writer.js';
+import {RECORD} from '../log/record.js';
 import type {ActiveDisk} from './activation.js';
 import type {Bypass} from './bypass.js';
 import {enterBypass} from './bypass-enter.js';
@@ -497,10 +495,3 @@ export class Front implements DiskHandler {
     return true;
   }
 }
-
-assert(
-  WRITE_HEADROOM_BYTES >= LEAD_BYTES_MAX + RECORD_HEADER_BYTES + BLOCK_BYTES &&
-    WRITE_TAILROOM_BYTES >= BLOCK_BYTES + TRAIL_BYTES_MAX &&
-    WRITE_GAP_BYTES === RECORD_HEADER_BYTES,
-  'what the log puts around a payload fits',
-);

@@ -22,6 +22,7 @@ import {formatBytes, formatDuration, GIB} from '../core/units.js';
 import {readDiskConfig, segmentPlan} from './config.js';
 import type {DiskProcess} from './process.js';
 import {COMMAND, WORD} from './shared.js';
+import {requireLog} from './space-run.js';
 
 const BATCH_MS = 60_000;
 const LOCK_LOOK_MS = 5;
@@ -39,6 +40,8 @@ export class History {
   #mounts: readonly HistoryMount[] = [];
   /** What peers need; Infinity: nothing. */
   #retainFrom = Infinity;
+  /** The image is about to change past the log: no moment is mounted from here on. */
+  #isClosed = false;
 
   constructor(disk: DiskProcess) {
     this.#disk = disk;
@@ -63,11 +66,13 @@ export class History {
    * Reads settings and mounted moments again; they hold when this resolves.
    *
    * @returns no position below can be mounted
-   * @throws DiskError as readDiskConfig: then all is as before; TIMEOUT where a batch of replay does not end
+   * @throws DiskError as readDiskConfig: then all is as before; TIMEOUT where a batch of replay does not end;
+   *   BYPASS where a moment is to be mounted while writes go past the log
    */
   async reload(): Promise<number> {
     const {options, shared} = this.#disk;
     this.#configure(readDiskConfig(options.home, options.name).resource);
+    this.#refuseBesideBypass();
     shared.signal(WORD.replaySignal);
     // A batch that runs began before, and may go further than it would now.
     const deadline = options.clock.monotonicMs() + BATCH_MS;
@@ -82,7 +87,32 @@ export class History {
     }
 
     shared.unlock(WORD.replayLock);
+    this.#refuseBesideBypass();
     return shared.replayTo.get();
+  }
+
+  /**
+   * Whatever stands on the image is given up, and nothing else may stand on it until `open`: writes are
+   * about to go past the log.
+   *
+   * @returns false where that cannot be noted now: the image must not change then
+   */
+  close(): boolean {
+    this.#isClosed = true;
+    this.#readMounts();
+    for (const mount of this.#mounts) this.#lose(mount, 'writes go past the log, to the image');
+    return this.#mounts.length === 0;
+  }
+
+  /** Writes did not go past the log after all. */
+  open(): void {
+    this.#isClosed = false;
+  }
+
+  #refuseBesideBypass(): void {
+    if (this.#mounts.length === 0) return;
+    if (!this.#isClosed && this.#disk.shared.get(WORD.bypass) === 0) return;
+    throw new DiskError('BYPASS', 'writes go past the log: no moment of this disk can be mounted');
   }
 
   /**
@@ -92,6 +122,7 @@ export class History {
    * @throws DiskError LOG_SPACE, TIMEOUT
    */
   async mark(label: string): Promise<number> {
+    requireLog(this.#disk, 'it takes a mark');
     const done = await this.#disk.command(COMMAND.mark, 0, label);
     if (!done) throw new DiskError('LOG_SPACE', 'the log has no room for the mark now: try again');
     const position = this.#disk.shared.commandArgument.get();

@@ -191,8 +191,8 @@ export class DiskProcess {
   async resize(sizeBytes: number): Promise<void> {
     requireLog(this, 'it is resized');
     growImage(this.options.files, this.config?.resource.imagePath ?? '', sizeBytes);
-    const done = await this.command(COMMAND.resize, sizeBytes);
-    if (!done) throw new DiskError('LOG_SPACE', 'the log has no room for the new size yet');
+    if (!(await this.command(COMMAND.resize, sizeBytes)))
+      throw new DiskError('LOG_SPACE', 'the log has no room for the new size yet');
     await this.commit();
   }
 
@@ -401,9 +401,7 @@ export class DiskProcess {
         this.#wake();
       },
     });
-    this.space = new SpaceRun(this, config, () => {
-      this.#wake();
-    });
+    this.space = new SpaceRun(this, config, this.#wake);
     this.#runKeeper();
   }
 

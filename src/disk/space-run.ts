@@ -52,7 +52,12 @@ export class SpaceRun {
       ...{files, clock, shared: disk.shared, plan: segmentPlan(config)},
       paths: resourcePaths(config.home, config.resource.name),
       enter: () => {
-        this.#turn(() => disk.command(COMMAND.bypass));
+        this.#turn(async () => {
+          const {history} = disk;
+          // Before the front changes the image: who reads a moment that stands on it sees that it is lost.
+          if (history.close()) await disk.command(COMMAND.bypass);
+          if (disk.shared.get(WORD.bypass) === 0) history.open();
+        });
       },
       leave: () => {
         this.#turn(() => this.#leave(config.resource.imagePath));

@@ -3,10 +3,12 @@
  * have room, no more. The writer goes on past the log, is killed with the disk process in the middle of
  * it, and nothing that was written is lost; with room the log goes on by itself.
  */
+import {createHash} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
+import type {MountedMoment} from '../../src/control/history-api.js';
 import {Cluster} from '../helpers/cluster.js';
 import {
   eventsOf,
@@ -111,12 +113,27 @@ test('a writer goes on past a log without room, its disk process is killed there
 test('meanwhile nothing else is begun with image and log; the next primary writes to the log again', async () => {
   const alpha = cluster.node('alpha');
   const disk = await crampedDisk('left');
+  const moment = await alpha.json<MountedMoment>(
+    ...['history', 'mount', 'left', '--at', 'now', '--no-device'],
+  );
+  const zeros = createHash('sha256')
+    .update(Buffer.alloc(DISK_MIB * MIB))
+    .digest('hex');
+  assert.is(await hashOf(moment.image, DISK_MIB), zeros);
   await writeDisk(source, disk, ['conv=fsync,notrunc'], 120_000);
   assert.ok(await isPastLog('left'));
+  // What stood on the image before is an error now, never another disk.
+  await hashOf(moment.image, DISK_MIB).then(
+    () => assert.unreachable('the moment is read, though the image under it has changed'),
+    (error: unknown) => assert.match(String(error), /Input\/output error/u),
+  );
+  assert.is(toldOf('left', 'HISTORY_LOST'), 1);
   const outbox = path.join(alpha.directory, 'outbox');
   const refused: readonly (readonly [string, readonly string[]])[] = [
     ['BYPASS', ['resource', 'resize', 'left', '32M']],
     ['BYPASS', ['log', 'rotate', 'left']],
+    ['BYPASS', ['history', 'mark', 'left', 'late']],
+    ['BYPASS_NOT_LEFT', ['history', 'mount', 'left', '--at', 'now']],
     ['BYPASS_NOT_LEFT', ['log', 'export', 'left', outbox, '--base']],
   ];
   for (const [code, words] of refused) {

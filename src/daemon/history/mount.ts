@@ -36,6 +36,7 @@ import {removeDeviceLink} from '../leftovers.js';
 import {attachLoop, detachLoop, loopOf} from '../loop-devices.js';
 import {findOpeners, type Opener} from '../openers.js';
 import {forbiddenPlaces} from '../places.js';
+import {refuseWhileBypassed} from '../replication/bypass-rules.js';
 import type {Resource} from '../resource.js';
 import {resolveSafely} from '../safe-path.js';
 import {
@@ -61,7 +62,7 @@ const OPENER_PAUSE_MS = 100;
  * Mounts the disk as of a moment.
  *
  * @throws DiskError HISTORY_GONE, HISTORY_AHEAD, HISTORY_MARK_UNKNOWN, HISTORY_BUSY, FUSE_MISSING,
- *   MOUNT_FAILED, TIMEOUT; nothing is then left
+ *   MOUNT_FAILED, TIMEOUT, BYPASS, BYPASS_NOT_LEFT; nothing is then left
  */
 export async function mountMoment(
   context: Context,
@@ -70,6 +71,8 @@ export async function mountMoment(
   known: KnownMarks,
 ): Promise<MountedMoment> {
   requireFuse();
+  // The disk process says so as well, of one that begins meanwhile.
+  refuseWhileBypassed(resource);
   const deadlineMs = performance.now() + request.timeoutSeconds * 1000;
   const directory = resource.places.paths.historyDirectory;
   const others = readHistoryMounts(createNodeFiles(), directory);
