@@ -2,6 +2,7 @@ import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {Worker} from 'node:worker_threads';
 import {
+  LABEL_BYTES_MAX,
   LATENCY_ROW,
   Shared,
   SHARED_BYTES,
@@ -26,12 +27,20 @@ test('numbers up to 2^53 come back whole, each word by itself', () => {
 
 test('no two fields lie over each other', () => {
   const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
-  const wide = [WORD.appended, WORD.durable, WORD.replayTo, WORD.replayed];
-  const numbers: readonly number[] = [...wide, WORD.diskSize, WORD.commandArgument];
+  const numbers: readonly number[] = [
+    ...[WORD.appended, WORD.durable, WORD.replayTo, WORD.replayed],
+    ...[WORD.diskSize, WORD.commandArgument, WORD.retain, WORD.originDurable, WORD.confirmed],
+    ...[WORD.replayHold, WORD.historyRoom, WORD.historyFloor, WORD.replayedTime],
+  ];
+  const wordsAt = (at: number): number => {
+    if (at === WORD.label) return LABEL_BYTES_MAX / 4;
+    return numbers.includes(at) ? 3 : 1;
+  };
   const taken = new Map<number, string>();
   for (const [name, at] of Object.entries(WORD)) {
     if (name === 'counters') continue;
-    for (let word = at; word < at + (numbers.includes(at) ? 3 : 1); word += 1) {
+    for (let word = at; word < at + wordsAt(at); word += 1) {
+      assert.ok(word < shared.words.length, `${name} lies in the control block`);
       assert.not(taken.has(word), `${name} and ${taken.get(word) ?? ''}`);
       taken.set(word, name);
     }
