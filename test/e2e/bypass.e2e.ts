@@ -124,8 +124,12 @@ test('meanwhile nothing else is begun with image and log; the next primary write
   assert.ok(await isPastLog('left'));
   // What stood on the image before is an error now, never another disk.
   await hashOf(moment.image, DISK_MIB).then(
-    () => assert.unreachable('the moment is read, though the image under it has changed'),
-    (error: unknown) => assert.match(String(error), /Input\/output error/u),
+    () => {
+      assert.unreachable('the moment is read, though the image under it has changed');
+    },
+    (error: unknown) => {
+      assert.match(String(error), /Input\/output error/u);
+    },
   );
   assert.is(toldOf('left', 'HISTORY_LOST'), 1);
   const outbox = path.join(alpha.directory, 'outbox');
