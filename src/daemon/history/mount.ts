@@ -62,7 +62,7 @@ const OPENER_PAUSE_MS = 100;
  * Mounts the disk as of a moment.
  *
  * @throws DiskError HISTORY_GONE, HISTORY_AHEAD, HISTORY_MARK_UNKNOWN, HISTORY_BUSY, FUSE_MISSING,
- *   MOUNT_FAILED, TIMEOUT, BYPASS, BYPASS_NOT_LEFT; nothing is then left
+ *   MOUNT_FAILED, STORE_FULL, TIMEOUT, BYPASS, BYPASS_NOT_LEFT; nothing is then left
  */
 export async function mountMoment(
   context: Context,
@@ -170,6 +170,14 @@ async function hold(resource: Resource, mount: HistoryMount, reach: Reach): Prom
   const now = await resourceBase(resource, reach);
   const held = {...mount, base: formatPosition(Math.max(now, positionOf(mount.base)))};
   writeJsonFile(path, held);
+  // Let go in between: the second file is read by nobody, and holds nothing.
+  if (fs.existsSync(historyPath(paths.historyDirectory, mount.id, 'lost'))) {
+    const text =
+      `the log of ${resource.name} has no room for what a mounted moment holds: free space on ` +
+      `${paths.logDirectory}`;
+    throw new DiskError('STORE_FULL', text, {resource: resource.name});
+  }
+
   return held;
 }
 
