@@ -174,7 +174,7 @@ async function hold(resource: Resource, mount: HistoryMount, reach: Reach): Prom
   if (fs.existsSync(historyPath(paths.historyDirectory, mount.id, 'lost'))) {
     const text =
       `the log of ${resource.name} has no room for what a mounted moment holds: free space on ` +
-      `${paths.logDirectory}`;
+      paths.logDirectory;
     throw new DiskError('STORE_FULL', text, {resource: resource.name});
   }
 
