@@ -303,6 +303,11 @@ function findFork(
   refusePrimary(resource, keep);
   const others = context.roles?.replicas(file.id) ?? [];
   const winner = others.find((other) => other.name === keep);
+  if (keep === context.node.name) {
+    const text = `${keep} is this node: its side is kept where the others give way. Say it there: mars secondary ${name}; mars fork resolve ${name} --keep ${keep} --dry-run`;
+    throw new DiskError('USAGE', text, {resource: name, node: keep});
+  }
+
   if (winner === undefined) {
     const names = others.map((other) => other.name).join(', ') || 'nobody';
     const text = `${keep} is not known to have a replica of ${name}; known are: ${names}`;

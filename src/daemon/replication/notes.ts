@@ -50,6 +50,13 @@ export function noteAnswer(
   }
 }
 
+/** Takes back what a source said to this history when another one goes on with it, while its stream lasts. */
+export function noteFollowed(resource: Resource, follow: DiskFollow | null | undefined): void {
+  if (follow?.connected !== true || follow.next != null || follow.answer?.kind !== 'follow') return;
+  resource.hush('SPLIT_BRAIN');
+  resource.hush('HISTORY_UNKNOWN');
+}
+
 /** Shows why nothing is followed, where that is not about to pass. */
 export function noteFailure(context: Context, resource: Resource, error: unknown): void {
   const fields = {resource: resource.name, err: error};

@@ -2,10 +2,10 @@
 import {existsSync} from 'node:fs';
 import type {FollowStatus, ReplicaStatus, ResourceState, SyncProgress} from '../../control/api.js';
 import type {DiskNext, DiskStatus, Waiting} from '../../core/disk-status.js';
-import type {ResourceFile} from '../../core/home.js';
+import {resourcePaths, type ResourceFile} from '../../core/home.js';
 import type {Candidate} from './choose-source.js';
 import type {Resource} from '../resource.js';
-import {nextOf} from './next-view.js';
+import {nextOf, nextState} from './next-view.js';
 import type {FollowState} from './follow.js';
 
 /** What is known of a follower. */
@@ -52,8 +52,16 @@ export function followerState(input: FollowerInput): ResourceState | undefined {
   return replayed ? 'OutDated[F]' : 'OutDated[FR]';
 }
 
+/** While no disk process of a follower answers, what the files of the replica say. */
+export function stateOfFiles(home: string, name: string): ResourceState {
+  const next = nextState(home, name);
+  const isMixed = existsSync(resourcePaths(home, name).syncFile) || next?.state === 'switching';
+  if (isMixed) return 'InConsistent';
+  return next === undefined ? 'OutDated[FR]' : stateBesideNext(next);
+}
+
 /** What is here while something takes its place: given up, without a source, or only to be mended. */
-function stateBesideNext({kind, at}: DiskNext): ResourceState {
+function stateBesideNext({kind, at}: Pick<DiskNext, 'kind'> & {at: unknown}): ResourceState {
   if (at !== null) return 'Forked';
   return kind === 'repair' ? 'OutDated[FR]' : 'Orphan';
 }

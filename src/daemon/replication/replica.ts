@@ -15,7 +15,7 @@ import {CONFIRM_PROTOCOL} from '../../core/confirm-lines.js';
 import {DiskError} from '../../core/errors.js';
 import {modeOf} from '../../core/mode.js';
 import type {LineageEntry} from '../../log/lineage.js';
-import {givenUpHere, isSwitching, nextLineage} from './next-view.js';
+import {givenUpHere, nextLineage} from './next-view.js';
 import {diskStatus} from '../../control/disk-client.js';
 import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
@@ -39,7 +39,14 @@ import {findGrant} from './grant.js';
 import {EpochClock, LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
 import {successorOf, type Successor} from './incarnation.js';
-import {noteAnswer, noteFailure, noteFolder, noteOthers, noteSuccessor} from './notes.js';
+import {
+  noteAnswer,
+  noteFailure,
+  noteFolder,
+  noteFollowed,
+  noteOthers,
+  noteSuccessor,
+} from './notes.js';
 import {completedStatus} from './completed-status.js';
 import {
   followStatus,
@@ -48,6 +55,7 @@ import {
   numberOf,
   copyProgress,
   replicationOf,
+  stateOfFiles,
   waitingOf,
   type FollowerInput,
 } from './replica-state.js';
@@ -239,6 +247,7 @@ export class Replica {
     );
     noteOthers(resource, this.verify.told, others, unreadableAt(this.#cluster, resource.name));
     noteSuccessor(this.#context, resource, this.successor());
+    if (resource.file.designatedRole === 'secondary') noteFollowed(resource, disk?.follow);
     if (resource.file.connected === false) this.synchronous.stopStreams();
     this.#takeMode();
     // Before recovery is done, all positions are 0.
@@ -326,9 +335,7 @@ export class Replica {
     if (own !== undefined) return own;
     // No disk process of a follower answers: what it would say is not known.
     if (!this.isReplicated) return general;
-    const {syncFile} = resource.places.paths;
-    const isMixture = existsSync(syncFile) || isSwitching(this.#context.paths.home, resource.name);
-    return isMixture ? 'InConsistent' : 'OutDated[FR]';
+    return stateOfFiles(this.#context.paths.home, resource.name);
   }
 
   /** What replication adds to the status of a resource. */

@@ -8,6 +8,7 @@ import {formatPosition} from '../../../src/core/position.js';
 import {beginCopy} from '../../../src/daemon/replication/begin-copy.js';
 import {undoFork} from '../../../src/daemon/replication/fork-undo.js';
 import {givenUpHere} from '../../../src/daemon/replication/next-view.js';
+import {stateOfFiles} from '../../../src/daemon/replication/replica-state.js';
 import {readDiskConfig} from '../../../src/disk/config.js';
 import {nextImagePath, readNextState, repairInPlace} from '../../../src/disk/next-state.js';
 import {NAME} from './fork-rig.js';
@@ -33,8 +34,10 @@ test('what its files say is given up is what a loser tells before its disk proce
     const {at} = readNextState(createNodeFiles(), loser.home, NAME) ?? {at: null};
     assert.ok(at !== null);
     assert.equal(givenUpHere(loser.home, NAME), {at: formatPosition(at)});
+    assert.is(stateOfFiles(loser.home, NAME), 'Forked', 'no copy that is whole');
     repairInPlace(createNodeFiles(), readDiskConfig(loser.home, NAME), true);
     assert.equal(givenUpHere(loser.home, NAME), {at: null}, 'in place');
+    assert.is(stateOfFiles(loser.home, NAME), 'InConsistent');
     await loser.follow(winner);
     assert.is(givenUpHere(loser.home, NAME), undefined, 'it has the other history');
   });
