@@ -74,13 +74,19 @@ function replicaRows(resource: ResourceStatus, paint: Paint, rates: CopyRates): 
     cells: [
       '  (here)',
       'follows',
-      follow.source ?? 'nobody',
+      shortSource(follow.source),
       linkOf(follow),
       describeFollow(follow),
     ],
     below: renderBelow(follow.sync, rates.get(copyKey(name, undefined))),
   };
   return [own, ...others];
+}
+
+/** The path of a folder is in what it waits for. */
+function shortSource(source: string | null): string {
+  if (source === null) return 'nobody';
+  return source.startsWith('folder ') ? 'a folder' : source;
 }
 
 function linkOf({connected}: FollowStatus): string {

@@ -190,8 +190,10 @@ export const CODES = {
   },
   IMAGE_PATH_INVALID: {
     exit: 'refused',
-    meaning: 'The path cannot be the image of a resource.',
-    remedy: 'Use a regular file or a block device by a stable name, outside the mounts of mars.',
+    meaning: 'The path cannot be the image of a resource, or a folder for exported logfiles.',
+    remedy:
+      'Use a regular file or a block device by a stable name, or a folder, in a directory that exists, outside ' +
+      'the mounts of mars.',
   },
   IMAGE_NOT_EMPTY: {
     exit: 'refused',

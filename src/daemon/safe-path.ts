@@ -92,5 +92,5 @@ function readLink(path: string, place: string, last: boolean): string | undefine
 
 /** An IMAGE_PATH_INVALID that says what was given and why it is refused. */
 export function invalid(path: string, reason: string): DiskError {
-  return new DiskError('IMAGE_PATH_INVALID', `${path} cannot be an image: ${reason}`, {path});
+  return new DiskError('IMAGE_PATH_INVALID', `${path} cannot be used here: ${reason}`, {path});
 }

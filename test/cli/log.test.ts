@@ -190,7 +190,7 @@ test('the log becomes a file for dm-log-writes, without a daemon', async ({node}
   );
   assert.is(fs.readFileSync(file).readBigUInt64LE(0), 0x6a736677736872n);
   // It never writes over a file.
-  assert.is((await node.run(...(args as [string]))).exit, 6);
+  assert.is((await node.run(...(args as [string]))).exit, 2);
   assert.is((await node.run('log export', 'web', `${file}2`, '--from', '0')).code, 'USAGE');
   // A wrong word, not an error of a device.
   const nowhere = path.join(node.home, 'nowhere');

@@ -188,6 +188,14 @@ test('a primary by force has no trouble of its own where only a replica has', ()
   assert.not.match(text, /\nweb: /u);
 });
 
+test('a folder that is followed does not push the line over 80 columns', () => {
+  const follow = fakeFollow({source: `folder /srv/${'very-long/'.repeat(8)}inbox`, connected: false});
+  const web = fakeStatus('web', {role: 'secondary', follow});
+  const text = renderStatus(fakeStatusDocument(web), RENDER);
+  assert.match(text, /\n {2}\(here\) +follows +a folder +not connected/u);
+  for (const line of text.split('\n')) assert.ok(line.length <= 80, line);
+});
+
 test('it fits 80 columns with copies and long names', () => {
   const node = 'y'.repeat(63);
   const state = 'InConsistent';

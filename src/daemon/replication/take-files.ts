@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import {basename, dirname} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {FlowView, ImportRequest, ImportResult} from '../../control/api.js';
-import {DiskError, storeError} from '../../core/errors.js';
+import {DiskError, errnoOf, storeError} from '../../core/errors.js';
 import {parseSegmentName} from '../../log/segment.js';
 import {readExportFileOf} from '../../replica/folder-file.js';
 import type {Context} from '../context.js';
@@ -52,14 +52,17 @@ export async function followFolder(
   return flowView(resource, replica, 'fetch');
 }
 
-/** @throws DiskError IMAGE_PATH_INVALID, STORE_* */
+/** @throws DiskError USAGE where there is none, IMAGE_PATH_INVALID, STORE_* */
 function existingFolder(context: Context, path: string): string {
   const folder = folderOf(context, path);
   try {
     fs.readdirSync(folder);
     return folder;
   } catch (error) {
-    throw storeError(error, `read the folder ${folder}`);
+    const found = {ENOENT: 'nothing is there', ENOTDIR: 'a file'}[errnoOf(error) ?? ''];
+    if (found === undefined) throw storeError(error, `read the folder ${folder}`);
+    const text = `expected a folder with exported logfiles, found ${found}: ${folder}`;
+    throw new DiskError('USAGE', text, {folder});
   }
 }
 

@@ -144,7 +144,10 @@ async function exportLogWrites(
 
   const parent = dirname(file);
   const written = await writeLogWrites({files, segments}, file, from).catch((error: unknown) => {
-    throw existsSync(parent) ? error : refinePathError(error, parent, 'a directory for the file');
+    if (!existsSync(parent)) throw refinePathError(error, parent, 'a directory for the file');
+    if (!isDiskError(error, 'STORE_IO') || error.details['errno'] !== 'EEXIST') throw error;
+    const text = `expected the path of a file that does not exist, got ${file}`;
+    throw new DiskError('USAGE', text, {file}, {cause: error});
   });
   const range = {from: formatPosition(written.from), to: formatPosition(written.to)};
   return {schema: 1, name, file, ...written, ...range};

@@ -6,7 +6,6 @@ import {MarsCommand} from '../../base-command.js';
 import {connectDaemon, resourcePath} from '../../daemon.js';
 import {resourceArgument, timeoutFlag} from '../../options.js';
 import {renderImport} from '../../render-files.js';
-import {renderFlow} from '../../render-flow.js';
 
 export default class ReplayFollow extends MarsCommand {
   static override args = {
@@ -50,7 +49,9 @@ export default class ReplayFollow extends MarsCommand {
       const path = resourcePath(name, '/replay/follow');
       const body = folder === undefined ? {} : {folder};
       const view = await daemon.post<FlowView>(path, body, flags.timeout);
-      this.log(renderFlow(view));
+      // What the replica did until now would be in the view: it turns to the new source afterwards.
+      const source = folder === undefined ? 'other nodes again' : `the folder ${folder}`;
+      this.log(`${name}: follows ${source}\nnext: mars fetch status ${name}`);
       return view;
     }
 
