@@ -189,7 +189,10 @@ test('a primary by force has no trouble of its own where only a replica has', ()
 });
 
 test('a folder that is followed does not push the line over 80 columns', () => {
-  const follow = fakeFollow({source: `folder /srv/${'very-long/'.repeat(8)}inbox`, connected: false});
+  const follow = fakeFollow({
+    source: `folder /srv/${'very-long/'.repeat(8)}inbox`,
+    connected: false,
+  });
   const web = fakeStatus('web', {role: 'secondary', follow});
   const text = renderStatus(fakeStatusDocument(web), RENDER);
   assert.match(text, /\n {2}\(here\) +follows +a folder +not connected/u);
