@@ -65,6 +65,15 @@ export const ROLE_CODES = {
       'beyond that, so it is secondary now and follows.',
     remedy: 'Nothing. mars primary NAME here takes the role back, handed over in order.',
   },
+  TWO_PRIMARIES: {
+    exit: 'refused',
+    meaning:
+      'Two nodes serve the disk at the same time: one was made primary by force while the other went on. As long as ' +
+      'nothing is written on both there is one history.',
+    remedy:
+      'At once: on the node that is not to be primary stop what uses the disk, then mars secondary NAME there. It ' +
+      'follows by itself where it has written nothing of its own; else it is a fork: mars fork show NAME.',
+  },
   GRANT_UNCONFIRMED: {
     exit: 'done',
     meaning:

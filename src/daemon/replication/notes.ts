@@ -116,6 +116,7 @@ export function noteOthers(
   replicas: readonly Candidate[],
   unreadable: readonly string[],
 ): void {
+  if (resource.file.designatedRole === 'secondary') noteFollowed(resource, resource.disk?.follow);
   noteLinks(resource, replicas);
   noteUnreadable(resource, unreadable);
   noteDifferences(resource, own, replicas);

@@ -39,14 +39,7 @@ import {findGrant} from './grant.js';
 import {EpochClock, LagClock} from './lag.js';
 import {createFolderChoice, type FolderChoice} from './folder-choice.js';
 import {successorOf, type Successor} from './incarnation.js';
-import {
-  noteAnswer,
-  noteFailure,
-  noteFolder,
-  noteFollowed,
-  noteOthers,
-  noteSuccessor,
-} from './notes.js';
+import {noteAnswer, noteFailure, noteFolder, noteOthers, noteSuccessor} from './notes.js';
 import {completedStatus} from './completed-status.js';
 import {
   followStatus,
@@ -247,7 +240,6 @@ export class Replica {
     );
     noteOthers(resource, this.verify.told, others, unreadableAt(this.#cluster, resource.name));
     noteSuccessor(this.#context, resource, this.successor());
-    if (resource.file.designatedRole === 'secondary') noteFollowed(resource, disk?.follow);
     if (resource.file.connected === false) this.synchronous.stopStreams();
     this.#takeMode();
     // Before recovery is done, all positions are 0.

@@ -18,6 +18,7 @@ import {
 } from './cluster-port.js';
 import {KeptFacts} from './kept-facts.js';
 import type {Candidate} from './choose-source.js';
+import {noteOtherPrimaries} from './other-primaries.js';
 import {Replica} from './replica.js';
 import {createRoleServices} from './role-services.js';
 import {SyncTurns} from './sync-turns.js';
@@ -135,6 +136,7 @@ export class Replication {
       for (const [name, replica] of this.#byPriority()) {
         try {
           await replica.tick();
+          this.#noteOtherPrimaries(replica);
         } catch (error) {
           this.#context.log.warn({resource: name, err: error}, 'slots: tried again');
         }
@@ -142,6 +144,13 @@ export class Replication {
 
       await sleep(TICK_MS, undefined, {signal}).catch(() => undefined);
     }
+  }
+
+  #noteOtherPrimaries(replica: Replica): void {
+    const {resource} = replica;
+    const nowMs = this.#context.clock.monotonicMs();
+    const ageMs = (nodeId: string): number => this.cluster.facts.ageMs(nodeId, nowMs);
+    noteOtherPrimaries(this.#context, resource, replica.candidates(), ageMs);
   }
 
   /** Who gives way first comes first: what its log gives back is there for the next. */
