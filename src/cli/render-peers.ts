@@ -23,14 +23,15 @@ export function renderPeers(list: PeerList, nowMs: number): string {
     '',
     ...renderTable(['NODE', 'LINK', 'ADDRESS', 'LIMIT', 'COMPRESSION', 'SINCE'], rows),
   );
-  for (const {name, error, clockOffsetSeconds, isClockSkewed} of list.members) {
+  for (const {name, link, error, clockOffsetSeconds, isClockSkewed} of list.members) {
     if (isClockSkewed === true && clockOffsetSeconds != null) {
       const side = clockOffsetSeconds > 0 ? 'ahead of' : 'behind';
       const time = formatSeconds(Math.abs(clockOffsetSeconds));
       lines.push(`${name}: its clock is ${time} ${side} the one here (CLOCK_SKEW)`);
     }
 
-    if (error !== null) lines.push(`${name}: ${error.message} (${error.code})`);
+    // The last error of a link that is up is over.
+    if (error !== null && link !== 'up') lines.push(`${name}: ${error.message} (${error.code})`);
   }
 
   return lines.join('\n');

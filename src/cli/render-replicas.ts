@@ -252,6 +252,14 @@ function explainReplica(one: ReplicaStatus, {name, role, wishes}: ResourceStatus
     };
   }
 
+  if (one.replication === 'syncing') {
+    return {
+      what: 'its image is being copied',
+      why: 'It is one copy more when that is done, and its log has arrived.',
+      action: `mars wait ${name} synced`,
+    };
+  }
+
   if (one.replication !== 'continuous') {
     return {
       what: `replication is ${one.replication}`,

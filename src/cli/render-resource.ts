@@ -97,11 +97,12 @@ export function renderJoined(one: ResourceView): string {
 }
 
 /** What went and what stayed, or would; a line for each path. */
-export function renderRemoval({dryRun, removes, keeps}: DeleteResult): string {
+export function renderRemoval({dryRun, removes, keeps, notes = []}: DeleteResult): string {
   const [removed, kept] = dryRun ? ['would remove', 'would keep'] : ['removed', 'kept'];
   return [
     ...removes.map(({path, bytes}) => `${removed} ${path} (${formatBytes(bytes)})`),
     ...keeps.map((path) => `${kept} ${path}`),
+    ...notes.flatMap((note) => wrapText(`note: ${note}`, {hanging: '      '})),
   ].join('\n');
 }
 

@@ -104,6 +104,8 @@ export interface DeleteResult {
   /** Paths that are, or would be, removed, with their bytes. */
   readonly removes: readonly {readonly path: string; readonly bytes: number}[];
   readonly keeps: readonly string[];
+  /** What stands against it, or becomes of other replicas; absent: nothing is to be said. */
+  readonly notes?: readonly string[];
 }
 
 /** `sync fake`: the image here is taken for that of another node, unseen. */

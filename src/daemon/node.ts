@@ -369,13 +369,14 @@ export class MarsNode {
   async delete(name: string, request: DeleteRequest, isLeave = false): Promise<DeleteResult> {
     const resource = this.resource(name);
     return resource.run('delete', async () => {
-      const described = describeDelete(this.context, resource.file);
+      const notes = this.#deleteNotes(resource, isLeave);
+      const said = describeDelete(this.context, resource.file);
+      const described = notes.length === 0 ? said : {...said, notes};
       if (request.dryRun) return described;
       if (!request.confirmed) {
         const lost = described.removes.map(({path}) => path).join(', ');
-        throw new DiskError('CONFIRM_NEEDED', `${lost} would be removed: say --yes`, {
-          resource: name,
-        });
+        const words = [`${lost} would be removed`, ...notes].join('; ');
+        throw new DiskError('CONFIRM_NEEDED', `${words}: say --yes`, {resource: name});
       }
 
       refuseWhileMounted(resource);
@@ -392,6 +393,26 @@ export class MarsNode {
       void removed?.then(() => replication?.tellLeft(id));
       return {...described, dryRun: false};
     });
+  }
+
+  /** What whoever is about to delete should know besides. */
+  #deleteNotes(resource: Resource, isLeave: boolean): string[] {
+    const {name, file, disk} = resource;
+    const isPrimary = file.designatedRole === 'primary' || disk?.mode === 'serve';
+    const others = this.#replication?.replica(name)?.candidates() ?? [];
+    const orphans = !isLeave && this.#replication?.isLastPrimary(file.id) === true ? others : [];
+    const nodes = orphans.map((other) => other.name).join(', ');
+    return [
+      ...(isPrimary
+        ? [`refused while it is primary here: mars secondary ${name} comes first`]
+        : []),
+      ...(nodes === ''
+        ? []
+        : [
+            `what ${nodes} ${orphans.length === 1 ? 'has' : 'have'} of it stays, and follows nobody any more; ` +
+              `mars resource leave ${name} gives up only the replica here`,
+          ]),
+    ];
   }
 
   /**

@@ -323,7 +323,7 @@ export class Peers {
     if (others.length === 0) return {told: [], untold: [], replicas};
     if (dryRun) return {...this.#reach(others), replicas};
     const left = removeMember(state.cluster, state.selfId);
-    const untold = await this.#tellMembers(others, left.members);
+    const untold = await this.#tellMembers(others, left.members, true);
     if (!force && untold.length === others.length) {
       const text =
         `none of ${untold.join(', ')} answers, and would go on to call ${name} a member: try again, say ` +
@@ -353,10 +353,16 @@ export class Peers {
     return partOf(members, silent);
   }
 
-  /** Sends the list of members. @returns names of those that did not take it */
+  /**
+   * Sends the list of members.
+   *
+   * @param isLeave who answers that this node was removed knows it already
+   * @returns names of those that did not take it
+   */
   async #tellMembers(
     members: readonly Member[],
     list: readonly Member[] = this.#use().state.cluster.members,
+    isLeave = false,
   ): Promise<string[]> {
     const {client, state} = this.#use();
     const {id} = state.cluster;
@@ -366,6 +372,7 @@ export class Peers {
           await client.call(member, 'POST', 'members', {id, members: list}, TELL_TIMEOUT_MS);
           return undefined;
         } catch (error) {
+          if (isLeave && isDiskError(error, 'PEER_REVOKED')) return undefined;
           this.#options.context.log.info({peer: member.name, err: error}, 'not told of members');
           return member.name;
         }

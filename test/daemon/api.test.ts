@@ -86,6 +86,8 @@ test('secondary ends the disk, primary twice is done, and delete wants to be tol
     'RESOURCE_PRIMARY',
     node.call('DELETE', 'resources/web01', {confirmed: true, dryRun: false}),
   );
+  const refused = await node.call<DeleteResult>('DELETE', 'resources/web01', {dryRun: true});
+  assert.match(refused.notes?.[0] ?? '', 'refused while it is primary here');
   const secondary = await node.call<ResourceView>('POST', 'resources/web01/secondary', {});
   assert.is(secondary.role, 'secondary');
   assert.is(secondary.image, null);
@@ -99,6 +101,7 @@ test('secondary ends the disk, primary twice is done, and delete wants to be tol
   await rejectsWith('CONFIRM_NEEDED', node.call('DELETE', 'resources/web01', {}));
   const dry = await node.call<DeleteResult>('DELETE', 'resources/web01', {dryRun: true});
   assert.is(dry.removes[0]?.path, join(node.home, 'resources/web01'));
+  assert.is(dry.notes, undefined);
   assert.ok(fs.existsSync(join(node.home, 'resources/web01')));
   await node.call('DELETE', 'resources/web01', {confirmed: true});
   assert.equal(fs.readdirSync(join(node.home, 'resources')), []);

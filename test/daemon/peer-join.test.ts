@@ -253,6 +253,16 @@ test('a node that reaches nobody leaves by force only, and is as before where it
   assert.ok(beta.peers.isRevoked());
 });
 
+test('a node that was removed while it was away may leave: all who answer know it', async () => {
+  const [alpha, first] = await startPair();
+  await first.peers.close();
+  await alpha.peers.remove('beta', true);
+  const beta = await first.restart();
+  assert.not(beta.peers.isRevoked(), 'nobody has told it');
+  assert.equal((await beta.peers.leave(false)).untold, []);
+  assert.ok(beta.peers.isRevoked());
+});
+
 test('settings of a member are kept', async () => {
   const [alpha] = await startPair();
   const {address} = alpha.member('beta');

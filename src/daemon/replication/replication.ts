@@ -178,6 +178,15 @@ export class Replication {
     return this.#deleted.filter(({id}) => this.byId(id) === undefined);
   }
 
+  /** true where nobody else is primary of it, and this node was it last, or nobody else has it. */
+  isLastPrimary(id: string): boolean {
+    const others = replicasElsewhere(this.cluster, this.#context.clock, id);
+    const isPrimary = ({facts}: Candidate): boolean =>
+      facts.role === 'primary' || facts.designatedRole === 'primary';
+    if (others.some(isPrimary)) return false;
+    return others.length === 0 || this.byId(id)?.lineage().at(-1)?.node === this.cluster.selfId;
+  }
+
   /**
    * Notes, before it goes, that a resource is deleted here for good: nobody else is its primary, and this node
    * was it last, or nobody else has it.
@@ -185,13 +194,9 @@ export class Replication {
    * @throws DiskError STATE_UNREADABLE, STORE_*
    */
   noteDeleted({id, name}: Pick<ResourceFile, 'id' | 'name'>): void {
+    if (!this.isLastPrimary(id)) return;
     const {clock, paths} = this.#context;
-    const others = replicasElsewhere(this.cluster, clock, id);
-    const isPrimary = ({facts}: Candidate): boolean =>
-      facts.role === 'primary' || facts.designatedRole === 'primary';
     const last = this.byId(id)?.lineage().at(-1);
-    const wasPrimary = last?.node === this.cluster.selfId;
-    if (others.some(isPrimary) || (others.length > 0 && !wasPrimary)) return;
     const at = new Date(clock.wallMs()).toISOString();
     noteDeleted(paths.home, {id, name, at, epoch: last?.epoch ?? null});
     this.#deleted = readDeleted(paths.home);
