@@ -108,20 +108,6 @@ export interface DeleteResult {
   readonly notes?: readonly string[];
 }
 
-/** `sync fake`: the image here is taken for that of another node, unseen. */
-export interface FakeSyncResult {
-  readonly schema: 1;
-  readonly name: string;
-  readonly dryRun: boolean;
-  /** false: no image is to be copied here, nothing is done. */
-  readonly needed: boolean;
-  /** The node whose image is taken to be the same; null where nothing is done. */
-  readonly source: string | null;
-  /** Up to here its log is in its image; what comes behind is fetched as ever. */
-  readonly position: string | null;
-  readonly sizeBytes: number;
-}
-
 export interface SetRequest {
   readonly settings: Readonly<Record<string, string>>;
 }

@@ -98,3 +98,17 @@ export function summaryOf(report: VerifyReport): VerifySummary {
 export function isUnderWay(state: VerifyState): boolean {
   return state === 'running' || state === 'repairing' || state === 'checking';
 }
+
+/** `sync fake`: the image here is taken for that of another node, unseen. */
+export interface FakeSyncResult {
+  readonly schema: 1;
+  readonly name: string;
+  readonly dryRun: boolean;
+  /** false: no image is to be copied here, nothing is done. */
+  readonly needed: boolean;
+  /** The node whose image is taken to be the same; null where nothing is done. */
+  readonly source: string | null;
+  /** Up to here its log is in its image; what comes behind is fetched as ever. */
+  readonly position: string | null;
+  readonly sizeBytes: number;
+}

@@ -28,7 +28,8 @@ export function listLog(resource: Resource): LogList {
         origin: header.originName,
         epoch: header.epoch,
         start: formatPosition(header.start),
-        end: next === undefined ? (disk?.position ?? null) : formatPosition(next.start),
+        end:
+          next === undefined ? endOfOpen(header.start, disk?.position) : formatPosition(next.start),
         bytes: fileBytes,
         createdAt: new Date(header.createdMs).toISOString(),
         sealed: next !== undefined,
@@ -40,6 +41,12 @@ export function listLog(resource: Resource): LogList {
   } catch (error) {
     throw storeError(error, `read ${places.paths.logDirectory}`);
   }
+}
+
+/** The disk process may have gone on to the next file since it was asked. */
+function endOfOpen(start: number, position: string | undefined): string | null {
+  const first = formatPosition(start);
+  return position === undefined ? null : position < first ? first : position;
 }
 
 /** 0 for a file that was used again meanwhile: it has another name then. */

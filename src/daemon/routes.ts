@@ -288,6 +288,7 @@ async function answerFlows(
 ): Promise<unknown> {
   switch (route) {
     case 'GET log':
+      await resource.poll();
       return listLog(resource) satisfies LogList;
     case 'POST log/rotate':
       parseBody(NOTHING, request.body);

@@ -7,7 +7,8 @@
  * The other image has to stand still, with all of its log in it: else no position names what it is.
  */
 import fs from 'node:fs';
-import type {DeleteRequest, FakeSyncResult} from '../../control/api.js';
+import type {DeleteRequest} from '../../control/api.js';
+import type {FakeSyncResult} from '../../control/verify-api.js';
 import {DiskError, storeError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {parsePosition} from '../../core/position.js';

@@ -1,5 +1,6 @@
 import {Flags} from '@oclif/core';
-import type {DeleteRequest, FakeSyncResult} from '../../../control/api.js';
+import type {DeleteRequest} from '../../../control/api.js';
+import type {FakeSyncResult} from '../../../control/verify-api.js';
 import {MarsCommand} from '../../base-command.js';
 import {connectDaemon, resourcePath} from '../../daemon.js';
 import {resourceArgument, timeoutFlag} from '../../options.js';
