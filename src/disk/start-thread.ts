@@ -1,5 +1,5 @@
 /**
- * Starts a thread of the disk process. Imports next to nothing: main.ts calls it before the rest of
+ * Starts a thread of the disk process. Imports next to nothing: program.ts calls it before the rest of
  * the program is loaded.
  */
 import {Worker} from 'node:worker_threads';

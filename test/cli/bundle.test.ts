@@ -50,6 +50,20 @@ test('flags, help, errors, documents and exit codes are those of the unbundled C
   }
 });
 
+test('daemon and disk process are loaded from the bundle as from the files', () => {
+  for (const main of ['daemon/main.js', 'disk/main.js']) {
+    for (const more of [{}, {MARS_UNBUNDLED: '1'}]) {
+      const {status, stdout, stderr} = spawnSync(
+        process.execPath,
+        [join(ROOT, 'dist', main), '--check'],
+        {encoding: 'utf8', env: {...process.env, ...more}},
+      );
+      assert.is(status, 0, stderr);
+      assert.match(stdout, /^\d+\.\d+\.\d+\n$/u);
+    }
+  }
+});
+
 test('every command of the manifest is in the bundle', () => {
   const text = fs.readFileSync(join(ROOT, 'oclif.manifest.json'), 'utf8');
   const {commands} = JSON.parse(text) as {commands: Record<string, {relativePath: string[]}>};

@@ -112,6 +112,8 @@ function environment(options: Options): NodeJS.ProcessEnv {
   if (options.coverage) {
     fs.rmSync(COVERAGE_DIRECTORY, {recursive: true, force: true});
     env['NODE_V8_COVERAGE'] = COVERAGE_DIRECTORY;
+    // What is bundled has no lines of src/.
+    env['MARS_UNBUNDLED'] = '1';
   }
 
   return env;
