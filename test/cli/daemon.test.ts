@@ -164,6 +164,13 @@ test('events are a line each, for people and as JSON', async ({node}) => {
   assert.is(json.stdout, lines);
 });
 
+test('a name without any event is told, as it may be a wrong one', async ({node}) => {
+  node.daemon.answers.set('GET /v1/events?resource=wbe', () => []);
+  const {stdout, stderr, exit} = await node.run('events', 'wbe');
+  assert.equal([stdout, exit], ['', 0]);
+  assert.match(stderr, 'no events of wbe on this node');
+});
+
 test('a refusal in place of events is an error', async ({node}) => {
   node.daemon.answers.set('GET /v1/events?resource=web', () => {
     throw new DiskError('RESOURCE_UNKNOWN', 'there is no resource web');

@@ -36,10 +36,15 @@ export default class Events extends MarsCommand {
     if (args.name !== undefined && args.name !== 'all') query.set('resource', args.name);
     const suffix = query.size === 0 ? '' : `?${query.toString()}`;
     const paint = choosePaint(process.stdout);
+    let isEmpty = true;
     for await (const event of connectDaemon(flags.home, flags.host).lines(`/v1/events${suffix}`)) {
+      isEmpty = false;
       process.stdout.write(
         this.jsonEnabled() ? `${JSON.stringify(event)}\n` : `${renderEvent(event, paint)}\n`,
       );
     }
+
+    // Also of one that was deleted there are some: a name without any is perhaps a wrong one.
+    if (isEmpty && args.name !== undefined) this.remark(`no events of ${args.name} on this node`);
   }
 }
