@@ -20,7 +20,7 @@ import type {Request} from './routes.js';
 export const REMOTE_CONTROL_DEFAULT: RemoteControl = 'act';
 
 const READ =
-  /^GET (?:daemon|status|events\/page|peers|sync-limit|resources|resources\/[^/]+(?:\/(?:log|replay|fetch|sync|fork))?)$/u;
+  /^GET (?:daemon|status|events\/page|peers|sync-limit|resources|resources\/[^/]+(?:\/(?:log|replay|fetch|sync|fork|history))?)$/u;
 const ACT =
   /^POST resources\/[^/]+\/(?:connect|disconnect|(?:replay|fetch|sync)\/(?:pause|resume))$/u;
 

@@ -21,6 +21,7 @@ const READS = [
   'GET resources/web/fetch',
   'GET resources/web/sync',
   'GET resources/web/fork',
+  'GET resources/web/history',
 ];
 const ACTS = [
   'POST resources/web/connect',
