@@ -5,6 +5,9 @@
  *   POST /v1/resources/NAME/history/mark     HistoryMarkRequest    -> HistoryMarkResult
  *   POST /v1/resources/NAME/history/mount    HistoryMountRequest   -> MountedMoment
  *   POST /v1/resources/NAME/history/unmount  HistoryUnmountRequest -> HistoryUnmountResult
+ *   POST /v1/resources/NAME/history/rollback HistoryRollbackRequest -> HistoryRollbackResult
+ *   POST /v1/resources/NAME/history/rollback/abort HistoryAbortRequest -> HistoryAbortResult
+ *   POST /v1/resources/NAME/history/rollback/wait RollbackWaitRequest -> RollbackStanding
  *
  * Positions are fixed-width hex, times RFC 3339.
  */
@@ -101,4 +104,69 @@ export interface HistoryUnmountResult {
   readonly schema: 1;
   readonly name: string;
   readonly unmounted: readonly string[];
+}
+
+export interface HistoryRollbackRequest {
+  readonly to: When;
+  /** What was typed. */
+  readonly asked: string;
+  readonly dryRun: boolean;
+  /** Needed where nothing keeps what is lost by it. */
+  readonly confirmed: boolean;
+}
+
+/** What a rollback did, or would do. */
+export interface HistoryRollbackResult {
+  readonly schema: 1;
+  readonly name: string;
+  readonly dryRun: boolean;
+  readonly asked: string;
+  /** The disk is, or would be, what it was here. */
+  readonly position: string;
+  /** Of the newest record that is in it; null: not known. */
+  readonly time: string | null;
+  /** What is taken back: writes and discards since then, and when the first and the last was; null: none. */
+  readonly records: number;
+  readonly firstChange: string | null;
+  readonly lastChange: string | null;
+  /** Bytes of the disk that they are about. */
+  readonly changedBytes: number;
+  /** Room in the log that it takes at most, and what there is. */
+  readonly neededBytes: number;
+  readonly availableBytes: number;
+  /** Who has the disk open: it is refused until nobody has. */
+  readonly users: readonly string[];
+  /** The moment before it: rolling back to it undoes this; null: nothing was to be done, or in a dry run. */
+  readonly undo: string | null;
+  /** The window of the history keeps that moment for a time; false: nothing does, `--yes` is asked for. */
+  readonly isKept: boolean;
+}
+
+export interface HistoryAbortRequest {
+  /** The disk stays what it is now, a mixture. */
+  readonly force: boolean;
+}
+
+export interface HistoryAbortResult {
+  readonly schema: 1;
+  readonly name: string;
+  /** `none`: none was under way. `undone`: the disk is what it was before. `left`: it is a mixture. */
+  readonly outcome: 'none' | 'undone' | 'left';
+  /** Position before the rollback; null for `none` and `left`. */
+  readonly position: string | null;
+}
+
+/** Asks whether a rollback has ended; answered when it has, or after some moments. */
+export interface RollbackWaitRequest {
+  /** Where it goes to. */
+  readonly position: string;
+}
+
+export interface RollbackStanding {
+  readonly schema: 1;
+  readonly name: string;
+  readonly ended: boolean;
+  readonly doneBytes: number;
+  /** null: not known yet. */
+  readonly totalBytes: number | null;
 }

@@ -100,6 +100,23 @@ export interface DiskHistory {
   readonly restorableFrom: string | null;
 }
 
+/** A rollback that is under way (core/rollback-file). */
+export interface DiskRollback {
+  readonly to: string;
+  readonly from: string | null;
+  readonly asked: string;
+  /** `prepared`: nothing has been written yet. */
+  readonly phase: 'prepared' | 'running';
+  readonly startedAt: string;
+  /** Looked at, of all that was changed since the moment; null: the log is still read. */
+  readonly doneBytes: number;
+  readonly totalBytes: number | null;
+  /** What was written, in the life of this process. */
+  readonly changedBytes: number;
+  /** Why it does not get on. */
+  readonly fault: string | null;
+}
+
 /** `GET /status`. Positions are fixed-width hex (core/position). */
 export interface DiskStatus {
   readonly schema: 1;
@@ -153,6 +170,8 @@ export interface DiskStatus {
     | undefined;
   /** Absent where an older version runs. */
   readonly history?: DiskHistory;
+  /** null: there is none. Absent where an older version runs. */
+  readonly rollback?: DiskRollback | null;
   /** Chain value at `position`. */
   readonly chain?: string;
   readonly waiting: Waiting | null;
@@ -185,8 +204,9 @@ export type DiskCounter = (typeof DISK_COUNTERS)[number];
  *   POST /resize {"sizeBytes"}  -> {"sizeBytes": number}; the image has grown and the record is durable
  *   POST /retain {"position"}    -> {}; null: nothing is kept for others any more
  *   POST /space SpaceWish        -> {}; good for 5 s, see below
- *   POST /history                -> {"oldest": string}; settings and mounted moments are read again, and hold
+ *   POST /history                -> {"oldest": string}; settings, mounted moments and a rollback are read again, and hold
  *                                  from the answer on: no position below `oldest` can be mounted
+ *   POST /rollback/rest          -> {}; a rollback does nothing for some seconds: the mount is about to go
  *   POST /mark {"label"}         -> {"position": string}; a MARK record, durable; in mode serve
  *   POST /commit                -> {"durable": string}
  *   POST /mode ModeSettings     -> {}; counts for every flush from the answer on

@@ -48,6 +48,11 @@ export const EVENT_CODES = {
   HISTORY_MARKED: 'A moment of the disk was given a name.',
   HISTORY_MOUNTED: 'The disk as of a moment was mounted beside it.',
   HISTORY_UNMOUNTED: 'A mounted moment was taken away.',
+  ROLLBACK_BEGUN: 'A disk is being brought back to a moment of its log.',
+  ROLLBACK_DONE:
+    'A disk is what it was at a moment of its log; what was written since can be had again.',
+  ROLLBACK_DROPPED:
+    'A rollback does not go on here, as nothing was written yet or another node is primary now.',
   MODE_RESTORED: 'Enough replicas have caught up: flushes wait for them again.',
   FLUSHES_ANSWERED: 'Flushes that waited for replicas were answered.',
   PEER_INVITED: 'A join token was made on this node.',

@@ -49,4 +49,23 @@ export const HISTORY_CODES = {
       'mars history unmount NAME takes it away. mars history list NAME says what can still be mounted; ' +
       'with more room for the log (log-cap, a larger file system) moments last longer.',
   },
+  ROLLBACK_UNFINISHED: {
+    exit: 'refused',
+    meaning:
+      'The disk is on its way back to a moment, or its log ends in the middle of that: it is neither what it ' +
+      'was then nor what it was before. It cannot be opened or handed over until it is one of the two.',
+    remedy:
+      'mars status NAME says how far it is: it goes on by itself, also after a crash. mars history rollback ' +
+      'NAME --abort goes back to what the disk was before. Where another node became primary meanwhile, the ' +
+      'message names the commands that finish or undo it there.',
+  },
+  ROLLBACK_ROOM: {
+    exit: 'refused',
+    meaning:
+      'The log has no room for what a rollback would write: as much as was changed since the moment. Nothing ' +
+      'was changed.',
+    remedy:
+      'Free space on the file system of the log, or raise log-cap (mars resource set NAME log-cap=S). Or mount ' +
+      'the moment (mars history mount NAME --at WHEN) and copy from it what is wanted.',
+  },
 } as const satisfies Readonly<Record<string, CodeEntry>>;

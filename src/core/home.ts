@@ -101,6 +101,8 @@ export interface ResourcePaths {
   readonly verifyFile: string;
   /** Moments that are mounted: one JSON file each (disk/history-pins). */
   readonly historyDirectory: string;
+  /** A rollback that is under way (core/rollback-file); missing where there is none. */
+  readonly rollbackFile: string;
 }
 
 /** Where the files of one resource are. */
@@ -131,6 +133,7 @@ export function resourcePaths(home: string, name: string): ResourcePaths {
     bypassFile: join(directory, 'bypass'),
     verifyFile: join(directory, 'verify.json'),
     historyDirectory: join(directory, 'history'),
+    rollbackFile: join(directory, 'rollback.json'),
   };
 }
 

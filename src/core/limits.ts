@@ -24,6 +24,9 @@ export const SEGMENT_BYTES_MAX = 256 * MIB;
 export const LOG_CAP_BYTES_DEFAULT = 10 * GIB;
 export const LOG_CAP_BYTES_MIN = 64 * MIB;
 
+/** The index of a disk that serves holds about 16 GiB of log (disk/front); the rest is for what comes. */
+export const INDEXED_BYTES = 12 * GIB;
+
 /** Longest history that replay trails behind by. */
 export const HISTORY_SECONDS_MAX = 90 * 86_400;
 /** A replica that restarts must not lose its slot by that. */

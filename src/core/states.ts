@@ -203,6 +203,12 @@ const STATES = {
     meaning: 'A replica that was joined, and has nothing of the image yet.',
     action: 'Wait for the copy: mars sync status NAME says what it waits for.',
   },
+  prepared: {
+    kind: 'phase',
+    meaning:
+      'A rollback that has written nothing yet: the disk is closed, and about to be found unused. It is `running` from then on.',
+    action: 'Nothing.',
+  },
   copying: {
     kind: 'phase',
     meaning:

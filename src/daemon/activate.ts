@@ -41,6 +41,9 @@ import {programWords, runProgram} from '../core/run-program.js';
 
 const STATUS_TIMEOUT_MS = 2000;
 const UMOUNT_TIMEOUT_MS = 30_000;
+const UMOUNT_TRIES = 5;
+const UMOUNT_PAUSE_MS = 100;
+const REST_MS = 30_000;
 const SILENT_PAUSE_MS = 50;
 const FOUND_PAUSE_MS = 10;
 /** So long a disk may be silent, restarting or recovering, before a deactivation ends it. */
@@ -320,15 +323,26 @@ async function commitAndUnmount(
   // While image and device can still be brought back: an error here must not be found out later.
   await callDisk(places.paths.socket, '/commit', Math.max(1000, deadlineMs - performance.now()));
   const last = await diskStatus(places.paths.socket).catch(() => undefined);
+  // Whoever hands the front its work has the mount in use for moments.
+  if (last?.rollback?.phase === 'running')
+    await callDisk(places.paths.socket, '/rollback/rest', REST_MS);
   await unmount(name, places, status);
   return last ?? status;
 }
 
 async function unmount(name: string, places: Places, status: DiskStatus): Promise<void> {
-  const result = await runProgram('umount', ['-i', '-c', places.mountPoint], UMOUNT_TIMEOUT_MS);
-  if (mountAt(listMounts(), places.mountPoint) === undefined) return;
-  const words = programWords(result);
-  if (/busy/iu.test(words)) throw busyError(name, usersOf(places, ownPidsOf(status)));
+  let words = '';
+  for (let tries = 1; tries <= UMOUNT_TRIES; tries += 1) {
+    const result = await runProgram('umount', ['-i', '-c', places.mountPoint], UMOUNT_TIMEOUT_MS);
+    if (mountAt(listMounts(), places.mountPoint) === undefined) return;
+    words = programWords(result);
+    if (!/busy/iu.test(words)) break;
+    const users = usersOf(places, ownPidsOf(status));
+    // A bell of the disk process (disk/bell) is in the mount for a moment, and is no user.
+    if (users.length > 0 || tries === UMOUNT_TRIES) throw busyError(name, users);
+    await sleep(UMOUNT_PAUSE_MS);
+  }
+
   throw new DiskError('MOUNT_FAILED', `umount ${places.mountPoint}: ${words}`, {resource: name});
 }
 

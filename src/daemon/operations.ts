@@ -26,6 +26,8 @@ import {
 import type {Context} from './context.js';
 import {ensureDevice, removeDevice} from './device.js';
 import {callDisk} from './disk-call.js';
+import {noteCutRollback} from './history/rollback-notes.js';
+import {isRollingBack, refuseWhileRollingBack} from './history/rollback-state.js';
 import {growLoop, loopOf} from './loop-devices.js';
 import {ASK_PEERS_MS, mayServeAgain, takePrimary} from './replication/roles.js';
 import {withMendedLog} from './replication/mend-log.js';
@@ -77,6 +79,7 @@ export async function becomePrimary(
     await bringUp(context, resource, {driver, acceptImage: request.force, deadlineMs});
     // What did not start with the role is asked for again.
     if (wasServing) await startUnit(context, resource);
+    if (request.force) void noteCutRollback(context, resource);
   } catch (error) {
     // A disk that only needs longer goes on, and is primary when it is ready.
     if (!isDiskError(error, 'TIMEOUT')) resource.save({...before, forcedAt: before.forcedAt});
@@ -119,7 +122,7 @@ export async function bringUp(
   options: Omit<ActivateOptions, 'device'>,
 ): Promise<Activated> {
   const {file} = resource;
-  const device = file.device && file.withoutDevice !== true;
+  const device = wantsDevice(resource);
   resource.forgetEnd();
   const activated = await withMendedLog(context, resource, () =>
     activate(context, file, {...options, device}),
@@ -190,13 +193,14 @@ export async function becomeSecondary(
 /**
  * What is bound to the role is ended, then device and image go; the wish stays.
  *
- * @throws DiskError HOOK_FAILED, SERVICE_FAILED, and what `deactivate` throws; what was bound runs again
+ * @throws DiskError ROLLBACK_UNFINISHED, HOOK_FAILED, SERVICE_FAILED, and what `deactivate` throws; what was bound runs again
  */
 export async function endServing(
   context: Context,
   resource: Resource,
   deadlineMs: number,
 ): Promise<void> {
+  refuseWhileRollingBack(resource);
   const back = await beforeSecondary(context, resource, deadlineMs);
   const last = await deactivate(context, resource.name, deadlineMs).catch(
     async (error: unknown) => {
@@ -325,13 +329,18 @@ async function applyUnit(context: Context, resource: Resource): Promise<void> {
   if (resource.disk?.mode === 'serve') await startUnit(context, resource);
 }
 
+function wantsDevice(resource: Resource): boolean {
+  const {device, withoutDevice} = resource.file;
+  return device && withoutDevice !== true && !isRollingBack(resource);
+}
+
 /** Brings the device in line with the wish, where the image is served. */
 export async function applyDevice(resource: Resource): Promise<void> {
   await resource.poll();
   const status = resource.disk;
   if (status?.mode !== 'serve') return;
-  const {file, name, places} = resource;
-  if (file.device && file.withoutDevice !== true) {
+  const {name, places} = resource;
+  if (wantsDevice(resource)) {
     await ensureDevice(places);
     noteDevice(resource, undefined);
   } else {
@@ -342,7 +351,8 @@ export async function applyDevice(resource: Resource): Promise<void> {
 /**
  * Grows a resource that is primary here: log and image first, then the loop device.
  *
- * @throws DiskError SIZE_INVALID, RESOURCE_NOT_PRIMARY, IMAGE_TOO_SMALL, STORE_*, LOOP_FAILED
+ * @throws DiskError SIZE_INVALID, RESOURCE_NOT_PRIMARY, ROLLBACK_UNFINISHED, IMAGE_TOO_SMALL, STORE_*,
+ *   LOOP_FAILED
  */
 export async function resize(
   context: Context,
@@ -351,6 +361,7 @@ export async function resize(
 ): Promise<ResourceView> {
   const {file, name, places} = resource;
   const {sizeBytes} = request;
+  refuseWhileRollingBack(resource);
   checkSize(sizeBytes);
   if (sizeBytes < file.sizeBytes) {
     const text = `${name} has ${formatBytes(file.sizeBytes)} and cannot shrink to ${formatBytes(sizeBytes)}`;

@@ -18,6 +18,7 @@ import {createNodeFiles} from '../core/files.js';
 import {positionOf, readHistoryMounts} from '../core/history-mounts.js';
 import {resourcePaths, type ResourceFile} from '../core/home.js';
 import {formatPosition} from '../core/position.js';
+import {readRollback} from '../core/rollback-file.js';
 import {TwoSlotFile} from '../core/two-slot.js';
 import {readSyncState} from '../disk/sync-state.js';
 import {isReplayState} from '../image/replay-state.js';
@@ -81,7 +82,7 @@ export async function pruneLog(subject: PruneSubject, request: PruneRequest): Pr
 /** Who needs the log from where on, read now from the files. @throws DiskError STATE_UNREADABLE */
 export function readNeeds(home: string, file: ResourceFile): LogNeed[] {
   const files = createNodeFiles();
-  const {replayFile, slotsFile, historyDirectory} = resourcePaths(home, file.name);
+  const {replayFile, slotsFile, historyDirectory, rollbackFile} = resourcePaths(home, file.name);
   const needs: LogNeed[] = [];
   const sync = readSyncState(files, home, file.name);
   if (sync !== undefined) {
@@ -115,6 +116,13 @@ export function readNeeds(home: string, file: ResourceFile): LogNeed[] {
     if (isLost) continue;
     const text = `the moment ${mount.id} is mounted: mars history unmount ${file.name} ${mount.id}`;
     needs.push({by: 'history', node: null, position: positionOf(mount.base), text});
+  }
+
+  const rollback = readRollback(rollbackFile);
+  if (rollback !== undefined) {
+    const {base, asked} = rollback;
+    const text = `the disk is being rolled back to ${asked}: mars status ${file.name}`;
+    needs.push({by: 'history', node: null, position: positionOf(base), text});
   }
 
   return needs;

@@ -130,6 +130,17 @@ export const HISTORY_UNMOUNT = v.strictObject({
   all: v.optional(v.boolean(), false),
 });
 
+export const HISTORY_ROLLBACK = v.strictObject({
+  to: WHEN,
+  asked: v.pipe(v.string(), v.maxLength(200)),
+  dryRun: v.optional(v.boolean(), false),
+  confirmed: v.optional(v.boolean(), false),
+});
+
+export const HISTORY_ABORT = v.strictObject({force: v.optional(v.boolean(), false)});
+
+export const ROLLBACK_WAIT = v.strictObject({position: positionSchema});
+
 export const PRUNE = v.strictObject({
   dryRun: v.optional(v.boolean(), false),
   purge: v.optional(v.boolean(), false),

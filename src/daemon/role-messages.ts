@@ -11,7 +11,7 @@ import {readJsonFile, writeJsonFile} from '../core/json-file.js';
 import type {Context} from './context.js';
 import type {Resource} from './resource.js';
 
-const CODES = ['HOOK_FAILED', 'SERVICE_FAILED'] as const;
+const CODES = ['HOOK_FAILED', 'SERVICE_FAILED', 'ROLLBACK_UNFINISHED'] as const;
 export type RoleMessageCode = (typeof CODES)[number];
 
 const FILE = v.object({

@@ -373,6 +373,9 @@ async function answerFlows(
     case 'POST history/mark':
     case 'POST history/mount':
     case 'POST history/unmount':
+    case 'POST history/rollback':
+    case 'POST history/rollback/abort':
+    case 'POST history/rollback/wait':
       return answerHistory(node.context, resource, route, request.body);
     default:
       return answerReplication(node, resource, request, route);

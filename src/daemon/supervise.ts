@@ -18,6 +18,7 @@ import type {Context} from './context.js';
 import {hasDevice} from './device.js';
 import {DiskWatch} from './disk-watch.js';
 import {HistoryCare} from './history/care.js';
+import {isRollingBack} from './history/rollback-state.js';
 import {applyDevice, bringUp, noteDevice, takeSize, writeBack} from './operations.js';
 import {openDiskStream} from './replication/disk-stream.js';
 import {mendLog, noteDamagedFiles} from './replication/mend-log.js';
@@ -309,6 +310,7 @@ export class Supervision {
     if (disk?.mode !== 'serve' || disk.phase !== 'serving') return false;
     if (file.designatedRole !== 'primary' || !file.device || file.withoutDevice === true)
       return false;
+    if (isRollingBack(this.#resource)) return false;
     // To set one up flushes the image: losetup would wait as well, and cannot be ended then.
     if ((disk.synchronous?.flushesWaiting ?? 0) > 0) return false;
     return !hasDevice(places) && this.#context.clock.monotonicMs() >= this.#nextDeviceMs;

@@ -13,7 +13,6 @@
  */
 import {assert} from '../core/assert.js';
 import {passCrashPoint} from '../core/crash-points.js';
-import type {Clock} from '../core/clock.js';
 import {BLOCK_BYTES} from '../core/limits.js';
 import {MIB} from '../core/units.js';
 import {
@@ -23,7 +22,6 @@ import {
   WRITE_HEADROOM_BYTES,
   WRITE_TAILROOM_BYTES,
   type DiskHandler,
-  type Responder,
   type WriteBatch,
 } from '../fuse/handler.js';
 import {EXTENTS_MAX} from '../image/segment-index.js';
@@ -35,9 +33,10 @@ import {enterBypass} from './bypass-enter.js';
 import {COUNTER} from './counters.js';
 import type {InlineCommit} from './inline-commit.js';
 import {FrontLog} from './front-log.js';
-import type {FrontNotice, FrontOptions} from './front-options.js';
+import type {FrontOptions} from './front-options.js';
 import {NO_ROOM, ParkingLot} from './parking.js';
 import {completeBlocks, readBlocks, type BlockReader} from './read.js';
+import {Reverter} from './revert.js';
 import {COMMAND, LATENCY_ROW, WORD, type Shared} from './shared.js';
 import {WriteTimer} from './write-timer.js';
 
@@ -49,15 +48,11 @@ export class Front implements DiskHandler {
   readonly log: FrontLog;
   readonly #shared: Shared;
   readonly #disk: ActiveDisk;
-  readonly #responder: Responder;
   readonly #reader: BlockReader;
   readonly #durableWrites: boolean;
   readonly #inline: InlineCommit | undefined;
-  readonly #statusJson: () => string;
-  readonly #notify: (notice: FrontNotice) => void;
   readonly #parking: ParkingLot;
   readonly #timer: WriteTimer;
-  readonly #clock: Clock;
   readonly #options: FrontOptions;
   /** Where writes go past the log. */
   #bypass: Bypass | undefined;
@@ -67,23 +62,27 @@ export class Front implements DiskHandler {
   #sizeBytes: number;
   #replayedSeen = -1;
   #restWanted = false;
+  readonly #reverter: Reverter;
+  readonly openErrno = (): number => this.#reverter.openErrno();
 
   constructor(options: FrontOptions) {
     this.#shared = options.shared;
     this.#disk = options.disk;
-    this.#responder = options.responder;
     this.#durableWrites = options.durableWrites;
     this.#inline = options.inline;
-    this.#statusJson = options.statusJson;
-    this.#notify = options.notify;
     this.#sizeBytes = options.disk.diskSizeBytes;
     this.log = new FrontLog(options);
     this.#reader = (offset, length, target, targetOffset) =>
       readBlocks(options.files, options.disk, this.log, offset, length, target, targetOffset);
     this.#parking = new ParkingLot(options.shared, options.clock);
     this.#timer = new WriteTimer(options.shared, options.clock);
-    this.#clock = options.clock;
     this.#options = options;
+    this.#reverter = new Reverter({
+      shared: options.shared,
+      read: this.#reader,
+      write: (at, length, request, start) => this.#tryWrite(at, length, request, start),
+      discard: (at, end) => this.#tryZero(at, end, true),
+    });
   }
 
   sizeBytes(): number {
@@ -96,7 +95,7 @@ export class Front implements DiskHandler {
   }
 
   statusJson(): string {
-    return this.#statusJson();
+    return this.#options.statusJson();
   }
 
   allocatedBytes(): number {
@@ -126,7 +125,7 @@ export class Front implements DiskHandler {
     }
 
     if (this.#waitsForLog) {
-      const sinceMs = this.#clock.monotonicMs();
+      const sinceMs = this.#options.clock.monotonicMs();
       const result = this.#tryWrite(offset, length, request, payloadOffset);
       if (result === 0) return this.#awaitDurable(uniqueLow, uniqueHigh, length, sinceMs);
       if (result !== NO_ROOM) return result;
@@ -175,7 +174,7 @@ export class Front implements DiskHandler {
       return 0;
     }
 
-    const sinceMs = this.#clock.monotonicMs();
+    const sinceMs = this.#options.clock.monotonicMs();
     // Replicas have to confirm it, and nothing else is kept waiting for them.
     if (this.#shared.get(WORD.synchronous) === 0) {
       const {waitingCount} = this.#shared;
@@ -213,7 +212,7 @@ export class Front implements DiskHandler {
     }
 
     if (result !== 0 || !this.#waitsForLog) return result;
-    return this.#awaitDurable(uniqueLow, uniqueHigh, 0, this.#clock.monotonicMs());
+    return this.#awaitDurable(uniqueLow, uniqueHigh, 0, this.#options.clock.monotonicMs());
   }
 
   afterRequest(): void {
@@ -233,7 +232,7 @@ export class Front implements DiskHandler {
     const shared = this.#shared;
     this.#restWanted = false;
     shared.set(WORD.resting, 1);
-    this.#notify({kind: 'rests'});
+    this.#options.notify({kind: 'rests'});
     while (shared.get(WORD.resting) !== 0) Atomics.wait(shared.words, WORD.resting, 1);
   }
 
@@ -274,7 +273,7 @@ export class Front implements DiskHandler {
 
   #askReplicas(): void {
     if (Atomics.exchange(this.#shared.words, WORD.confirmWanted, 1) !== 0) return;
-    this.#notify({kind: 'flush-waits'});
+    this.#options.notify({kind: 'flush-waits'});
   }
 
   /** Room in log and index for a record with this payload; rotates when the segment is full. */
@@ -399,7 +398,7 @@ export class Front implements DiskHandler {
     this.#shared.set(WORD.replayForced, 1);
     this.#shared.signal(WORD.replaySignal);
     this.#shared.signal(WORD.commitSignal);
-    this.#notify({kind: 'parked'});
+    this.#options.notify({kind: 'parked'});
   }
 
   #unpark(): void {
@@ -413,17 +412,17 @@ export class Front implements DiskHandler {
       if (result === NO_ROOM) return;
       this.#parking.dropFirst();
       const writtenBytes = kind === 'write' ? length : 0;
-      if (result !== 0) this.#responder.answer(uniqueLow, uniqueHigh, result);
+      if (result !== 0) this.#options.responder.answer(uniqueLow, uniqueHigh, result);
       else if (this.#waitsForLog) this.#awaitDurable(uniqueLow, uniqueHigh, writtenBytes, sinceMs);
       else if (kind === 'write') {
-        this.#responder.answerWrite(uniqueLow, uniqueHigh, length);
+        this.#options.responder.answerWrite(uniqueLow, uniqueHigh, length);
         this.#timer.endParked(sinceMs);
-      } else this.#responder.answer(uniqueLow, uniqueHigh, 0);
+      } else this.#options.responder.answer(uniqueLow, uniqueHigh, 0);
     }
 
     this.#shared.set(WORD.parked, 0);
     this.#shared.set(WORD.replayForced, 0);
-    this.#notify({kind: 'unparked'});
+    this.#options.notify({kind: 'unparked'});
   }
 
   /** An append found no segment: it waits for one, unless the log was given up. */
@@ -451,6 +450,7 @@ export class Front implements DiskHandler {
     if (command === COMMAND.bypass) return this.#enterBypass();
     if (command === COMMAND.rotate) return this.#bypass === undefined && this.log.rotate();
     if (command === COMMAND.mark) return this.#mark(this.#shared.label);
+    if (command === COMMAND.revert) return this.#parking.count === 0 && this.#reverter.revert();
     if (command !== COMMAND.rest) return this.#resize(argument);
     this.#restWanted = argument !== 0;
     return true;

@@ -16,11 +16,12 @@ import {
   type HistoryMount,
 } from '../core/history-mounts.js';
 import {resourcePaths, type ResourceFile} from '../core/home.js';
-import {LOG_CAP_BYTES_DEFAULT} from '../core/limits.js';
+import {INDEXED_BYTES, LOG_CAP_BYTES_DEFAULT} from '../core/limits.js';
 import {formatPosition} from '../core/position.js';
-import {formatBytes, formatDuration, GIB} from '../core/units.js';
+import {formatBytes, formatDuration} from '../core/units.js';
 import {readDiskConfig, segmentPlan} from './config.js';
 import type {DiskProcess} from './process.js';
+import {Rollback} from './rollback.js';
 import {COMMAND, WORD} from './shared.js';
 import {requireLog} from './space-run.js';
 
@@ -28,8 +29,6 @@ const BATCH_MS = 60_000;
 const LOCK_LOOK_MS = 5;
 /** Below the share at which replay is forced (space-plan): history gives way before anything else does. */
 const ROOM_SHARE = 0.4;
-/** The index of a disk that serves holds about 16 GiB of log (front); the rest is for what comes. */
-const INDEXED_BYTES = 12 * GIB;
 
 /** One for the life of a disk process. */
 export class History {
@@ -43,12 +42,17 @@ export class History {
   /** The image is about to change past the log: no moment is mounted from here on. */
   #isClosed = false;
 
+  /** One that is under way. */
+  readonly rollback: Rollback;
+
   constructor(disk: DiskProcess) {
     this.#disk = disk;
+    this.rollback = new Rollback(disk);
   }
 
-  /** With the settings as they are when the process starts. */
+  /** With the settings as they are when the process starts. @throws DiskError as Rollback.load */
   start(file: ResourceFile): void {
+    this.rollback.load();
     this.#configure(file);
   }
 
@@ -63,7 +67,7 @@ export class History {
   }
 
   /**
-   * Reads settings and mounted moments again; they hold when this resolves.
+   * Reads settings, mounted moments and a rollback again; they hold when this resolves.
    *
    * @returns no position below can be mounted
    * @throws DiskError as readDiskConfig: then all is as before; TIMEOUT where a batch of replay does not end;
@@ -71,6 +75,7 @@ export class History {
    */
   async reload(): Promise<number> {
     const {options, shared} = this.#disk;
+    this.rollback.load();
     this.#configure(readDiskConfig(options.home, options.name).resource);
     this.#refuseBesideBypass();
     shared.signal(WORD.replaySignal);
@@ -88,6 +93,7 @@ export class History {
 
     shared.unlock(WORD.replayLock);
     this.#refuseBesideBypass();
+    this.rollback.look();
     return shared.replayTo.get();
   }
 
@@ -101,7 +107,7 @@ export class History {
     this.#isClosed = true;
     this.#readMounts();
     for (const mount of this.#mounts) this.#lose(mount, 'writes go past the log, to the image');
-    return this.#mounts.length === 0;
+    return this.#mounts.length === 0 && this.rollback.hold === undefined;
   }
 
   /** Writes did not go past the log after all. */
@@ -110,9 +116,9 @@ export class History {
   }
 
   #refuseBesideBypass(): void {
-    if (this.#mounts.length === 0) return;
+    if (this.#mounts.length === 0 && this.rollback.hold === undefined) return;
     if (!this.#isClosed && this.#disk.shared.get(WORD.bypass) === 0) return;
-    throw new DiskError('BYPASS', 'writes go past the log: no moment of this disk can be mounted');
+    throw new DiskError('BYPASS', 'writes go past the log: no moment of this disk can be had');
   }
 
   /**
@@ -128,6 +134,11 @@ export class History {
     const position = this.#disk.shared.commandArgument.get();
     await this.#disk.commit();
     return position;
+  }
+
+  /** A rollback has ended: what it held is free. */
+  refresh(): void {
+    this.#publish();
   }
 
   status(): DiskHistory {
@@ -150,6 +161,7 @@ export class History {
     }
 
     this.#tellShort(isWanted && shared.get(WORD.historyShort) !== 0);
+    this.rollback.look();
   }
 
   /** Some may have been lost by another hand; and the oldest is let go where room is short. */
@@ -211,8 +223,15 @@ export class History {
 
   #publish(): void {
     const {shared} = this.#disk;
+    const {hold} = this.rollback;
+    const held = hold === undefined ? [] : [hold];
     const bases = this.#mounts.map(({base}) => positionOf(base));
     const positions = this.#mounts.map(({position}) => positionOf(position));
+    for (const {base, position} of held) {
+      bases.push(base);
+      positions.push(position);
+    }
+
     shared.retain(Math.min(this.#retainFrom, ...bases));
     shared.holdReplay(Math.min(Infinity, ...positions));
     shared.signal(WORD.replaySignal);

@@ -110,13 +110,13 @@ export class DiskProcess {
     const {home, name, mode, front, input} = this.options;
     try {
       this.config = readDiskConfig(home, name);
+      this.shared.set(WORD.replayPaused, this.config.resource.replayPaused ? 1 : 0);
+      this.#loadRetain();
+      this.history.start(this.config.resource);
     } catch (error) {
       this.#fatal(error);
     }
 
-    this.shared.set(WORD.replayPaused, this.config.resource.replayPaused ? 1 : 0);
-    this.#loadRetain();
-    this.history.start(this.config.resource);
     if (mode === 'serve') this.synchronous = new Synchronous(this, this.config);
     this.#replay = this.#startThread('replay', input);
     if (mode === 'follow') {

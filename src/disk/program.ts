@@ -28,7 +28,7 @@ import {createFilesFromEnvironment} from '../core/fault-files.js';
 import {helperFromEnvironment} from '../core/fallocate.js';
 import {FUSE_FD, FUSE_SECOND_FD} from '../fuse/mount.js';
 import type {ThreadInput} from './messages.js';
-import {SHARED_BYTES} from './shared.js';
+import {SHARED_BYTES_ALL} from './shared.js';
 import {programVersion} from './program-version.js';
 import {startThread} from './start-thread.js';
 import {HELPER} from './thread.js';
@@ -66,7 +66,7 @@ function holderScript(): string | undefined {
 const generation = Number(process.env['MARS_GENERATION'] ?? '1');
 const acceptImage = process.env['MARS_ACCEPT_IMAGE'] === '1';
 const input: ThreadInput = {
-  memory: new SharedArrayBuffer(SHARED_BYTES),
+  memory: new SharedArrayBuffer(SHARED_BYTES_ALL),
   home,
   name,
   fuseFd: FUSE_FD,

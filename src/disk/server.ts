@@ -132,6 +132,11 @@ async function answer(disk: DiskProcess, request: http.IncomingMessage): Promise
       return {oldest: formatPosition(await disk.history.reload())};
     }
 
+    case 'POST /rollback/rest': {
+      await disk.history.rollback.rest();
+      return {};
+    }
+
     case 'POST /mark': {
       requireServing(disk, 'marks a moment');
       const label = isObject(body) ? body['label'] : undefined;

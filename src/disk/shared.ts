@@ -110,15 +110,30 @@ export const WORD = {
   bypass: 85,
   /** 1: the last append found no room in a file that has all its space, as where overwriting takes some. */
   appendNoRoom: 86,
+  /** 1: disk.img cannot be opened: its content is on the way back to a moment. */
+  closed: 87,
+  /** Bytes that go with a `revert`. */
+  revertBytes: 88,
 } as const;
 
 /** `keeperTroubled`: others' space, or log that is let go, would help; or it would not. */
 export const KEEPER_NO_ROOM = 1;
 export const KEEPER_FAILED = 2;
 
-/** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. `mark`: the argument becomes its position. `bypass`: write to the image, past the log. */
-export const COMMAND = {none: 0, rotate: 1, resize: 2, rest: 3, mark: 4, bypass: 5} as const;
+/** What the main thread asks of the front. `rest` with argument 1: begin as soon as nothing is parked; with 0: do not, after all. `mark`: the argument becomes its position. `bypass`: write to the image, past the log. `revert`: `content` becomes the content at the argument, which becomes the bytes that were written. */
+export const COMMAND = {
+  none: 0,
+  rotate: 1,
+  resize: 2,
+  rest: 3,
+  mark: 4,
+  bypass: 5,
+  revert: 6,
+} as const;
 export const LABEL_BYTES_MAX = 64;
+
+/** Most that one `revert` brings. */
+export const REVERT_BYTES_MAX = 1024 * 1024;
 
 const CONTROL_WORDS = 128;
 const COUNTER_MAX = 16;
@@ -144,6 +159,8 @@ const SEGMENTS_AT = SINCE_AT + FLUSH_RING * 8;
 const FLUSHES_AT = SEGMENTS_AT + SEGMENT_RING * SEGMENT_WORDS * 4;
 
 export const SHARED_BYTES = FLUSHES_AT + FLUSH_RING * FLUSH_WORDS * 4;
+/** With what a rollback hands over; never touched before the first one, so that it takes no memory. */
+export const SHARED_BYTES_ALL = SHARED_BYTES + REVERT_BYTES_MAX;
 
 /** A number up to 2^53 in three words: sequence, low, high. One writer, any number of readers. */
 class SharedNumber {
@@ -211,6 +228,8 @@ export class Shared {
   readonly historyRoom: SharedNumber;
   readonly historyFloor: SharedNumber;
   readonly replayedTime: SharedNumber;
+  /** What a `revert` is to bring; empty without memory for it. */
+  readonly content: Buffer;
   readonly #replayHold: SharedNumber;
   readonly #retain: SharedNumber;
   /** Counters in the order of DISK_COUNTERS; each has one writer. */
@@ -228,6 +247,7 @@ export class Shared {
     this.#since = new Float64Array(memory, SINCE_AT, FLUSH_RING);
     this.#segments = new Int32Array(memory, SEGMENTS_AT, SEGMENT_RING * SEGMENT_WORDS);
     this.#flushes = new Int32Array(memory, FLUSHES_AT, FLUSH_RING * FLUSH_WORDS);
+    this.content = Buffer.from(memory, SHARED_BYTES, memory.byteLength - SHARED_BYTES);
     this.appended = new SharedNumber(this.words, WORD.appended);
     this.durable = new SharedNumber(this.words, WORD.durable);
     this.replayTo = new SharedNumber(this.words, WORD.replayTo);

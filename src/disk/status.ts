@@ -60,7 +60,8 @@ export function buildStatus(disk: DiskProcess): DiskStatus {
       bypassed: disk.space.bypassed ?? null,
     },
     history: disk.history.status(),
-    waiting: disk.notices.waiting(),
+    rollback: disk.history.rollback.status(),
+    waiting: disk.history.rollback.waiting() ?? disk.notices.waiting(),
     messages: disk.notices.list(),
     counters: Object.fromEntries(
       DISK_COUNTERS.map((name, index) => [name, shared.counters[index] ?? 0]),
@@ -77,10 +78,10 @@ export function statusMark(disk: DiskProcess): string {
 
 /** Others wait for something, or it is in no state that lasts: its status changes by itself. */
 export function isBusy({options, phase, shared, space, synchronous}: DiskProcess): boolean {
-  const {parked, commitFailed, logDefective, keeperTroubled, bypass} = WORD;
+  const {parked, commitFailed, logDefective, keeperTroubled, bypass, closed} = WORD;
   if (options.mode !== 'serve' || phase !== 'serving') return true;
   if (space?.guard.slowed !== undefined || synchronous?.isAsynchronous === false) return true;
-  return [parked, commitFailed, logDefective, keeperTroubled, bypass].some(
+  return [parked, commitFailed, logDefective, keeperTroubled, bypass, closed].some(
     (word) => shared.get(word) !== 0,
   );
 }

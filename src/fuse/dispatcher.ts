@@ -372,6 +372,8 @@ export class RequestDispatcher {
     if (node !== NODE.DISK) return -ERRNO.ENOENT;
     const uid = this.#words[IN_UID] ?? 0;
     if (uid !== 0 && uid !== this.#options.uid) return -ERRNO.EACCES;
+    const errno = this.#handler.openErrno?.() ?? 0;
+    if (errno !== 0) return -errno;
     return encodeOpenOut(this.#out, NODE.DISK, 0, this.#openFlags);
   }
 

@@ -60,6 +60,9 @@ export interface DiskHandler {
   /** Inode number of disk.img: another one after each activation (stale page cache). */
   inode(): number;
 
+  /** Why disk.img cannot be opened now: an errno; 0: it can. */
+  openErrno?(): number;
+
   /**
    * Fills `target` with `length` bytes of the disk at `offset`; the range lies inside the disk.
    * @returns 0 or an errno

@@ -192,7 +192,7 @@ function createTreeOperations(
     },
     open: (path: string, flags: number, callback: Callback): void => {
       const node = nodeOfPath(path);
-      if (node === NODE.DISK) answer(callback, 0, NODE.DISK);
+      if (node === NODE.DISK) answer(callback, -(handler.openErrno?.() ?? 0), NODE.DISK);
       else if (node === NODE.STATUS && (flags & 3) === 0) answer(callback, 0, snapshots.open());
       else answer(callback, node === 0 ? -ERRNO.ENOENT : -ERRNO.EACCES);
     },

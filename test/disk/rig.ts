@@ -35,6 +35,8 @@ export interface RigOptions {
   readonly inline?: boolean;
   /** From where a peer still fetches the log. */
   readonly retainFrom?: number;
+  /** Rollbacks can be tried. */
+  readonly reverts?: boolean;
 }
 
 /** Calls that change something durable or make it durable. */
@@ -65,6 +67,7 @@ export class Rig {
   readonly #request = Buffer.alloc(WRITE_HEADROOM_BYTES + REQUEST_BYTES_MAX + WRITE_TAILROOM_BYTES);
   readonly #random: Random;
   readonly #inline: boolean;
+  readonly #reverts: boolean;
   #unique = 0;
   #stamp = 0;
 
@@ -72,6 +75,7 @@ export class Rig {
     const {seed = 1, sizeBytes = 2 ** 20, segmentBytes = 128 * 1024} = options;
     this.#random = createRandom(seed);
     this.#inline = options.inline ?? false;
+    this.#reverts = options.reverts ?? false;
     this.retainFrom = options.retainFrom ?? Infinity;
     this.files = new SimDisk({random: this.#random});
     this.model = Buffer.alloc(sizeBytes);
@@ -103,6 +107,7 @@ export class Rig {
       random: (size) => Buffer.from(Array.from({length: size}, () => this.#random() * 256)),
       batchBytes: 2 ** 30,
       inline: this.#inline,
+      reverts: this.#reverts,
       retainFrom: this.retainFrom,
       note: (text) => {
         this.notes.push(text);

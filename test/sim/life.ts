@@ -14,12 +14,14 @@ import type {FrontNotice} from '../../src/disk/front-options.js';
 import {InlineCommit} from '../../src/disk/inline-commit.js';
 import {Keeper} from '../../src/disk/keeper.js';
 import {createReplayHost} from '../../src/disk/replay-host.js';
-import {Shared, SHARED_BYTES} from '../../src/disk/shared.js';
+import {Shared, SHARED_BYTES, SHARED_BYTES_ALL} from '../../src/disk/shared.js';
 import type {Responder} from '../../src/fuse/handler.js';
 import {openReplayState} from '../../src/image/replay-state.js';
 import {Replayer} from '../../src/image/replay.js';
 
 export interface LifeOptions {
+  /** Memory for a rollback, too. */
+  readonly reverts?: boolean;
   readonly files: Files;
   readonly clock: Clock;
   readonly config: DiskConfig;
@@ -50,7 +52,8 @@ export interface Life {
 /** Activates the disk: everything that happens before the first request is answered. */
 export function beginLife(options: LifeOptions): Life {
   const {files, clock, config, responder, note} = options;
-  const shared = new Shared(new ArrayBuffer(SHARED_BYTES));
+  const bytes = options.reverts === true ? SHARED_BYTES_ALL : SHARED_BYTES;
+  const shared = new Shared(new ArrayBuffer(bytes));
   shared.retain(options.retainFrom ?? Infinity);
   const disk = activate({
     files,

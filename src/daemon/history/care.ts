@@ -7,6 +7,7 @@ import {readHistoryMounts} from '../../core/history-mounts.js';
 import type {Context} from '../context.js';
 import {DiskError} from '../../core/errors.js';
 import type {Resource} from '../resource.js';
+import {lookAfterRollback} from './rollback-care.js';
 import {isServed} from './moment-places.js';
 import {removeMoment, unmountMoment} from './mount.js';
 
@@ -23,6 +24,7 @@ export class HistoryCare {
   /** Looks once. Costs one look at a directory where nothing is mounted. */
   async look(): Promise<void> {
     const resource = this.#resource;
+    await lookAfterRollback(this.#context, resource);
     const found = readHistoryMounts(createNodeFiles(), directoryOf(resource));
     noteLost(
       resource,

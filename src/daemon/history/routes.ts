@@ -10,18 +10,29 @@ import {DiskError} from '../../core/errors.js';
 import {createNodeFiles} from '../../core/files.js';
 import {readHistoryMounts} from '../../core/history-mounts.js';
 import {formatPosition} from '../../core/position.js';
+import {isRollbackLabel} from '../../core/rollback-file.js';
 import {readLineage} from '../../log/lineage.js';
 import {isLabel, LABEL_RULE} from '../../log/mark-label.js';
 import {findMarks} from '../../log/moments.js';
 import {listSegments} from '../../log/walk.js';
 import type {Context} from '../context.js';
 import {callDisk} from '../disk-call.js';
-import {HISTORY_MARK, HISTORY_MOUNT, HISTORY_UNMOUNT, parseBody} from '../requests.js';
+import {
+  HISTORY_ABORT,
+  HISTORY_MARK,
+  HISTORY_MOUNT,
+  HISTORY_ROLLBACK,
+  HISTORY_UNMOUNT,
+  ROLLBACK_WAIT,
+  parseBody,
+} from '../requests.js';
 import type {Resource} from '../resource.js';
 import {unmountAll} from './care.js';
 import {showMoment} from './moment-places.js';
 import {mountMoment, unmountMoment} from './mount.js';
 import {reachOf, type KnownMarks, type Reach} from './reach.js';
+import {abortRollback} from './rollback-abort.js';
+import {rollBack, waitForRollback} from './rollback.js';
 
 const MARK_MS = 30_000;
 const KNOWN_MAX = 8192;
@@ -41,11 +52,15 @@ function knownOf(resource: Resource): KnownMarks {
   return known;
 }
 
+export type HistoryRoute =
+  | 'GET history'
+  | `POST history/${'mark' | 'mount' | 'unmount' | 'rollback' | 'rollback/abort' | 'rollback/wait'}`;
+
 /** Answers one request. @throws DiskError as what is asked for */
 export async function answerHistory(
   context: Context,
   resource: Resource,
-  route: 'GET history' | 'POST history/mark' | 'POST history/mount' | 'POST history/unmount',
+  route: HistoryRoute,
   body: string,
 ): Promise<unknown> {
   switch (route) {
@@ -67,6 +82,22 @@ export async function answerHistory(
       const wish = parseBody(HISTORY_UNMOUNT, body);
       return resource.run('history unmount', () => unmount(context, resource, wish));
     }
+
+    case 'POST history/rollback': {
+      const wish = parseBody(HISTORY_ROLLBACK, body);
+      return resource.run('history rollback', () =>
+        rollBack(context, resource, wish, knownOf(resource)),
+      );
+    }
+
+    case 'POST history/rollback/abort': {
+      const wish = parseBody(HISTORY_ABORT, body);
+      return resource.run('history rollback --abort', () => abortRollback(context, resource, wish));
+    }
+
+    // Not in the queue of the resource: others are refused meanwhile, with the reason.
+    case 'POST history/rollback/wait':
+      return waitForRollback(context, resource, parseBody(ROLLBACK_WAIT, body));
   }
 }
 
@@ -123,6 +154,11 @@ async function markMoment(
   const {name, places} = resource;
   if (!isLabel(label))
     throw new DiskError('USAGE', `expected a label of ${LABEL_RULE}, got '${label}'`);
+  if (isRollbackLabel(label)) {
+    const text = `'${label}' is a name that only a rollback gives: choose another one`;
+    throw new DiskError('USAGE', text);
+  }
+
   await resource.poll();
   if (resource.disk?.mode !== 'serve') {
     const text = `${name} is not primary here: a moment is marked where it is written`;

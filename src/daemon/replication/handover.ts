@@ -47,7 +47,7 @@ export interface HandoverAnswer {
 const TIMEOUT_SECONDS_MAX = 3600;
 /** Refusals that say by themselves what is to be done on which node. */
 const OWN_CODES: ReadonlySet<string> = new Set([
-  ...['RESOURCE_BUSY', 'HANDOVER_FAILED', 'HOOK_FAILED', 'SERVICE_FAILED'],
+  ...['RESOURCE_BUSY', 'HANDOVER_FAILED', 'HOOK_FAILED', 'SERVICE_FAILED', 'ROLLBACK_UNFINISHED'],
 ]);
 
 const requestSchema = v.object({

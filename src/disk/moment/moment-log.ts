@@ -28,6 +28,8 @@ export interface MomentLog extends LogReader {
   readonly sizeBytes: number;
   /** Chain value there, as text. */
   readonly chain: string;
+  /** Nothing is read of it any more. */
+  close(): void;
 }
 
 interface Walk {
@@ -84,6 +86,9 @@ export function openMomentLog(place: MomentPlace, base: number, position: number
     index,
     sizeBytes: walk.sizeBytes,
     chain: formatChain(walk.chain),
+    close: () => {
+      for (const {fd} of open) files.close(fd);
+    },
     readAt: (at, target, targetOffset, length) => {
       const segment = open.findLast(({start}) => start <= at);
       const filePosition = SEGMENT_HEADER_BYTES + at - (segment?.start ?? 0);

@@ -1,0 +1,52 @@
+/** What a crash, or another node that became primary, has left of a rollback. */
+import {isDiskError} from '../../core/errors.js';
+import {readRollback} from '../../core/rollback-file.js';
+import type {Context} from '../context.js';
+import type {Resource} from '../resource.js';
+import {tellDisk} from './mount.js';
+import {cancelPrepared, removeRollback} from './rollback.js';
+import {isRollingBack} from './rollback-state.js';
+
+/**
+ * Looks once; costs one look at a file where none is under way.
+ *
+ *   prepared, nobody at it          taken away: nothing was written
+ *   not primary here any more       taken away: the log of the other node counts
+ *   running, unknown to the disk    its process is told
+ */
+export async function lookAfterRollback(context: Context, resource: Resource): Promise<void> {
+  if (!isRollingBack(resource)) return;
+  try {
+    await resource.run('history', () => look(context, resource));
+  } catch (error) {
+    if (!isDiskError(error)) throw error;
+    // The disk process says the same, and does not start with it.
+    if (error.code === 'STATE_UNREADABLE') resource.say(error.code, 'critical', error.message);
+    else context.log.warn({resource: resource.name, err: error}, 'a rollback that was left');
+  }
+}
+
+async function look(context: Context, resource: Resource): Promise<void> {
+  const {name, file, places} = resource;
+  const found = readRollback(places.paths.rollbackFile);
+  if (found === undefined) return;
+  if (file.designatedRole !== 'primary') {
+    await removeRollback(context, resource);
+    const text =
+      `the rollback of ${name} to ${found.asked} was not finished here, and ${name} is not primary here any ` +
+      `more: it is what the primary makes of it`;
+    context.tell('ROLLBACK_DROPPED', 'warning', name, text);
+    return;
+  }
+
+  if (await cancelPrepared(context, resource)) {
+    const text = `a rollback of ${name} to ${found.asked} was left by a crash before it changed anything: it was taken away`;
+    context.tell('ROLLBACK_DROPPED', 'info', name, text);
+    return;
+  }
+
+  const {disk} = resource;
+  if (disk?.mode !== 'serve' || disk.phase !== 'serving') return;
+  const isKnown = disk.rollback?.phase === 'running' && disk.rollback.to === found.position;
+  if (!isKnown) await tellDisk(resource, {disk});
+}

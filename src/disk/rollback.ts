@@ -1,0 +1,254 @@
+/**
+ * Brings the disk back to a moment of its log, going forward: the blocks that were changed since are written
+ * again with the content they had then, as ordinary records, so that every replica follows and nothing of
+ * the log is given up.
+ *
+ *   1. rollback.json (core/rollback-file) is there: nobody can open the disk, replay is held at the moment
+ *   2. the log since then is read: which blocks
+ *   3. each is read as of the moment (image, with the log up to there laid over it) and handed to the
+ *      front, which writes what differs
+ *   4. a mark, durable; then the file goes
+ *
+ * Whatever ends it in between, it begins again with 2: what is equal already is not written again.
+ */
+import {setTimeout as sleep} from 'node:timers/promises';
+import type {DiskRollback, Waiting} from '../core/disk-status.js';
+import {DiskError, storeError} from '../core/errors.js';
+import {positionOf} from '../core/history-mounts.js';
+import {resourcePaths, type ResourcePaths} from '../core/home.js';
+import {endLabel, readRollback, type RollbackFile} from '../core/rollback-file.js';
+import {formatBytes} from '../core/units.js';
+import {markedBytes, markedRanges, readChangedBlocks} from '../log/changed-blocks.js';
+import {listSegments} from '../log/walk.js';
+import {openMomentLog, type MomentLog, type MomentPlace} from './moment/moment-log.js';
+import type {DiskProcess} from './process.js';
+import {readBlocks} from './read.js';
+import {COMMAND, REVERT_BYTES_MAX, WORD} from './shared.js';
+
+const ROOM_MS = 200;
+/** After a failure: what it failed by may be over. */
+const AGAIN_MS = 5000;
+/** Whoever is about to take the mount away has done it by then, or was refused. */
+const REST_MS = 10_000;
+const LOOK_MS = 10;
+
+interface Progress {
+  doneBytes: number;
+  totalBytes: number | null;
+  changedBytes: number;
+}
+
+/** One for the life of a disk process. */
+export class Rollback {
+  readonly #disk: DiskProcess;
+  #file: RollbackFile | undefined;
+  #progress: Progress = {doneBytes: 0, totalBytes: null, changedBytes: 0};
+  #fault: string | undefined;
+  #isRunning = false;
+  #nextMs = 0;
+  #restUntilMs = 0;
+
+  constructor(disk: DiskProcess) {
+    this.#disk = disk;
+  }
+
+  /**
+   * Reads what is to be done. Whoever opens the disk from here on is refused, where there is anything.
+   *
+   * @throws DiskError STATE_UNREADABLE, STORE_IO: all is then as before
+   */
+  load(): void {
+    const {options, shared} = this.#disk;
+    if (options.mode !== 'serve') return;
+    const found = readRollback(this.#paths.rollbackFile);
+    if (JSON.stringify(found) !== JSON.stringify(this.#file)) {
+      this.#file = found;
+      this.#fault = undefined;
+      this.#nextMs = 0;
+      this.#progress = {doneBytes: 0, totalBytes: null, changedBytes: 0};
+      if (found === undefined) this.#disk.notices.drop('ROLLBACK_UNFINISHED');
+    }
+
+    shared.set(WORD.closed, found === undefined ? 0 : 1);
+  }
+
+  /** What it needs of the log, and where replay is to wait. */
+  get hold(): {readonly base: number; readonly position: number} | undefined {
+    const file = this.#file;
+    return file && {base: positionOf(file.base), position: positionOf(file.position)};
+  }
+
+  status(): DiskRollback | null {
+    const file = this.#file;
+    if (file === undefined) return null;
+    const {position, from, asked, phase, startedAt} = file;
+    return {
+      to: position,
+      from,
+      asked,
+      phase,
+      startedAt,
+      ...this.#progress,
+      fault: this.#fault ?? null,
+    };
+  }
+
+  waiting(): Waiting | null {
+    const file = this.#file;
+    if (file?.phase !== 'running') return null;
+    const {doneBytes, totalBytes} = this.#progress;
+    const far =
+      totalBytes === null
+        ? 'the log is read'
+        : `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)} are done`;
+    const reason = `the disk to be rolled back to ${file.asked}: ${this.#fault ?? far}`;
+    return {reason, since: file.startedAt, until: null};
+  }
+
+  /** Pauses it: resolves when nothing of it is under way. */
+  async rest(): Promise<void> {
+    this.#restUntilMs = this.#disk.options.clock.monotonicMs() + REST_MS;
+    while (this.#isRunning) await sleep(LOOK_MS);
+  }
+
+  get #rests(): boolean {
+    return this.#disk.options.clock.monotonicMs() < this.#restUntilMs;
+  }
+
+  /** With each pulse, and when there is something new: goes on with what is to be done. */
+  look(): void {
+    const file = this.#file;
+    const {options, phase, activated} = this.#disk;
+    if (file?.phase !== 'running' || this.#isRunning) return;
+    if (phase !== 'serving' || activated === undefined || this.#rests) return;
+    if (options.clock.monotonicMs() < this.#nextMs) return;
+    this.#isRunning = true;
+    this.#say(file);
+    this.#carryOut(file)
+      .catch((error: unknown) => {
+        this.#noteFailure(file, error);
+      })
+      .finally(() => {
+        this.#isRunning = false;
+      });
+  }
+
+  #noteFailure(file: RollbackFile, error: unknown): void {
+    const known = storeError(error, 'roll the disk back');
+    if (!(known instanceof DiskError)) throw error;
+    this.#nextMs = this.#disk.options.clock.monotonicMs() + AGAIN_MS;
+    if (this.#file !== file) return;
+    this.#fault = `${known.code}: ${known.message}`;
+    this.#say(file);
+  }
+
+  #say({asked, position}: RollbackFile): void {
+    const {name} = this.#disk.options;
+    const why = this.#fault === undefined ? '' : `; it does not get on: ${this.#fault}`;
+    const text =
+      `${name} is being rolled back to ${asked} (position ${position}) and cannot be opened meanwhile` +
+      `${why}; mars history rollback ${name} --abort goes back to what it was before`;
+    this.#disk.notices.put('ROLLBACK_UNFINISHED', 'warning', text);
+  }
+
+  async #carryOut(file: RollbackFile): Promise<void> {
+    const {options, config, shared, history} = this.#disk;
+    const {files} = options;
+    const position = positionOf(file.position);
+    const end = file.from === null ? shared.appended.get() : positionOf(file.from);
+    const place: MomentPlace = {
+      ...{files, logDirectory: this.#paths.logDirectory},
+      resourceId: config?.resource.id ?? '',
+    };
+    const segments = listSegments(files, place.logDirectory, place.resourceId);
+    const sizeBytes = shared.diskSize.get();
+    const changed = await readChangedBlocks({files, segments}, position, end, sizeBytes);
+    this.#progress = {doneBytes: 0, totalBytes: markedBytes(changed), changedBytes: 0};
+    const log = openMomentLog(place, positionOf(file.base), position);
+    try {
+      if (log.chain !== file.chain) {
+        throw new DiskError('HISTORY_GONE', 'the log has another history at that position now');
+      }
+
+      const imageFd = files.open(config?.resource.imagePath ?? '', 'read');
+      try {
+        for (const [start, stop] of markedRanges(changed, REVERT_BYTES_MAX)) {
+          if (!this.#isWanted(file)) return;
+          this.#readMoment(log, imageFd, start, stop);
+          if (!(await this.#revert(file, start, stop - start))) return;
+          this.#progress.doneBytes += stop - start;
+        }
+      } finally {
+        files.close(imageFd);
+      }
+    } finally {
+      log.close();
+    }
+
+    const mark = await history.mark(endLabel(file.position));
+    if (this.#isWanted(file)) this.#end(file, mark);
+  }
+
+  /** Another one may have taken its place, or it rests, or the process ends. */
+  #isWanted(file: RollbackFile): boolean {
+    return this.#file === file && this.#disk.phase === 'serving' && !this.#rests;
+  }
+
+  /** The disk as of the moment, into the memory that is shared with the front. */
+  #readMoment(log: MomentLog, imageFd: number, start: number, stop: number): void {
+    const {shared, options} = this.#disk;
+    const {content} = shared;
+    // The disk may have grown since.
+    const had = Math.max(start, Math.min(stop, log.sizeBytes));
+    content.fill(0, had - start, stop - start);
+    if (had === start) return;
+    const disk = {index: log.index, imageFd};
+    if (readBlocks(options.files, disk, log, start, had - start, content, 0) === 0) return;
+    throw new DiskError(
+      'IMAGE_IO',
+      `what the disk had at ${start} at that moment cannot be read, from the image or the log`,
+      {offset: start},
+    );
+  }
+
+  /** @returns false where it is not wanted any more */
+  async #revert(file: RollbackFile, offset: number, length: number): Promise<boolean> {
+    const disk = this.#disk;
+    const {shared} = disk;
+    while (this.#isWanted(file)) {
+      shared.set(WORD.revertBytes, length);
+      const isDone = await disk.command(COMMAND.revert, offset);
+      this.#progress.changedBytes += shared.commandArgument.get();
+      if (isDone) {
+        this.#fault = undefined;
+        return true;
+      }
+
+      this.#fault = 'the log has no room now';
+      await sleep(ROOM_MS);
+    }
+
+    return false;
+  }
+
+  #end({asked, position}: RollbackFile, mark: number): void {
+    const disk = this.#disk;
+    const {files} = disk.options;
+    const {directory, rollbackFile} = this.#paths;
+    const {changedBytes} = this.#progress;
+    files.unlink(rollbackFile);
+    files.syncDirectory(directory);
+    this.load();
+    disk.history.refresh();
+    const text = `the disk is what it was at ${asked} (position ${position}); ${formatBytes(changedBytes)} were written`;
+    disk.event({
+      ...{code: 'ROLLBACK_DONE', severity: 'info', text},
+      details: {position, mark, changedBytes},
+    });
+  }
+
+  get #paths(): ResourcePaths {
+    const {home, name} = this.#disk.options;
+    return resourcePaths(home, name);
+  }
+}
