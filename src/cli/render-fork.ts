@@ -51,6 +51,10 @@ function renderBranches(name: string, branches: readonly ForkBranch[]): string[]
 /** What was given up, or would be. */
 export function renderForkResult(result: ForkResult): string {
   const {name, dryRun, keep, position, lostBytes} = result;
+  if (position === null && lostBytes === 0) {
+    return `${name} has one history here and on ${keep}: nothing to resolve`;
+  }
+
   const verb = dryRun ? 'would follow' : 'follows';
   const own = lostBytes === null ? 'all that this node has' : `${formatBytes(lostBytes)} of log`;
   const behind = position === null ? '' : ` behind ${position}`;

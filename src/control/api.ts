@@ -294,7 +294,7 @@ export interface ForkResult {
   readonly name: string;
   readonly dryRun: boolean;
   readonly keep: string;
-  /** Up to here this node keeps what it has; behind it all of `keep` counts. */
+  /** Up to here this node keeps what it has; behind it all of `keep` counts. Null, with lostBytes 0: nothing is forked. */
   readonly position: string | null;
   /** Log of this node that is given up. */
   readonly lostBytes: number | null;

@@ -188,6 +188,7 @@ test('fork show tells where histories part; resolve wants to be confirmed', asyn
   answers.set('POST /v1/resources/web/fork/resolve', ({body}: {body: unknown}) => {
     const {dryRun, confirmed, keep} = body as Record<string, unknown>;
     if (dryRun !== true && confirmed !== true) throw new DiskError('CONFIRM_NEEDED', '4 KiB');
+    if (keep === 'done') return {name: 'web', dryRun, keep, position: null, lostBytes: 0};
     const lost = {records: 1, writtenBytes: 8192, changedBytes: 4096, complete: true};
     return {
       ...{schema: 1, name: 'web', dryRun, keep, position: view.position, lostBytes: 4096},
@@ -208,6 +209,8 @@ test('fork show tells where histories part; resolve wants to be confirmed', asyn
   );
   const {document} = await node.json('fork resolve', 'web', '--keep', 'beta', '--yes');
   assert.is(document['keep'], 'beta');
+  const again = await node.run('fork resolve', 'web', '--keep', 'done', '--yes');
+  assert.match(again.stdout, 'nothing to resolve');
   assert.is((await node.run('fork resolve', 'web')).exit, 2);
   assert.is((await node.run('fork resolve', 'web', '--keep', '../x')).code, 'NAME_INVALID');
 });

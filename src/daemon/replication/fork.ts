@@ -121,7 +121,8 @@ function bytesBehind(position: string, at: number | undefined): number | null {
 /**
  * This node gives way to the history of another one, or says what that would mean.
  *
- * @throws DiskError RESOURCE_PRIMARY, NO_SOURCE, USAGE where nothing is forked, CONFIRM_NEEDED, STORE_*
+ * @returns with `position` null where nothing is forked: nothing was done
+ * @throws DiskError RESOURCE_PRIMARY, NO_SOURCE, USAGE, CONFIRM_NEEDED, STORE_*
  */
 export async function resolveFork(
   context: Context,
@@ -133,7 +134,10 @@ export async function resolveFork(
   const outcome = await resource.run('fork resolve', async () => {
     refuseSwitching(context.paths.home, name);
     refuseWhileBypassed(resource);
-    const {at, end} = findFork(context, resource, request.keep);
+    const fork = findFork(context, resource, request.keep);
+    if (fork === undefined)
+      return {result: nothingToResolve(name, request), copies: false as const};
+    const {at, end} = fork;
     const lostBytes = Math.max(0, end - at);
     const noImage = (await whyNoImage(resource, request)) ?? null;
     const result: ForkResult = {
@@ -186,6 +190,18 @@ export async function resolveFork(
   context.roles?.touch();
   resource.follow?.poke();
   return result;
+}
+
+/** As where it is said again after all is done. */
+function nothingToResolve(name: string, {dryRun, keep}: ForkRequest): ForkResult {
+  return {
+    ...{schema: 1, name, dryRun, keep, position: null, lostBytes: 0},
+    lost: {
+      ...{records: 0, writtenBytes: 0, changedBytes: 0},
+      ...{firstTime: null, lastTime: null, complete: true},
+    },
+    ...{repair: 'cut', branch: null, noImage: null},
+  };
 }
 
 /**
@@ -298,7 +314,7 @@ function findFork(
   context: Context,
   resource: Resource,
   keep: string,
-): {readonly at: number; readonly end: number} {
+): {readonly at: number; readonly end: number} | undefined {
   const {file, name} = resource;
   refusePrimary(resource, keep);
   const others = context.roles?.replicas(file.id) ?? [];
@@ -322,10 +338,7 @@ function findFork(
   const proven = provenEnd(resource);
   const there = {...own, position: formatPosition(Math.max(end, proven))};
   const before = proven > end ? partingPoint(there, winner) : undefined;
-  if (before !== undefined) return {at: before, end: proven};
-  throw new DiskError('USAGE', `${name} has one history here and on ${keep}: nothing to resolve`, {
-    resource: name,
-  });
+  return before === undefined ? undefined : {at: before, end: proven};
 }
 
 /** Steps 1 to 3a. */

@@ -65,6 +65,12 @@ async function repaired(nodes: readonly CrashNode[], {won, lost}: Fork): Promise
   await loser.follow(winner);
   assert.is(hash(loser.image()), won, 'as the winner');
   assert.is(hash(winner.image()), won, 'the winner is as before');
+  const again = await resolveFork(loser.context, loser.replica(), {
+    ...YES,
+    keep: winner.name,
+    image: true,
+  });
+  assert.is(again.lostBytes, 0, 'said again it finds nothing to do');
   const branches = listBranches(loser.paths);
   assert.is(branches.length, 1, 'the branch is kept, once');
   const kept = fs.readFileSync(join(branches[0]?.directory ?? '', 'image'));
