@@ -31,6 +31,7 @@ import type {ActiveDisk} from './activation.js';
 import type {Bypass} from './bypass.js';
 import {enterBypass} from './bypass-enter.js';
 import {COUNTER} from './counters.js';
+import {answerCommand, takeCommand} from './commands.js';
 import type {InlineCommit} from './inline-commit.js';
 import {FrontLog} from './front-log.js';
 import type {FrontOptions} from './front-options.js';
@@ -440,10 +441,10 @@ export class Front implements DiskHandler {
 
   #command(): void {
     const shared = this.#shared;
-    const done = this.#carryOut(shared.get(WORD.command), shared.commandArgument.get());
-    shared.set(WORD.command, COMMAND.none);
-    shared.set(WORD.commandResult, done ? 1 : 0);
-    shared.signal(WORD.commandDone);
+    const command = takeCommand(shared);
+    // Whoever waited for it has just given up.
+    if (command === COMMAND.none) return;
+    answerCommand(shared, this.#carryOut(command, shared.commandArgument.get()));
   }
 
   #carryOut(command: number, argument: number): boolean {

@@ -10,6 +10,7 @@ import {appendEvent, type EventInput} from '../core/events.js';
 import type {Files} from '../core/files.js';
 import {homePaths} from '../core/home.js';
 import {Bell} from './bell.js';
+import {Commands} from './commands.js';
 import {readDiskConfig, segmentPlan, type DiskConfig} from './config.js';
 import {dieOfCommit, makeFollower, startFollower} from './follow-start.js';
 import type {Follower} from './follower.js';
@@ -66,6 +67,7 @@ export class DiskProcess {
   readonly startedAt: string;
   readonly renewal = new Renewal(this);
   readonly history = new History(this);
+  readonly commands: Commands;
   holderPid: number | null;
   phase: DiskStatus['phase'] = 'recovering';
   activated: Activated | undefined;
@@ -85,7 +87,6 @@ export class DiskProcess {
   #replay: Worker | undefined;
   #committed = false;
   #suppliedAt = {replayed: -1, durable: -1};
-  #commands: Promise<unknown> = Promise.resolve();
 
   constructor(options: DiskProcessOptions) {
     this.options = options;
@@ -104,6 +105,13 @@ export class DiskProcess {
     this.#wake = () => {
       bell.ring();
     };
+    const {shared} = this;
+    this.commands = new Commands({
+      ...{shared, clock: options.clock},
+      wake: () => {
+        this.#wake();
+      },
+    });
   }
 
   start(): void {
@@ -180,11 +188,17 @@ export class DiskProcess {
     this.shared.signal(WORD.replaySignal);
   }
 
-  /** Hands a command to the front thread, one at a time, and waits until it is done. */
-  command(command: number, argument = 0, label = ''): Promise<boolean> {
-    const run = this.#commands.then(() => this.#runCommand(command, argument, label));
-    this.#commands = run.catch(() => undefined);
-    return run;
+  /**
+   * Hands a command to the front thread, and waits until it is done.
+   *
+   * @throws DiskError DISK_UNREACHABLE, and as Commands.run
+   */
+  async command(command: number, argument = 0, label = ''): Promise<boolean> {
+    if (this.phase !== 'serving') {
+      throw new DiskError('DISK_UNREACHABLE', 'the disk is not ready yet: try again', {});
+    }
+
+    return this.commands.run(command, argument, label);
   }
 
   /** Grows image and disk; the size is part of the log when this resolves. */
@@ -442,33 +456,6 @@ export class DiskProcess {
     const {shared} = this;
     if (this.phase !== 'serving') return;
     if (shared.get(WORD.parked) !== 0 || shared.get(WORD.commitFailed) !== 0) this.#wake();
-  }
-
-  async #runCommand(command: number, argument: number, label: string): Promise<boolean> {
-    const {shared} = this;
-    if (this.phase !== 'serving') {
-      throw new DiskError('DISK_UNREACHABLE', 'the disk is not ready yet: try again', {});
-    }
-
-    shared.commandArgument.set(argument);
-    shared.label = label;
-    const before = shared.get(WORD.commandDone);
-    shared.set(WORD.command, command);
-    const deadline = this.options.clock.monotonicMs() + COMMAND_MS;
-    while (shared.get(WORD.commandDone) === before) {
-      if (this.options.clock.monotonicMs() > deadline) {
-        // Not to be done later, unknown to whoever gave up, or in the place of the next one.
-        Atomics.compareExchange(shared.words, WORD.command, command, COMMAND.none);
-        throw new DiskError('TIMEOUT', 'the disk did not take the command in time', {
-          waitedMs: COMMAND_MS,
-        });
-      }
-
-      this.#wake();
-      await sleep(5);
-    }
-
-    return shared.get(WORD.commandResult) === 1;
   }
 
   #beginStop(): void {

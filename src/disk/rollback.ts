@@ -174,6 +174,8 @@ export class Rollback {
       try {
         for (const [start, stop] of markedRanges(changed, REVERT_BYTES_MAX)) {
           if (!this.#isWanted(file)) return;
+          // Where one was given up, the front may still read what the next would overwrite.
+          await this.#disk.commands.settle();
           this.#readMoment(log, imageFd, start, stop);
           if (!(await this.#revert(file, start, stop - start))) return;
           this.#progress.doneBytes += stop - start;

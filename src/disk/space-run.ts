@@ -53,10 +53,8 @@ export class SpaceRun {
       paths: resourcePaths(config.home, config.resource.name),
       enter: () => {
         this.#turn(async () => {
-          const {history} = disk;
           // Before the front changes the image: who reads a moment that stands on it sees that it is lost.
-          if (history.close()) await disk.command(COMMAND.bypass);
-          if (disk.shared.get(WORD.bypass) === 0) history.open();
+          if (disk.history.close()) await disk.command(COMMAND.bypass);
         });
       },
       leave: () => {
@@ -101,6 +99,7 @@ export class SpaceRun {
     this.#lookedMs = options.clock.monotonicMs();
     // Before writes wait: history and mounted moments are the first to give way.
     this.#disk.history.look();
+    this.#openHistory();
     this.#tellBypass();
     const waitMs = Math.min(this.guard.step(), this.#bypass.step());
     if (waitMs >= SPACE_CALM_MS) return;
@@ -112,6 +111,7 @@ export class SpaceRun {
   /** Twice a second: looks where the guard is calm, but the log goes on. */
   pulse(): void {
     const {shared, options} = this.#disk;
+    this.#openHistory();
     if (this.#timer !== undefined) return;
     const sinceMs = options.clock.monotonicMs() - this.#lookedMs;
     if (sinceMs < SPACE_CALM_MS - PULSE_SLACK_MS) return;
@@ -120,6 +120,13 @@ export class SpaceRun {
     // Where nothing is written, nothing needs room.
     if (isStill && shared.get(WORD.parked) === 0 && !this.#bypass.isBusy) this.guard.skip();
     else this.run();
+  }
+
+  /** Once it is clear that the front does not go past the log: it may be about to, though nobody waits for it. */
+  #openHistory(): void {
+    const {history, commands, shared} = this.#disk;
+    if (this.#isTurning || commands.isOwed || shared.get(WORD.bypass) !== 0) return;
+    history.open();
   }
 
   #tellBypass(): void {
