@@ -2,7 +2,7 @@ import {DiskError, errnoOf} from '../core/errors.js';
 import type {Files} from '../core/files.js';
 import type {ResourcePaths} from '../core/home.js';
 import {TwoSlotFile} from '../core/two-slot.js';
-import {BypassMap} from '../image/bypass-map.js';
+import {BypassMap, peekBypass} from '../image/bypass-map.js';
 import {isReplayState} from '../image/replay-state.js';
 import {Bypass} from './bypass.js';
 import type {FrontOptions} from './front-options.js';
@@ -25,6 +25,8 @@ export function isImageWhole(shared: Shared, position: number): boolean {
  * there is no map, or it cannot be written.
  *
  * @param position end of the log
+ * @throws the error of the file system where the state that was to be written may be found by a next life: this one
+ *   must not write to the log any more, which that one would take for being in the image
  */
 export function enterBypass(options: FrontOptions, position: number): Bypass | undefined {
   const {files, shared, disk, clock} = options;
@@ -46,12 +48,21 @@ export function enterBypass(options: FrontOptions, position: number): Bypass | u
   } catch (error) {
     map?.close();
     if (!(error instanceof DiskError) && errnoOf(error) === undefined) throw error;
-    // A state that may be on the disk all the same is read by the next life, which makes a GAP of it.
+    if (map !== undefined && mayBeEntered(files, paths)) throw error;
     return undefined;
   }
 
   const {punchFiles = files, durableWrites} = options;
   return new Bypass({files, punchFiles, shared, map, imageFd, durableWrites});
+}
+
+/** A write or sync that failed may have left what it wrote. */
+function mayBeEntered(files: Files, paths: ResourcePaths): boolean {
+  try {
+    return peekBypass(files, paths)?.state !== 'open';
+  } catch {
+    return true;
+  }
 }
 
 /** Not what is told, but what a recovery would find. */

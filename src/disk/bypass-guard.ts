@@ -142,7 +142,10 @@ export class BypassGuard {
       isImageWhole(shared, end);
     if (!isStuck) this.#stuckMs = undefined;
     else this.#stuckMs ??= now;
-    if (this.#stuckMs !== undefined && now - this.#stuckMs >= ENTER_MS) enter();
+    if (this.#stuckMs === undefined || now - this.#stuckMs < ENTER_MS) return;
+    // Where nothing comes of it, not again at once: room may come meanwhile, which somebody has to see.
+    this.#stuckMs = now;
+    enter();
   }
 
   /** Files that are ready are not enough where overwriting takes room. */

@@ -3,9 +3,10 @@ import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import {isDiskError} from '../../src/core/errors.js';
 import {activate} from '../../src/disk/activation.js';
+import {BypassGuard} from '../../src/disk/bypass-guard.js';
 import {BYPASS_RESERVE} from '../../src/disk/bypass-leave.js';
 import {activateFollow} from '../../src/disk/follow-activation.js';
-import {COMMAND, Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
+import {COMMAND, KEEPER_NO_ROOM, Shared, SHARED_BYTES, WORD} from '../../src/disk/shared.js';
 import {ERRNO, PENDING} from '../../src/fuse/handler.js';
 import {RecordCursor} from '../../src/log/cursor.js';
 import {decodeGap, GAP_BYTES} from '../../src/log/gap.js';
@@ -182,6 +183,81 @@ test('without a map, or one for a smaller disk, writes wait as ever', () => {
   for (let count = 0; count < 100; count += 1) rig.tick(200);
   assert.not.ok(rig.isInside);
   assert.ok(rig.parked);
+});
+
+test('a map that cannot be written is not entered; where it may say so all the same this life writes nothing more', () => {
+  const prepared = (): BypassRig => {
+    const rig = new BypassRig();
+    rig.write(0, 40_000);
+    rig.flushed();
+    rig.replay();
+    rig.takeRoom();
+    rig.write(8192, 4096);
+    rig.life.shared.set(WORD.command, COMMAND.bypass);
+    return rig;
+  };
+  for (const [calls, after] of [
+    ['syncData', 0],
+    ['syncData', 1],
+    ['write', 1],
+  ] as const) {
+    const rig = prepared();
+    rig.files.faults.add({path: /bypass$/u, calls: [calls], kind: 'ENOSPC', after});
+    rig.life.front.afterRequest();
+    assert.is(rig.life.shared.get(WORD.commandResult), 0);
+    assert.not.ok(rig.isInside);
+    assert.is(rig.state()?.state, 'open', `${calls} ${after}`);
+    rig.giveRoom();
+    rig.until(() => !rig.parked);
+    rig.kill();
+    rig.assertReads('the log has all of it');
+  }
+
+  const rig = prepared();
+  rig.files.faults.add({path: /bypass$/u, calls: ['syncData'], kind: 'EIO', after: 2});
+  assert.throws(() => {
+    rig.life.front.afterRequest();
+  }, /EIO/u);
+  assert.is(rig.state()?.state, 'bypassed');
+  rig.giveRoom();
+  rig.kill();
+  // What was not answered is asked for again.
+  rig.write(8192, 4096);
+  rig.flushed();
+  rig.kill();
+  rig.assertReads('as the next life has it');
+});
+
+test('where it is not entered although all is there it is asked for now and then, not at once again', () => {
+  const rig = new BypassRig();
+  let asked = 0;
+  const {files, clock, life} = rig;
+  const guard = new BypassGuard({
+    ...{files, clock, shared: life.shared, paths: PATHS, plan: life.disk.plan},
+    enter: () => {
+      asked += 1;
+      // As where nothing is handed to the front.
+      if (asked < 100) guard.step();
+    },
+    leave: () => undefined,
+  });
+  guard.want(true);
+  guard.prepareNow();
+  rig.write(0, 40_000);
+  rig.flushed();
+  rig.replay();
+  rig.takeRoom();
+  rig.write(8192, 4096);
+  rig.guard.want(false);
+  rig.life.shared.set(WORD.keeperTroubled, KEEPER_NO_ROOM);
+  guard.prepareNow();
+  const startMs = clock.monotonicMs();
+  while (clock.monotonicMs() - startMs < 30_000) {
+    clock.advance(500);
+    guard.step();
+  }
+
+  assert.is(asked, 3);
 });
 
 test('an image without room makes writes wait, not fail; one that fails makes them fail', () => {
