@@ -25,6 +25,7 @@ export class World {
   readonly #faults: Error[] = [];
   #mount: string | undefined;
   #sampler: NodeJS.Timeout | undefined;
+  #isOver = false;
 
   constructor(nodes: number, log: (text: string) => void) {
     this.cluster = new Cluster(NODE_NAMES.slice(0, nodes));
@@ -161,6 +162,7 @@ export class World {
 
   /** Ends everything; never throws. */
   async dispose(): Promise<void> {
+    this.#isOver = true;
     clearTimeout(this.#sampler);
     for (const writer of this.writers) await writer.kill().catch(() => undefined);
     this.healLinks();
@@ -182,7 +184,8 @@ export class World {
         }
       }
 
-      this.#sampler = setTimeout(() => void look(), SAMPLE_MS);
+      // It may have waited for an answer while all was taken away.
+      if (!this.#isOver) this.#sampler = setTimeout(() => void look(), SAMPLE_MS);
     };
     void look();
   }
