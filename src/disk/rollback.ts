@@ -13,7 +13,7 @@
  */
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {DiskRollback, Waiting} from '../core/disk-status.js';
-import {DiskError, storeError} from '../core/errors.js';
+import {DiskError, errnoOf, storeError} from '../core/errors.js';
 import {positionOf} from '../core/history-mounts.js';
 import {resourcePaths, type ResourcePaths} from '../core/home.js';
 import {endLabel, readRollback, type RollbackFile} from '../core/rollback-file.js';
@@ -53,23 +53,24 @@ export class Rollback {
   }
 
   /**
-   * Reads what is to be done. Whoever opens the disk from here on is refused, where there is anything.
+   * Reads what is to be done. Whoever opens the disk from here on is refused, where there is anything; a disk
+   * that is not served only holds what the next one that is will need.
    *
    * @throws DiskError STATE_UNREADABLE, STORE_IO: all is then as before
    */
   load(): void {
     const {options, shared} = this.#disk;
-    if (options.mode !== 'serve') return;
     const found = readRollback(this.#paths.rollbackFile);
     if (JSON.stringify(found) !== JSON.stringify(this.#file)) {
       this.#file = found;
       this.#fault = undefined;
       this.#nextMs = 0;
+      this.#restUntilMs = 0;
       this.#progress = {doneBytes: 0, totalBytes: null, changedBytes: 0};
       if (found === undefined) this.#disk.notices.drop('ROLLBACK_UNFINISHED');
     }
 
-    shared.set(WORD.closed, found === undefined ? 0 : 1);
+    if (options.mode === 'serve') shared.set(WORD.closed, found === undefined ? 0 : 1);
   }
 
   /** What it needs of the log, and where replay is to wait. */
@@ -95,7 +96,7 @@ export class Rollback {
 
   waiting(): Waiting | null {
     const file = this.#file;
-    if (file?.phase !== 'running') return null;
+    if (file?.phase !== 'running' || this.#disk.options.mode !== 'serve') return null;
     const {doneBytes, totalBytes} = this.#progress;
     const far =
       totalBytes === null
@@ -107,8 +108,12 @@ export class Rollback {
 
   /** Pauses it: resolves when nothing of it is under way. */
   async rest(): Promise<void> {
-    this.#restUntilMs = this.#disk.options.clock.monotonicMs() + REST_MS;
-    while (this.#isRunning) await sleep(LOOK_MS);
+    const {clock} = this.#disk.options;
+    this.#restUntilMs = clock.monotonicMs() + REST_MS;
+    while (this.#isRunning) {
+      await sleep(LOOK_MS);
+      this.#restUntilMs = clock.monotonicMs() + REST_MS;
+    }
   }
 
   get #rests(): boolean {
@@ -119,7 +124,7 @@ export class Rollback {
   look(): void {
     const file = this.#file;
     const {options, phase, activated} = this.#disk;
-    if (file?.phase !== 'running' || this.#isRunning) return;
+    if (file?.phase !== 'running' || this.#isRunning || options.mode !== 'serve') return;
     if (phase !== 'serving' || activated === undefined || this.#rests) return;
     if (options.clock.monotonicMs() < this.#nextMs) return;
     this.#isRunning = true;
@@ -142,19 +147,42 @@ export class Rollback {
     this.#say(file);
   }
 
-  #say({asked, position}: RollbackFile): void {
+  #say(file: RollbackFile): void {
     const {name} = this.#disk.options;
+    const {asked, position} = file;
     const why = this.#fault === undefined ? '' : `; it does not get on: ${this.#fault}`;
     const text =
       `${name} is being rolled back to ${asked} (position ${position}) and cannot be opened meanwhile` +
-      `${why}; mars history rollback ${name} --abort goes back to what it was before`;
+      `${why}; mars history rollback ${name} ${this.#wayOut(file)}`;
     this.#disk.notices.put('ROLLBACK_UNFINISHED', 'warning', text);
+  }
+
+  #wayOut({from}: RollbackFile): string {
+    const canGoBack = from !== null && positionOf(from) >= this.#disk.shared.replayTo.get();
+    return canGoBack
+      ? '--abort goes back to what it was before'
+      : '--abort --force opens it as it is, a mixture';
+  }
+
+  /** The daemon may have put another one in its place, or taken it away, and not have been heard. */
+  #isStillAsked(file: RollbackFile): boolean {
+    if (JSON.stringify(readRollback(this.#paths.rollbackFile)) === JSON.stringify(file))
+      return true;
+    this.load();
+    this.#disk.history.refresh();
+    return false;
   }
 
   async #carryOut(file: RollbackFile): Promise<void> {
     const {options, config, shared, history} = this.#disk;
     const {files} = options;
+    if (!this.#isStillAsked(file)) return;
     const position = positionOf(file.position);
+    if (shared.replayTo.get() > position) {
+      const text = 'the image is newer than that moment already, so it cannot be had from here';
+      throw new DiskError('HISTORY_GONE', text, {position: file.position});
+    }
+
     const end = file.from === null ? shared.appended.get() : positionOf(file.from);
     const place: MomentPlace = {
       ...{files, logDirectory: this.#paths.logDirectory},
@@ -162,21 +190,24 @@ export class Rollback {
     };
     const segments = listSegments(files, place.logDirectory, place.resourceId);
     const sizeBytes = shared.diskSize.get();
-    const changed = await readChangedBlocks({files, segments}, position, end, sizeBytes);
+    const isWanted = (): boolean => this.#isWanted(file);
+    const log = {files, segments};
+    const changed = await readChangedBlocks(log, position, end, sizeBytes, isWanted);
+    if (!isWanted()) return;
     this.#progress = {doneBytes: 0, totalBytes: markedBytes(changed), changedBytes: 0};
-    const log = openMomentLog(place, positionOf(file.base), position);
+    const moment = openMomentLog(place, positionOf(file.base), position);
     try {
-      if (log.chain !== file.chain) {
+      if (moment.chain !== file.chain) {
         throw new DiskError('HISTORY_GONE', 'the log has another history at that position now');
       }
 
       const imageFd = files.open(config?.resource.imagePath ?? '', 'read');
       try {
         for (const [start, stop] of markedRanges(changed, REVERT_BYTES_MAX)) {
-          if (!this.#isWanted(file)) return;
+          if (!isWanted()) return;
           // Where one was given up, the front may still read what the next would overwrite.
           await this.#disk.commands.settle();
-          this.#readMoment(log, imageFd, start, stop);
+          this.#readMoment(moment, imageFd, start, stop);
           if (!(await this.#revert(file, start, stop - start))) return;
           this.#progress.doneBytes += stop - start;
         }
@@ -184,11 +215,11 @@ export class Rollback {
         files.close(imageFd);
       }
     } finally {
-      log.close();
+      moment.close();
     }
 
     const mark = await history.mark(endLabel(file.position));
-    if (this.#isWanted(file)) this.#end(file, mark);
+    if (isWanted()) this.#end(file, mark);
   }
 
   /** Another one may have taken its place, or it rests, or the process ends. */
@@ -220,8 +251,9 @@ export class Rollback {
     while (this.#isWanted(file)) {
       shared.set(WORD.revertBytes, length);
       const isDone = await disk.command(COMMAND.revert, offset);
-      this.#progress.changedBytes += shared.commandArgument.get();
       if (isDone) {
+        // Where it was refused nobody has put the bytes there.
+        this.#progress.changedBytes += shared.commandArgument.get();
         this.#fault = undefined;
         return true;
       }
@@ -233,12 +265,19 @@ export class Rollback {
     return false;
   }
 
-  #end({asked, position}: RollbackFile, mark: number): void {
+  #end(file: RollbackFile, mark: number): void {
+    if (!this.#isStillAsked(file)) return;
+    const {asked, position} = file;
     const disk = this.#disk;
     const {files} = disk.options;
     const {directory, rollbackFile} = this.#paths;
     const {changedBytes} = this.#progress;
-    files.unlink(rollbackFile);
+    try {
+      files.unlink(rollbackFile);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
+
     files.syncDirectory(directory);
     this.load();
     disk.history.refresh();

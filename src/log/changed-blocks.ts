@@ -38,6 +38,7 @@ export function chunkBytesOf(sizeBytes: number): number {
  * Reads what was changed by the records between two positions.
  *
  * @param sizeBytes of the disk now: it only grows
+ * @param isWanted false ends it early: what is returned is then only a part
  * @throws DiskError HISTORY_GONE where the log cannot be read from one to the other, or something was
  *   written past it; STORE_IO
  */
@@ -46,6 +47,7 @@ export async function readChangedBlocks(
   from: number,
   to: number,
   sizeBytes: number,
+  isWanted: () => boolean = () => true,
 ): Promise<ChangedBlocks> {
   const chunkBytes = chunkBytesOf(sizeBytes);
   const map = new ChunkMap(sizeBytes, chunkBytes);
@@ -53,16 +55,20 @@ export async function readChangedBlocks(
   let firstMs: number | null = null;
   let lastMs: number | null = null;
   const past: number[] = [];
+  let isEnded = false;
   const end = await walkLog(log, from, to, ({record}) => {
+    isEnded ||= !isWanted();
+    if (isEnded) return false;
     if (record.type === RECORD.gap) past.push(record.position);
     const bytes = rangeOf(record);
-    if (bytes === 0) return;
+    if (bytes === 0) return true;
     map.mark(record.diskOffset, record.diskOffset + bytes);
     records += 1;
     firstMs ??= record.timeMs;
     lastMs = record.timeMs;
+    return true;
   });
-  if (past.length > 0 || end.position < to) {
+  if (!isEnded && (past.length > 0 || end.position < to)) {
     const text =
       past.length > 0
         ? 'something was written past the log since that moment'

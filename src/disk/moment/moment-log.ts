@@ -56,39 +56,47 @@ export function openMomentLog(place: MomentPlace, base: number, position: number
     sizeBytes: begin.diskSizeBytes,
   };
   const open: {readonly start: number; readonly fd: number}[] = [];
-  const cursor = new RecordCursor(files);
-  for (let at = first; at < segments.length && walk.position < position; at += 1) {
-    const segment = segments[at] as SegmentFile;
-    const {header} = segment;
-    if (header.start !== walk.position || formatChain(header.chain) !== formatChain(walk.chain)) {
-      break;
+  const close = (): void => {
+    for (const {fd} of open) files.close(fd);
+  };
+  try {
+    const cursor = new RecordCursor(files);
+    for (let at = first; at < segments.length && walk.position < position; at += 1) {
+      const segment = segments[at] as SegmentFile;
+      const {header} = segment;
+      if (header.start !== walk.position || formatChain(header.chain) !== formatChain(walk.chain)) {
+        break;
+      }
+
+      index.beginSegment(header.start, header.capacityBytes);
+      const fd = files.open(segment.path, 'read');
+      open.push({start: header.start, fd});
+      const next = segments[at + 1];
+      if (header.start >= base && takeIndex(files, segment, next, position, index, walk)) continue;
+      const end = Math.min(next?.header.start ?? Infinity, header.start + header.capacityBytes);
+      cursor.open(fd, header, header.start, header.chain, Math.min(end, position));
+      while (cursor.position < position && cursor.next()) {
+        if (cursor.record.type === RECORD.resize) walk.sizeBytes = cursor.record.diskOffset;
+        indexRecord(index, cursor, base);
+      }
+
+      walk.position = cursor.position;
+      walk.chain = {low: cursor.chain.low, high: cursor.chain.high};
     }
 
-    index.beginSegment(header.start, header.capacityBytes);
-    const fd = files.open(segment.path, 'read');
-    open.push({start: header.start, fd});
-    const next = segments[at + 1];
-    if (header.start >= base && takeIndex(files, segment, next, position, index, walk)) continue;
-    const end = Math.min(next?.header.start ?? Infinity, header.start + header.capacityBytes);
-    cursor.open(fd, header, header.start, header.chain, Math.min(end, position));
-    while (cursor.position < position && cursor.next()) {
-      if (cursor.record.type === RECORD.resize) walk.sizeBytes = cursor.record.diskOffset;
-      indexRecord(index, cursor, base);
-    }
-
-    walk.position = cursor.position;
-    walk.chain = {low: cursor.chain.low, high: cursor.chain.high};
+    if (walk.position !== position) throw gone(walk.position);
+  } catch (error) {
+    // Who tries again and again would run out of descriptors.
+    close();
+    throw error;
   }
 
-  if (walk.position !== position) throw gone(walk.position);
   index.setReplayed(base);
   return {
     index,
     sizeBytes: walk.sizeBytes,
     chain: formatChain(walk.chain),
-    close: () => {
-      for (const {fd} of open) files.close(fd);
-    },
+    close,
     readAt: (at, target, targetOffset, length) => {
       const segment = open.findLast(({start}) => start <= at);
       const filePosition = SEGMENT_HEADER_BYTES + at - (segment?.start ?? 0);
