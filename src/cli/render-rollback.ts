@@ -58,7 +58,7 @@ function quoted(text: string): string {
 export function renderAbort({name, outcome, position}: HistoryAbortResult): string {
   switch (outcome) {
     case 'none':
-      return `${name}: no rollback is under way`;
+      return `${name}: no rollback is under way; mars history list ${name} names the moment before one that has ended`;
     case 'undone':
       return `${name} is what it was before the rollback (position ${position ?? ''})`;
     case 'left':

@@ -138,6 +138,8 @@ export interface HistoryRollbackResult {
   readonly users: readonly string[];
   /** The moment before it: rolling back to it undoes this; null: nothing was to be done, or in a dry run. */
   readonly undo: string | null;
+  /** It is under way, or the way back from one is: the disk can be opened when that has ended. */
+  readonly running: boolean;
   /** The window of the history keeps that moment for a time; false: nothing does, `--yes` is asked for. */
   readonly isKept: boolean;
 }

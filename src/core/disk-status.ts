@@ -105,7 +105,7 @@ export interface DiskRollback {
   readonly to: string;
   readonly from: string | null;
   readonly asked: string;
-  /** `prepared`: nothing has been written yet. */
+  /** `prepared`: nothing of the disk has been changed yet. */
   readonly phase: 'prepared' | 'running';
   readonly startedAt: string;
   /** Looked at, of all that was changed since the moment; null: the log is still read. */

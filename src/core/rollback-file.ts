@@ -3,7 +3,7 @@
  * log from `base` on is kept, and nothing at or above `position` goes to the image; that outlives every
  * process. The daemon writes it, the disk process removes it when all is done.
  *
- *   prepared   nothing has been written yet: a daemon that finds it takes it away
+ *   prepared   nothing of the disk has been changed yet: a daemon that finds it takes it away
  *   running    the disk process goes on with it, whenever it is started
  */
 import {isObject, readJsonFile} from './json-file.js';
@@ -29,6 +29,8 @@ export interface RollbackFile {
 /** Marks around what a rollback writes: `from` is in the log as the first one. */
 const BEGIN = 'before-rollback-to-';
 const END = 'rolled-back-to-';
+/** Label of the moment where one was taken back before it had changed anything, or was given up. */
+export const GIVEN_UP_LABEL = 'rollback-given-up';
 
 /** Label of the moment before a rollback: rolling back to it undoes that. */
 export function beginLabel(position: string): string {
@@ -42,7 +44,7 @@ export function endLabel(position: string): string {
 
 /** Whether only a rollback may set a mark of that name. */
 export function isRollbackLabel(label: string): boolean {
-  return label.startsWith(BEGIN) || label.startsWith(END);
+  return label.startsWith(BEGIN) || label.startsWith(END) || label === GIVEN_UP_LABEL;
 }
 
 /**

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import {dirname} from 'node:path';
 import {DiskError, errnoOf, storeError} from '../core/errors.js';
-import {attachLoop, detachLoop, isLoopOn, loopOf} from './loop-devices.js';
+import {attachLoop, detachLoop, isLoopOn, loopOf, loopsOn} from './loop-devices.js';
 import {removeDeviceLink} from './leftovers.js';
 import {findOpeners, OpenersCache, type Opener} from './openers.js';
 import type {Places} from './places.js';
@@ -71,6 +71,14 @@ export function hasDevice({link, image}: Places): boolean {
 /** Who uses device or image, other than our own loop device and processes. */
 export function usersOf(places: Places, ownPids: readonly number[]): Opener[] {
   return findOpeners(usedPaths(places), ownPids);
+}
+
+/** Loop devices on the image that somebody else has made: no process has the image open for them. */
+export function otherLoops({image, link}: Places): Opener[] {
+  const own = readLink(link);
+  return loopsOn(image)
+    .filter(({path}) => path !== own)
+    .map(({path}) => ({kind: 'holder', pid: null, text: `${image} is used by ${path}`}));
 }
 
 const shown = new OpenersCache((path) => /^\/dev\/|\/disk\.img$/u.test(path));

@@ -52,6 +52,11 @@ export function loopOf(file: string): LoopDevice | undefined {
   return loopDevicesNow().find((device) => device.backingFile === file && !device.autoclear);
 }
 
+/** All loop devices on `file`, also those that go with their last opener. @param root as listLoopDevices */
+export function loopsOn(file: string, root?: string): LoopDevice[] {
+  return listLoopDevices(root).filter(({backingFile}) => backingFile === file);
+}
+
 /** Whether the device is one on `file`; one that is about to go by itself is none. */
 export function isLoopOn(device: string, file: string): boolean {
   const root = `/sys/block/${basename(device)}/loop`;

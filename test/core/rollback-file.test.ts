@@ -5,6 +5,7 @@ import {
   beginLabel,
   checkRollback,
   endLabel,
+  GIVEN_UP_LABEL,
   isRollbackLabel,
   unfinishedRollback,
   type RollbackFile,
@@ -36,7 +37,7 @@ test('what is written is read; what does not fit together is refused with its fa
 });
 
 test('the marks of a rollback are marks as others, with names that nobody else may give', () => {
-  for (const label of [beginLabel(P), endLabel(P)]) {
+  for (const label of [beginLabel(P), endLabel(P), GIVEN_UP_LABEL]) {
     assert.ok(isLabel(label), label);
     assert.ok(isRollbackLabel(label), label);
   }
@@ -48,6 +49,7 @@ test('a log ends in a rollback where its last mark of one is that of a begin', (
   const marks = (...labels: string[]) => labels.map((label, position) => ({label, position}));
   assert.is(unfinishedRollback(marks('a', 'b')), undefined);
   assert.is(unfinishedRollback(marks(beginLabel(P), 'a', endLabel(P))), undefined);
+  assert.is(unfinishedRollback(marks(beginLabel(P), GIVEN_UP_LABEL)), undefined);
   const cut = unfinishedRollback(marks(endLabel(P), beginLabel(P), 'a'));
   assert.equal(cut, {begin: {label: beginLabel(P), position: 1}, to: P});
 });

@@ -129,6 +129,12 @@ test('it is refused, with the reason, while somebody has the disk open, and for 
   assert.is(open.status, 3);
   assert.match(open.stdout + open.stderr, /RESOURCE_BUSY/u);
   assert.match(open.stdout + open.stderr, `pid ${process.pid}`);
+  // The kernel has the image open for it, and no process.
+  const loop = (await run('losetup', ['-f', '--show', alpha().imageFile('web')])).trim();
+  const second = await alpha().tryMars('history', 'rollback', 'web', '--to', 'then', '--json');
+  await run('losetup', ['-d', loop]);
+  assert.match(second.stdout + second.stderr, /RESOURCE_BUSY/u);
+  assert.match(second.stdout + second.stderr, `is used by ${loop}`);
   const unknown = await alpha().tryMars('history', 'rollback', 'web', '--to', 'never', '--json');
   assert.match(unknown.stdout + unknown.stderr, 'HISTORY_MARK_UNKNOWN');
   const beta = cluster.node('beta');
@@ -230,9 +236,16 @@ test('it can be turned back in the middle', async () => {
     30_000,
     'the disk to be on its way back',
   );
+  // Asked for again it is waited for.
+  const {to = ''} = (await alpha().diskStatus('web'))?.rollback ?? {};
+  const again = rollBack('--to', to).then(({running}) => {
+    assert.ok(running);
+    assert.not(fs.existsSync(rollbackFile()), 'it has ended');
+  });
   setFaults(faults, []);
   assert.match(await aborted, 'is what it was before the rollback');
   assert.match(await ended, 'was turned back');
+  await again;
   assert.is(await hashOf(disk(), SIZE_MIB), before);
   assert.is(await hashOfReplica(), before);
 });

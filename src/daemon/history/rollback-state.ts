@@ -1,5 +1,6 @@
 /** Whether a disk is being rolled back, and what is refused meanwhile. */
 import fs from 'node:fs';
+import type {DiskStatus} from '../../core/disk-status.js';
 import {DiskError} from '../../core/errors.js';
 import type {Resource} from '../resource.js';
 
@@ -15,6 +16,18 @@ export function isRollingBack({places}: Pick<Resource, 'places'>): boolean {
  */
 export function refuseWhileRollingBack(resource: Resource): void {
   if (isRollingBack(resource)) throw unfinished(resource.name);
+}
+
+/**
+ * Whether what is here is what the primary makes of it: the log of another node is followed, or this copy is given
+ * up for another one. Not while it is not known, or the histories have parted: either of them may be kept then.
+ */
+export function followsOthers(disk: DiskStatus | undefined): boolean {
+  const follow = disk?.mode === 'follow' ? disk.follow : undefined;
+  if (follow == null) return false;
+  const {answer, phase, next} = follow;
+  if (phase === 'empty' || phase === 'syncing' || next != null) return true;
+  return answer?.kind === 'follow' || answer?.kind === 'cut';
 }
 
 /** A ROLLBACK_UNFINISHED. */

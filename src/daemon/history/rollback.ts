@@ -6,12 +6,11 @@
  *   1. refuse: not primary, open, no room, nothing to undo it with and no --yes
  *   2. rollback.json, `prepared`: the disk process has read it, nobody can open the disk, replay waits
  *   3. the loop device goes; nobody has the disk open
- *   4. a mark: where to go back to
+ *   4. a mark: where to go back to. Whoever takes the file away from here on sets another one
  *   5. rollback.json, `running`: THE COMMIT POINT; it goes on by itself from here
  *   6. the file is gone: all is written and durable. The device comes back
  */
 import fs from 'node:fs';
-import {dirname} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {
   HistoryRollbackRequest,
@@ -31,7 +30,7 @@ import type {Moment} from '../../log/moments.js';
 import {listSegments} from '../../log/walk.js';
 import {ownPidsOf} from '../activate.js';
 import type {Context} from '../context.js';
-import {removeDevice, requireUnused, usersOf} from '../device.js';
+import {busyError, otherLoops, removeDevice, requireUnused, usersOf} from '../device.js';
 import {callDisk} from '../disk-call.js';
 import {applyDevice} from '../operations.js';
 import type {Resource} from '../resource.js';
@@ -39,6 +38,7 @@ import {startUnit} from '../role-change.js';
 import {hushOfRole} from '../role-messages.js';
 import {tellDisk} from './mount.js';
 import {findMoment, reachOf, type KnownMarks, type Reach} from './reach.js';
+import {cancelPrepared} from './rollback-end.js';
 import {availableBytesOf, neededBytesOf} from './rollback-room.js';
 import {unfinished} from './rollback-state.js';
 
@@ -63,6 +63,8 @@ export async function rollBack(
   known: KnownMarks,
 ): Promise<HistoryRollbackResult> {
   await requireReady(resource);
+  // In the queue nobody is at one that is prepared: a crash has left it.
+  await cancelPrepared(context, resource);
   const running = readRollback(resource.places.paths.rollbackFile);
   const reach = await reachOf(context, resource, true);
   const moment = await findMoment(resource, reach, request.to, known);
@@ -72,11 +74,12 @@ export async function rollBack(
   }
 
   const plan = await planRollback(resource, request, reach, moment);
-  if (request.dryRun || plan.records === 0) return plan;
-  if (running !== undefined) return {...plan, undo: running.from};
+  if (request.dryRun) return plan;
+  if (running !== undefined) return {...plan, undo: running.from, running: true};
+  if (plan.records === 0) return plan;
   refuse(resource, request, plan);
   const undo = await carryOut(context, resource, request, {reach, moment});
-  return {...plan, undo};
+  return {...plan, undo, running: true};
 }
 
 async function requireReady(resource: Resource): Promise<void> {
@@ -125,8 +128,11 @@ async function planRollback(
       heldBytes: reach.newest - reach.base,
       logCapBytes: file.logCapBytes ?? LOG_CAP_BYTES_DEFAULT,
     }),
-    users: usersOf(places, disk === undefined ? [] : ownPidsOf(disk)).map(({text}) => text),
-    undo: null,
+    users: [
+      ...usersOf(places, disk === undefined ? [] : ownPidsOf(disk)),
+      ...otherLoops(places),
+    ].map(({text}) => text),
+    ...{undo: null, running: false},
     isKept: (file.historySeconds ?? 0) > 0,
   };
 }
@@ -171,13 +177,14 @@ async function carryOut(
   const {name, places} = resource;
   const {paths} = places;
   const ownPids = resource.disk === undefined ? [] : ownPidsOf(resource.disk);
-  await requireUnused(name, places, ownPids);
+  await requireClosed(resource, ownPids);
   const position = formatPosition(moment.position);
   const prepared: RollbackFile = {
     ...{schema: 1, phase: 'prepared', asked, position, chain: moment.chain, from: null},
     base: formatPosition(reach.base),
     startedAt: new Date(context.clock.wallMs()).toISOString(),
   };
+  let isMarked = false;
   try {
     writeJsonFile(paths.rollbackFile, prepared);
     const oldest = await tellDisk(resource, reach);
@@ -191,9 +198,10 @@ async function carryOut(
     const base = Math.max(parsePosition(resource.disk?.replayed ?? '') ?? 0, reach.base);
     await removeDevice(name, places, ownPids);
     const label = beginLabel(position);
+    isMarked = true;
     const mark = await callDisk<{position: string}>(paths.socket, '/mark', MARK_MS, {label});
     // Whoever opened it before it was closed is seen by now.
-    await requireUnused(name, places, ownPids);
+    await requireClosed(resource, ownPids);
     const running = {
       ...prepared,
       phase: 'running',
@@ -211,40 +219,16 @@ async function carryOut(
     });
     return mark.position;
   } catch (error) {
-    await cancelPrepared(context, resource);
+    await cancelPrepared(context, resource, isMarked);
     throw error;
   }
 }
 
-/**
- * Takes away a rollback that has written nothing yet: the disk is as it was. In the queue of the resource.
- *
- * @returns false where there is none
- */
-export async function cancelPrepared(context: Context, resource: Resource): Promise<boolean> {
-  const {rollbackFile} = resource.places.paths;
-  if (readRollback(rollbackFile)?.phase !== 'prepared') return false;
-  await removeRollback(context, resource);
-  await applyDevice(resource).catch((error: unknown) => {
-    // The supervision makes the device again.
-    context.log.warn(
-      {resource: resource.name, err: error},
-      'no device after a rollback that was refused',
-    );
-  });
-  return true;
-}
-
-/** The disk can be opened again, as it is. */
-export async function removeRollback(context: Context, resource: Resource): Promise<void> {
-  const {rollbackFile} = resource.places.paths;
-  fs.rmSync(rollbackFile, {force: true});
-  createNodeFiles().syncDirectory(dirname(rollbackFile));
-  await resource.poll();
-  if (resource.disk?.mode !== 'serve') return;
-  await tellDisk(resource, {disk: resource.disk}).catch((error: unknown) => {
-    context.log.warn({resource: resource.name, err: error}, 'the disk was not told');
-  });
+/** @throws DiskError RESOURCE_BUSY */
+async function requireClosed({name, places}: Resource, ownPids: readonly number[]): Promise<void> {
+  await requireUnused(name, places, ownPids);
+  const loops = otherLoops(places);
+  if (loops.length > 0) throw busyError(name, loops);
 }
 
 /** A rollback to `position` does not get there any more. */

@@ -4,6 +4,7 @@
 //   phase     what it is at, instead of serving
 //   restarts  how often it claims to have been started again
 //   lingers   how many questions it still answers when its mount is gone, before it ends
+//   rollback  what it says of one, JSON
 //   backlog   bytes that it claims are not in the image; in replay mode it stays while > 0
 import fs from 'node:fs';
 import http from 'node:http';
@@ -70,6 +71,7 @@ const status = () => {
       currentFile: null,
     },
     waiting: null,
+    rollback: JSON.parse(read('rollback') || 'null'),
     messages: JSON.parse(read('messages') || '[]'),
     counters: {},
   };
@@ -88,6 +90,21 @@ http
     request.on('end', () => {
       let answer = {};
       if (request.url === '/status') answer = status();
+      // What it was told, one line each: the request, and the phase that it found in rollback.json.
+      if (['/history', '/mark', '/rollback/rest'].includes(request.url)) {
+        const file = join(home, 'resources', name, 'rollback.json');
+        let phase = 'none';
+        try {
+          phase = /"phase": *"(\w+)"/u.exec(fs.readFileSync(file, 'utf8'))?.[1] ?? 'unreadable';
+        } catch {
+          // None is there.
+        }
+
+        const told = [request.url, JSON.parse(body || '{}').label, phase].filter(Boolean);
+        fs.appendFileSync(join(home, 'fake', 'told'), `${told.join(' ')}\n`);
+        answer = request.url === '/rollback/rest' ? {} : {oldest: hex(0), position: hex(8192)};
+      }
+
       if (request.url === '/commit') answer = {durable: hex(8192)};
       if (request.url === '/log/rotate')
         answer = {file: 'log-000000002-alpha', position: hex(8192)};

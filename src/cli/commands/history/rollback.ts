@@ -67,7 +67,9 @@ export default class HistoryRollback extends MarsCommand {
     };
     const path = resourcePath(args.name, '/history/rollback');
     const result = await daemon.post<HistoryRollbackResult>(path, body, BEGIN_SECONDS);
-    if (result.undo !== null) await this.#wait(daemon, args.name, result.position, timeout);
+    // A daemon of before says only the first.
+    if (result.undo !== null || result.running)
+      await this.#wait(daemon, args.name, result.position, timeout);
     this.log(renderRollback(result));
     return result;
   }
