@@ -183,6 +183,8 @@ export class Rollback {
       throw new DiskError('HISTORY_GONE', text, {position: file.position});
     }
 
+    // Of a command that was given up: it reads the memory below, and what it writes is to be taken back as well.
+    await this.#disk.commands.settle();
     const end = file.from === null ? shared.appended.get() : positionOf(file.from);
     const place: MomentPlace = {
       ...{files, logDirectory: this.#paths.logDirectory},
@@ -205,8 +207,6 @@ export class Rollback {
       try {
         for (const [start, stop] of markedRanges(changed, REVERT_BYTES_MAX)) {
           if (!isWanted()) return;
-          // Where one was given up, the front may still read what the next would overwrite.
-          await this.#disk.commands.settle();
           this.#readMoment(moment, imageFd, start, stop);
           if (!(await this.#revert(file, start, stop - start))) return;
           this.#progress.doneBytes += stop - start;

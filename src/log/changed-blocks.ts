@@ -55,10 +55,10 @@ export async function readChangedBlocks(
   let firstMs: number | null = null;
   let lastMs: number | null = null;
   const past: number[] = [];
-  let isEnded = false;
+  const walk = {isEnded: false};
   const end = await walkLog(log, from, to, ({record}) => {
-    isEnded ||= !isWanted();
-    if (isEnded) return false;
+    walk.isEnded ||= !isWanted();
+    if (walk.isEnded) return false;
     if (record.type === RECORD.gap) past.push(record.position);
     const bytes = rangeOf(record);
     if (bytes === 0) return true;
@@ -68,7 +68,7 @@ export async function readChangedBlocks(
     lastMs = record.timeMs;
     return true;
   });
-  if (!isEnded && (past.length > 0 || end.position < to)) {
+  if (!walk.isEnded && (past.length > 0 || end.position < to)) {
     const text =
       past.length > 0
         ? 'something was written past the log since that moment'

@@ -38,6 +38,8 @@ export class RollbackRig {
   readonly events: Omit<EventInput, 'node' | 'resource'>[] = [];
   /** Called in the place of the front, where there is one. @returns undefined: the front does it */
   onCommand: ((command: number) => boolean | undefined) | undefined;
+  /** @returns true: the front does not look now */
+  onWake: (() => boolean) | undefined;
   life!: Life;
   history!: History;
   notices!: Notices;
@@ -95,7 +97,7 @@ export class RollbackRig {
     const commands = new Commands({
       ...{shared, clock},
       wake: () => {
-        front.afterRequest();
+        if (this.onWake?.() !== true) front.afterRequest();
       },
     });
     const disk = {

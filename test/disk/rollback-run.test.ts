@@ -4,8 +4,8 @@ import {suite} from 'uvu';
 import * as assert from 'uvu/assert';
 import {BLOCK_BYTES} from '../../src/core/limits.js';
 import {writeJsonFile} from '../../src/core/json-file.js';
-import {formatPosition} from '../../src/core/position.js';
-import {COMMAND} from '../../src/disk/shared.js';
+import {takeCommand} from '../../src/disk/commands.js';
+import {COMMAND, WORD} from '../../src/disk/shared.js';
 import {RollbackRig} from './rollback-rig.js';
 
 interface State {
@@ -107,6 +107,27 @@ test('one that is turned back during its last mark goes back: nothing is said to
     rig.events.map(({details}) => details?.['position']),
     [back.position],
   );
+});
+
+test('the way back begins behind what the front still does of the way there', async (state) => {
+  const {rig, then, before} = state;
+  await rig.ask(then.position);
+  const {shared, front} = rig.life;
+  rig.onWake = () => {
+    if (takeCommand(shared) === COMMAND.revert) rig.clock.advance(60_000);
+    return true;
+  };
+  await rig.history.reload();
+  await rig.until(() => fault(state).startsWith('TIMEOUT'), 'the command to be given up');
+  rig.onWake = undefined;
+  await rig.ask(rig.position, {from: null, asked: 'before'});
+  await rig.history.reload();
+  // It reads the log, or waits.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  shared.set(WORD.command, COMMAND.revert);
+  front.afterRequest();
+  await rig.until(() => rig.file === undefined, 'the way back');
+  rig.assertReads(before);
 });
 
 test('one whose file is gone unheard ends by itself, and opens the disk', async (state) => {
