@@ -6,6 +6,12 @@ import * as assert from 'uvu/assert';
 import type {HistoryAbortResult} from '../../src/control/history-api.js';
 import type {RollbackFile} from '../../src/core/rollback-file.js';
 import {MIB} from '../../src/core/units.js';
+import type {FollowAnswer} from '../../src/core/disk-status.js';
+import {resourcePaths} from '../../src/core/home.js';
+import type {Context} from '../../src/daemon/context.js';
+import {lookAfterRollback} from '../../src/daemon/history/rollback-care.js';
+import {waitForRollback} from '../../src/daemon/history/rollback.js';
+import type {Resource} from '../../src/daemon/resource.js';
 import {followsOthers} from '../../src/daemon/history/rollback-state.js';
 import {loopsOn} from '../../src/daemon/loop-devices.js';
 import {rejectsWith, startFakeNode, until, type FakeNode} from './fake-node.js';
@@ -97,6 +103,31 @@ test('a replica keeps one until the log of another primary is what it follows', 
   assert.not(followsOthers(disk({}, {answer: null})), 'not known yet');
   assert.not(followsOthers(disk({mode: 'serve'})));
   assert.not(followsOthers(undefined));
+});
+
+test('where the histories have parted it is kept; who follows drops it, and who waits is told', async ({
+  node,
+}) => {
+  leave(node, JSON.stringify(RUNNING, null, 2));
+  const text: string[] = [];
+  const context = {
+    tell: (...words: string[]) => text.push(words.at(-1) ?? ''),
+  } as unknown as Context;
+  const {home} = node;
+  const replica = (answer: FollowAnswer['kind']): Resource =>
+    ({
+      ...{name: 'web', file: {designatedRole: 'secondary'}, poll: () => Promise.resolve()},
+      ...{places: {paths: resourcePaths(home, 'web')}, disk: disk({}, {answer: {kind: answer}})},
+      run: (_name: string, work: () => Promise<unknown>) => work(),
+    }) as unknown as Resource;
+  await lookAfterRollback(context, replica('forked'));
+  assert.ok(fs.existsSync(fileOf(node)), 'kept');
+  const follower = replica('follow');
+  await lookAfterRollback(context, follower);
+  assert.not(fs.existsSync(fileOf(node)));
+  assert.match(text.join(), /is not primary here any more/u);
+  const {position} = RUNNING;
+  await rejectsWith('ROLLBACK_UNFINISHED', waitForRollback(context, follower, {position}));
 });
 
 test('every loop device on an image is seen, also one that goes with its last opener', ({node}) => {

@@ -290,4 +290,21 @@ test('a write that a clone could not note is noted by the next one, before that 
   }
 });
 
+test('a log that does not reach to the moment leaves no descriptor open', () => {
+  const rig = new Rig({seed: 1, retainFrom: 0});
+  rig.write(0, 32_768);
+  const {position} = snapshot(rig);
+  const {files} = rig;
+  const place = {files, logDirectory: PATHS.logDirectory, resourceId: RESOURCE_ID};
+  const before = files.descriptorCount;
+  try {
+    openMomentLog(place, 0, position + 8);
+    assert.unreachable('it ends before');
+  } catch (error) {
+    assert.ok(isDiskError(error, 'HISTORY_GONE'), String(error));
+  }
+
+  assert.is(files.descriptorCount, before);
+});
+
 test.run();

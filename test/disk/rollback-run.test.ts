@@ -146,28 +146,6 @@ test('one whose file is gone unheard ends by itself, and opens the disk', async 
   }
 });
 
-test('a failure that comes again and again leaves no descriptor open', async (state) => {
-  const {rig, then} = state;
-  await rig.ask(then.position + 8);
-  const openFiles = (): number => fs.readdirSync('/proc/self/fd').length;
-  await rig.history.reload();
-  await rig.until(() => fault(state) !== '', 'a fault');
-  const before = openFiles();
-  for (let count = 0; count < 5; count += 1) {
-    rig.clock.advance(60_000);
-    let isTried = false;
-    rig.history.rollback.look();
-    await rig.until(() => {
-      isTried ||= rig.history.rollback.status()?.fault !== undefined;
-      return isTried;
-    }, 'another try');
-    await rig.history.rollback.rest();
-    rig.clock.advance(60_000);
-  }
-
-  assert.is(openFiles(), before);
-});
-
 test('who has it rest waits until nothing is under way; it goes on where something new is asked', async (state) => {
   const {rig, then, before} = state;
   await rig.ask(then.position);
