@@ -3,7 +3,8 @@
  * or without power, the way is the same. Each step durable before the next, and repeated whole where it
  * broke off:
  *
- *   1. the image, as far as it was written, and the map
+ *   1. the image, as far as it was written, and the map; where a sync of the image may have failed, what is
+ *      read of it is written again first
  *   2. the new epoch, whose first record is the GAP: nobody who follows passes it
  *   3. replay stands behind the GAP: whoever copies the image from here begins there
  *   4. the map is open; only now is a request answered
@@ -15,12 +16,15 @@ import type {Files} from '../core/files.js';
 import type {ResourcePaths} from '../core/home.js';
 import {formatPosition} from '../core/position.js';
 import {BypassMap, peekBypass, REGION_BYTES, type BypassPeriod} from '../image/bypass-map.js';
+import {punchOrZero} from '../image/punch.js';
 import type {ReplayState} from '../image/replay-state.js';
 import {encodeGap} from '../log/gap.js';
 import {RECORD} from '../log/record.js';
 import type {RecoveredLog} from '../log/recovery.js';
 import type {SegmentPlan} from '../log/segment-files.js';
 import type {LogWriter} from '../log/writer.js';
+
+const ZEROS = Buffer.alloc(64 * 1024);
 
 /** A logfile that is kept for the first segment behind a bypass; in the log directory. */
 export const BYPASS_RESERVE = 'bypass-reserve';
@@ -74,9 +78,31 @@ export function openBypassToLeave(
   }
 
   const map = BypassMap.open(files, paths);
+  if (period.isSuspect === true) writeAgain(files, imageFd, map);
+  // Before the sync: where it fails this life ends, and to the next one the same sync would say that all is well.
+  map.suspect();
   files.syncData(imageFd);
   map.rewrite();
   return {map, period};
+}
+
+/** Writes what is read of the marked regions: the kernel takes what it could not write for written. */
+function writeAgain(files: Files, imageFd: number, map: BypassMap): void {
+  const bytes = Buffer.alloc(REGION_BYTES);
+  for (const region of map.markedRegions()) {
+    const start = region * REGION_BYTES;
+    const length = files.read(imageFd, bytes, 0, REGION_BYTES, start);
+    const zeros: number[] = [];
+    for (let at = 0; at < length; at += ZEROS.length) {
+      const piece = Math.min(ZEROS.length, length - at);
+      const isZero = bytes.subarray(at, at + piece).equals(ZEROS.subarray(0, piece));
+      // A hole takes no room.
+      if (isZero) zeros.push(start + at, piece);
+      else files.write(imageFd, bytes, at, piece, start + at);
+    }
+
+    if (zeros.length > 0) punchOrZero(files, imageFd, zeros);
+  }
 }
 
 /** The log has to reach where it was left; it is longer where a start before this one broke off. */

@@ -81,9 +81,21 @@ export class Bypass {
       return 0;
     } catch (error) {
       if (errnoOf(error) === undefined) throw error;
-      this.#isFailed = true;
-      return ERRNO.EIO;
+      return this.fail();
     }
+  }
+
+  /** A sync of the image has failed. The next life shall know. @returns what is answered from now on */
+  fail(): number {
+    this.#isFailed = true;
+    try {
+      this.#map.suspect();
+    } catch (error) {
+      // All that follows is refused by this life all the same.
+      if (errnoOf(error) === undefined) throw error;
+    }
+
+    return ERRNO.EIO;
   }
 
   #change(offset: number, length: number, change: () => void): number {

@@ -452,6 +452,7 @@ export class Front implements DiskHandler {
     if (command === COMMAND.rotate) return this.#bypass === undefined && this.log.rotate();
     if (command === COMMAND.mark) return this.#mark(this.#shared.label);
     if (command === COMMAND.revert) return this.#parking.count === 0 && this.#reverter.revert();
+    if (command === COMMAND.imageFailed) return this.#bypass?.fail() !== 0;
     if (command !== COMMAND.rest) return this.#resize(argument);
     this.#restWanted = argument !== 0;
     return true;

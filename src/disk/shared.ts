@@ -129,6 +129,7 @@ export const COMMAND = {
   mark: 4,
   bypass: 5,
   revert: 6,
+  imageFailed: 7,
 } as const;
 export const LABEL_BYTES_MAX = 64;
 

@@ -1,6 +1,6 @@
 /** The guards of the log's room as a disk process has them: what they see, and what they tell. */
 import fs from 'node:fs/promises';
-import {DiskError} from '../core/errors.js';
+import {DiskError, errnoOf} from '../core/errors.js';
 import {resourcePaths} from '../core/home.js';
 import {spacePolicyOf, type Bypassed, type Slowed, type WhenFull} from '../core/space.js';
 import {formatBytes} from '../core/units.js';
@@ -156,8 +156,12 @@ export class SpaceRun {
   async #leave(imagePath: string): Promise<void> {
     const image = await fs.open(imagePath, 'r+');
     try {
-      // The front, or the next life, hears of an error by its own descriptor.
-      await image.datasync().catch(() => undefined);
+      await image.datasync();
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      // It is told once: who opens the image behind it would not hear of it.
+      await this.#disk.command(COMMAND.imageFailed);
+      return;
     } finally {
       await image.close();
     }

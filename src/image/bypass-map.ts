@@ -35,6 +35,8 @@ export interface BypassPeriod {
   /** Where the log was sealed: its end, and all of it is in the image. */
   readonly position: number;
   readonly sinceMs: number;
+  /** A sync of the image may have failed: what is read of it may be in the page cache, clean, and nowhere else. */
+  readonly isSuspect?: boolean;
 }
 
 /** `open`: the log holds everything. `bypassed`: it does not, and a GAP has to follow first. */
@@ -144,7 +146,8 @@ export function isBypassState(value: unknown): value is BypassState {
   if (!Number.isSafeInteger(gapEnd)) return false;
   if (state === 'open') return period === null;
   if (state !== 'bypassed' || !isObject(period)) return false;
-  const {position, epoch, sinceMs} = period;
+  const {position, epoch, sinceMs, isSuspect} = period;
+  if (isSuspect !== undefined && typeof isSuspect !== 'boolean') return false;
   const isNamed = typeof epoch === 'string' && /^[0-9a-f]{32}$/u.test(epoch);
   return isNamed && Number.isSafeInteger(position) && Number.isSafeInteger(sinceMs);
 }
@@ -205,6 +208,20 @@ export class BypassMap {
     this.#regionCount = 0;
     this.rewrite();
     this.#write({...this.#state, state: 'bypassed', period});
+  }
+
+  /** Notes durably, before or behind a sync of the image, that nobody knows whether it went well. */
+  suspect(): void {
+    const {period} = this.#state;
+    if (period === null || period.isSuspect === true) return;
+    this.#write({...this.#state, period: {...period, isSuspect: true}});
+  }
+
+  /** Numbers of the regions that are marked, ascending. */
+  *markedRegions(): Generator<number, void> {
+    for (let region = 0; region < this.#pages.length * REGIONS_PER_PAGE; region += 1) {
+      if (this.#isMarked(region, region + 1)) yield region;
+    }
   }
 
   /** The GAP is durable, up to this position: the log holds everything that comes. */

@@ -283,6 +283,32 @@ test('after a sync of the image that failed no flush is told that all is well', 
   assert.is(rig.life.front.write(0, 4096, Buffer.alloc(16_384), 8192, 999, 0), ERRNO.EIO);
 });
 
+test('a sync of the image that fails is not forgotten by the next life, which writes again what it was for', () => {
+  // In the front, and at the start of the life behind it.
+  for (const isInside of [true, false]) {
+    const rig = new BypassRig();
+    rig.enter();
+    rig.write(50_000, 4096);
+    rig.zero(610_000, 3000);
+    rig.giveRoom();
+    rig.files.faults.add({path: /image$/u, calls: ['syncData'], kind: 'EIO'});
+    if (isInside) {
+      assert.is(rig.flush()[0], ERRNO.EIO);
+      rig.kill();
+    } else {
+      assert.throws(() => {
+        rig.kill();
+      }, /EIO/u);
+      rig.begin();
+    }
+
+    rig.assertReads('as it was written');
+    rig.flushed();
+    rig.crash('none');
+    rig.assertReads(isInside ? 'failed inside' : 'failed at the start');
+  }
+});
+
 test('with durability `write` each one is in the image durably before it is answered', () => {
   const rig = new BypassRig({durability: 'write'});
   const [, first] = rig.write(0, 40_000);
