@@ -207,6 +207,14 @@ export class User implements Responder {
     if (kind === 'flush' || (this.#options.durableWrites && applied)) this.#oracle.promise(target);
   }
 
+  /** What waits past the log: an image without room has a part of it, and who reads beside it may see that. */
+  *underWay(): Generator<Change, void> {
+    if (!this.#isPastLog) return;
+    for (const {change, applied} of this.#open.values()) {
+      if (change !== undefined && !applied) yield change;
+    }
+  }
+
   /** The process died: what it had not answered is in doubt. */
   forget(): void {
     for (const {change, applied} of this.#open.values()) {

@@ -78,6 +78,7 @@ export class World {
       read: (offset, length, target, targetOffset) =>
         this.#asFront(() => this.#living.front.read(offset, length, target, targetOffset)),
       excuse,
+      underWay: () => this.#user.underWay(),
     });
     this.#user = new User({
       oracle: this.#oracle,
