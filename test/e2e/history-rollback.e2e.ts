@@ -4,6 +4,7 @@ import path from 'node:path';
 import {test} from 'uvu';
 import * as assert from 'uvu/assert';
 import type {HistoryRollbackResult, HistoryView} from '../../src/control/history-api.js';
+import type {RollbackFile} from '../../src/core/rollback-file.js';
 import {Cluster} from '../helpers/cluster.js';
 import {
   eventsOf,
@@ -286,6 +287,15 @@ test('who becomes primary by force in the middle is told, and finishes it there'
   await alpha().killDaemon();
   cluster.setLink('alpha', 'beta', 'cut');
   await ended;
+  const {position: cutAt = ''} = (await alpha().diskStatus('web')) ?? {};
+  await until(
+    async () => ((await alpha().diskStatus('web'))?.position ?? '') > cutAt,
+    30_000,
+    'alpha to have some that beta does not get',
+  );
+  const {pid, holderPid} = await alpha().diskProcesses('web');
+  await killAndWait(holderPid);
+  await killAndWait(pid);
   setFaults(faults, []);
   await beta.mars('primary', 'web', '--force');
   await until(
@@ -298,6 +308,36 @@ test('who becomes primary by force in the middle is told, and finishes it there'
   assert.is(await hashOf(beta.device('web'), SIZE_MIB), whole);
   const {messages} = await beta.status('web');
   assert.not(messages.some(({code}) => code === 'ROLLBACK_UNFINISHED'));
+});
+
+test('the node that it began on keeps it while it is forked, and drops it when it follows', async () => {
+  const {position} = JSON.parse(fs.readFileSync(rollbackFile(), 'utf8')) as RollbackFile;
+  cluster.setLink('alpha', 'beta', 'open');
+  await withFaults(() => alpha().startDaemon());
+  await until(
+    async () => (await alpha().status('web')).state === 'Forked',
+    60_000,
+    'alpha to see the fork',
+  );
+  const status = await alpha().diskStatus('web');
+  assert.is(status?.mode, 'follow');
+  assert.is(status?.rollback?.to, position);
+  assert.ok((status?.replayed ?? '~') <= position, 'its image is not newer');
+  assert.ok(fs.existsSync(rollbackFile()));
+  await alpha().mars('fork', 'resolve', 'web', '--keep', 'beta', '--yes');
+  await until(() => Promise.resolve(!fs.existsSync(rollbackFile())), 60_000, 'it to be dropped');
+  await alpha().mars('resource', 'set', 'web', 'history=off');
+  const whole = await hashOf(cluster.node('beta').device('web'), SIZE_MIB);
+  await cluster.caughtUp('web', 'beta', 'alpha', 60_000);
+  await until(
+    async () => {
+      const disk = await alpha().diskStatus('web');
+      return disk?.rollback === null && disk.replayed === disk.position;
+    },
+    60_000,
+    'all of the log to be in the image of alpha',
+  );
+  assert.is(await hashOf(imageBehind(alpha(), 'web'), SIZE_MIB), whole);
 });
 
 test.run();
