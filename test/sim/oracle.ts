@@ -30,7 +30,7 @@ export interface Witness {
   read(offset: number, length: number, target: Buffer, targetOffset: number): number;
   /** An error for the user needs a fault that explains it; throws where there was none. */
   excuse(what: string): void;
-  /** Changes that are not answered yet, and of which a part may be in the image already: past the log. */
+  /** Changes that are not answered yet, and of which a part may be there already. */
   underWay(): Iterable<Change>;
 }
 

@@ -207,9 +207,11 @@ export class User implements Responder {
     if (kind === 'flush' || (this.#options.durableWrites && applied)) this.#oracle.promise(target);
   }
 
-  /** What waits past the log: an image without room has a part of it, and who reads beside it may see that. */
+  /**
+   * What is not answered: who reads beside it may see a part of it, as on any disk. Past the log an image without
+   * room has a part; a record may be in the log, and the PAD behind it found no room.
+   */
   *underWay(): Generator<Change, void> {
-    if (!this.#isPastLog) return;
     for (const {change, applied} of this.#open.values()) {
       if (change !== undefined && !applied) yield change;
     }
