@@ -244,7 +244,9 @@ export class Oracle {
     const doubts = this.#doubts.filter(({kind}) => kind !== 'resize');
     const [only] = doubts;
     // Past the log it is no record: a death in the middle of it leaves a part, as on any disk.
-    const isRecord = !isTorn && only?.isPastLog !== true;
+    // Nor where a change that was acknowledged behind it lies over a part of it.
+    const isLast = only !== undefined && only.begin >= this.model.end;
+    const isRecord = !isTorn && only?.isPastLog !== true && isLast;
     if (doubts.length === 1 && only?.kind === 'write' && isRecord) this.#judgeWhole(only);
     const {end} = this.model;
     for (const doubt of doubts) {
