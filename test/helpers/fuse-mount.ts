@@ -173,6 +173,7 @@ export function fioVerify(device: string, ...args: string[]): Promise<string> {
       '--direct=1',
       '--verify=crc32c',
       '--verify_fatal=1',
+      '--verify_state_save=0',
       ...args,
     ],
     {timeoutMs: 120_000},

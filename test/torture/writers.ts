@@ -251,6 +251,7 @@ export class FioWriter extends Writer {
       '--rate=2m',
       '--verify=crc32c',
       '--verify_fatal=1',
+      '--verify_state_save=0',
       '--output-format=terse',
       // A job in a process of its own leaves the process group, and would outlive it.
       '--thread',
