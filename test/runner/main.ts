@@ -109,6 +109,8 @@ function environment(options: Options): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = {...process.env, TERM: 'xterm', LC_ALL: 'C.UTF-8'};
   // Programs with `env node` in their first line shall get this very Node.
   env['PATH'] = `${path.dirname(process.execPath)}:${env['PATH'] ?? ''}`;
+  // At level 1 a bash whose stdin is a socket takes itself for a remote one, and reads the user's own start files.
+  env['SHLVL'] = '2';
   if (options.coverage) {
     fs.rmSync(COVERAGE_DIRECTORY, {recursive: true, force: true});
     env['NODE_V8_COVERAGE'] = COVERAGE_DIRECTORY;
